@@ -1,0 +1,1 @@
+"""Data package: Dockerfiles and what goes into the images; read with importlib.resources."""

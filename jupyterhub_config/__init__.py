@@ -1,0 +1,1 @@
+"""Data package: jupyterhub_config.py and the page templates."""

@@ -1,0 +1,1 @@
+"""Command line of JuliaBox: installs, starts and inspects an installation."""

@@ -1,0 +1,1 @@
+"""Container manager: the only part of JuliaBox that holds the Docker socket."""

@@ -1,0 +1,94 @@
+"""Settings of the manager: a JSON file that ``juliabox up`` renders from ``config.yaml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+
+from juliabox_ext.errors import ConfigurationError
+from juliabox_manager.protocol import Limits
+
+
+class Client(Struct, frozen=True, forbid_unknown_fields=True):
+    """A client that may connect: its CURVE public key (z85) and the verbs that it may use."""
+
+    public_key: str
+    #: Verb tags; an entry that ends in ``.*`` admits a family, ``*`` all.
+    verbs: list[str]
+
+
+class NetworkSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Addresses that the network policy of every session is made of."""
+
+    #: Docker network that sessions attach to, and its gateway's address.
+    name: str
+    gateway: str
+    #: Addresses, on the sessions network, of the control parts that may reach a session's server.
+    trusted: list[str]
+    #: Address and port of the hub's API on the sessions network.
+    hub: str
+    hub_port: int
+    #: Whether sessions may reach the internet.
+    internet: bool = True
+    #: CIDRs that sessions may reach although they are private (operator's exceptions).
+    allow: list[str] = field(default_factory=list)
+    #: CIDRs that sessions may never reach, beside the built-in private and metadata ranges.
+    deny: list[str] = field(default_factory=list)
+
+
+class CapacitySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Quotas: how many sessions, and how much memory may be promised."""
+
+    sessions: int = 100
+    sessions_per_owner: int = 5
+    #: Bytes of memory that all sessions' limits may add up to; 0 means no bound.
+    memory: int = 0
+    #: Bytes that must stay free in the state folder, else starts are refused.
+    disk_reserve: int = 1024**3
+
+
+class ManagerSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """All that the manager is told; it reads no other configuration."""
+
+    #: Installation name; prefix and label of everything made on the engine.
+    installation: str
+    instance: str
+    #: State folder: the same absolute path on the host and in the manager's container.
+    state: Path
+    #: Address to listen on for clients, such as ``tcp://10.64.16.3:9500``.
+    listen: str
+    #: TCP address and port for Prometheus metrics and the health check.
+    metrics_address: str
+    metrics_port: int
+    #: CURVE secret key file (z85).
+    secret_key: Path
+    clients: dict[str, Client]
+    #: Allow-list: image name -> engine image id (``sha256:…``).
+    images: dict[str, str]
+    #: No session gets more than this.
+    ceilings: Limits
+    network: NetworkSettings
+    capacity: CapacitySettings = field(default_factory=CapacitySettings)
+    #: Seccomp profile for sessions (JSON file).
+    seccomp: Path = Path("/usr/share/juliabox/seccomp.json")
+    #: OCI runtime for sessions; empty means the engine's default.
+    runtime: str = ""
+    #: Seconds before a removed volume is deleted for good.
+    volume_grace: float = 7 * 86400.0
+    #: Inodes of a home volume per GiB.
+    inodes_per_gib: int = 65536
+    #: Bytes of the tmpfs on /tmp of a session.
+    tmp_size: int = 256 * 1024**2
+    #: Seconds between two reconciles.
+    reconcile_interval: float = 60.0
+    engine: str = "unix:///var/run/docker.sock"
+
+
+def load(path: Path) -> ManagerSettings:
+    """Read settings from a file; raise ``ConfigurationError`` that names the file and the field."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ManagerSettings)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigurationError(f"manager settings {path}: {error}") from error

@@ -1,0 +1,121 @@
+"""Settings of the hub: a JSON file that ``juliabox up`` renders from ``config.yaml``.
+
+The hub's ``jupyterhub_config.py`` reads it and nothing else of the operator's, apart from
+``jupyterhub_config.d/*.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from juliabox_ext.errors import ConfigurationError
+
+
+class ProfileSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """A profile that a person picks at start; ``None`` leaves the default."""
+
+    slug: str
+    display_name: str
+    description: str = ""
+    default: bool = False
+    image: str | None = None
+    memory: int | None = None
+    cpu: float | None = None
+    pids: int | None = None
+    disk: int | None = None
+    #: Groups that may use the profile; empty means everybody.
+    groups: list[str] = field(default_factory=list)
+
+
+class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of a session (bytes, cores, processes, bytes)."""
+
+    memory: int
+    cpu: float
+    pids: int
+    disk: int
+
+
+class GroupSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits for members of a group; the highest of a person's groups counts."""
+
+    memory: int | None = None
+    cpu: float | None = None
+    pids: int | None = None
+    disk: int | None = None
+
+
+class ManagerAddress(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the manager listens and how to know it."""
+
+    endpoint: str
+    server_key: str
+    #: File with this client's CURVE secret key (z85).
+    secret_key: Path
+
+
+class LoginSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who gets in."""
+
+    kind: Literal["native", "zero"] = "native"
+    admins: list[str] = field(default_factory=lambda: ["admin"])
+    #: File with the generated password of the first admin.
+    admin_password: Path | None = None
+    #: Whether new people may sign up, and whether an admin must authorise them.
+    signup: Literal["approval", "open", "closed"] = "approval"
+    failed_before_lock: int = 5
+    lock_seconds: int = 300
+
+
+class HubSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """All that the hub is told."""
+
+    installation: str
+    #: Address that people reach the service at, as printed by ``juliabox up``.
+    public_url: str
+    #: Address on the host that the proxy binds to; "zero" login needs a loopback one.
+    bind: str
+    #: Folder for the hub's database and its backups.
+    folder: Path
+    #: Folder with secrets of the hub: cookie_secret, proxy_token, service tokens.
+    secrets: Path
+    #: Proxy's API on the edge network, and the hub's own addresses.
+    proxy_api: str
+    hub_bind: str
+    #: URL of the hub's API as the proxy reaches it, and as sessions reach it.
+    hub_connect_edge: str
+    hub_connect_sessions: str
+    manager: ManagerAddress
+    sessions_network: str
+    image: str
+    limits: LimitSettings
+    login: LoginSettings
+    profiles: list[ProfileSettings] = field(default_factory=list)
+    groups: dict[str, GroupSettings] = field(default_factory=dict)
+    https: bool = False
+    subdomain_host: str = ""
+    base_url: str = "/"
+    #: Named servers per person; 0 turns them off.
+    named_servers: int = 3
+    #: Seconds without activity after which a session is stopped; 0 turns culling off.
+    idle_timeout: int = 3600
+    #: Seconds a session may live; 0 means no bound.
+    max_age: int = 0
+    start_timeout: int = 120
+    concurrent_starts: int = 64
+    #: Extra traits: files of this folder are loaded last, in order of name.
+    config_folder: Path | None = None
+    #: Text shown above every page; empty for none.
+    announcement: str = ""
+
+
+def load(path: Path) -> HubSettings:
+    """Read settings from a file; raise ``ConfigurationError`` that names the file and the field."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=HubSettings)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigurationError(f"hub settings {path}: {error}") from error
