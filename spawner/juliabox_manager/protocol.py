@@ -72,7 +72,7 @@ class Verb(Struct, frozen=True, forbid_unknown_fields=True, tag_field="verb"):
     """Base of all verbs; the wire's ``verb`` field picks the class."""
 
 
-class SessionCreate(Verb, tag="session.create"):
+class SessionCreate(Verb, frozen=True, tag="session.create"):
     """Make a session's container and slot, not yet running; answers :class:`SessionInfo`.
 
     A session of the same owner and server that still exists is a conflict, unless it has ended:
@@ -86,7 +86,7 @@ class SessionCreate(Verb, tag="session.create"):
     profile: ProfileName = ""
 
 
-class SessionStart(Verb, tag="session.start"):
+class SessionStart(Verb, frozen=True, tag="session.start"):
     """Start, protect, mount and release a session; answers :class:`SessionInfo`, running.
 
     The environment reaches the container through its slot only; it is never stored.
@@ -96,24 +96,24 @@ class SessionStart(Verb, tag="session.start"):
     environment: Annotated[dict[EnvironmentName, EnvironmentValue], Meta(max_length=256)]
 
 
-class SessionInspect(Verb, tag="session.inspect"):
+class SessionInspect(Verb, frozen=True, tag="session.inspect"):
     """Answer :class:`SessionInfo` of one session."""
 
     session: SessionId
 
 
-class SessionFind(Verb, tag="session.find"):
+class SessionFind(Verb, frozen=True, tag="session.find"):
     """Answer :class:`SessionInfo` of the session of an owner and server."""
 
     owner: Owner
     server: ServerName
 
 
-class SessionList(Verb, tag="session.list"):
+class SessionList(Verb, frozen=True, tag="session.list"):
     """Answer a list of :class:`SessionInfo`, oldest first."""
 
 
-class SessionStop(Verb, tag="session.stop"):
+class SessionStop(Verb, frozen=True, tag="session.stop"):
     """Stop a session's container and release its volumes; answers :class:`SessionInfo`."""
 
     session: SessionId
@@ -121,29 +121,29 @@ class SessionStop(Verb, tag="session.stop"):
     grace: Annotated[float, Meta(ge=0, le=60)] = 10.0
 
 
-class SessionRemove(Verb, tag="session.remove"):
+class SessionRemove(Verb, frozen=True, tag="session.remove"):
     """Stop if needed and remove a session, its container and its slot; answers null."""
 
     session: SessionId
 
 
-class ImageList(Verb, tag="image.list"):
+class ImageList(Verb, frozen=True, tag="image.list"):
     """Answer a list of :class:`ImageInfo`: the allow-list and what the engine holds of it."""
 
 
-class ImageEnsure(Verb, tag="image.ensure"):
+class ImageEnsure(Verb, frozen=True, tag="image.ensure"):
     """Answer :class:`ImageInfo` of an allowed image that is present on the engine, or an error."""
 
     image: ImageName
 
 
-class VolumeList(Verb, tag="volume.list"):
+class VolumeList(Verb, frozen=True, tag="volume.list"):
     """Answer a list of :class:`VolumeInfo`, of one owner or of all."""
 
     owner: Owner | None = None
 
 
-class VolumeRemove(Verb, tag="volume.remove"):
+class VolumeRemove(Verb, frozen=True, tag="volume.remove"):
     """Put an owner's home volume aside, to be deleted after the grace period; answers null.
 
     The owner's sessions must have ended (conflict otherwise). A later user of the same name gets a
@@ -153,17 +153,17 @@ class VolumeRemove(Verb, tag="volume.remove"):
     owner: Owner
 
 
-class VolumeRestore(Verb, tag="volume.restore"):
+class VolumeRestore(Verb, frozen=True, tag="volume.restore"):
     """Bring back the newest volume that was put aside for an owner; answers :class:`VolumeInfo`."""
 
     owner: Owner
 
 
-class Stats(Verb, tag="stats"):
+class Stats(Verb, frozen=True, tag="stats"):
     """Answer :class:`StatsInfo` of this instance."""
 
 
-class Events(Verb, tag="events"):
+class Events(Verb, frozen=True, tag="events"):
     """Answer the :class:`Event` list after a sequence number, waiting up to ``wait`` seconds.
 
     ``after=-1`` asks for the newest sequence number alone (an empty list is answered at once with
@@ -175,7 +175,7 @@ class Events(Verb, tag="events"):
     session: SessionId | None = None
 
 
-class Ping(Verb, tag="ping"):
+class Ping(Verb, frozen=True, tag="ping"):
     """Answer :class:`Pong`."""
 
 
@@ -352,7 +352,7 @@ RESULTS: dict[type[Verb], Any] = {
 }
 
 #: Verbs that change nothing: answered afresh, never recorded.
-READ_ONLY: frozenset[type[Verb]] = frozenset(
+READ_ONLY: frozenset[type[Verb]] = frozenset[type[Verb]](
     {SessionInspect, SessionFind, SessionList, ImageList, ImageEnsure, VolumeList}
     | {Stats, Events, Ping}
 )
