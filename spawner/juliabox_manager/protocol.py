@@ -351,11 +351,19 @@ RESULTS: dict[type[Verb], Any] = {
     Ping: Pong,
 }
 
-#: Verbs that change nothing: answered afresh, never recorded.
-READ_ONLY: frozenset[type[Verb]] = frozenset[type[Verb]](
-    {SessionInspect, SessionFind, SessionList, ImageList, ImageEnsure, VolumeList}
-    | {Stats, Events, Ping}
+_READ_ONLY: tuple[type[Verb], ...] = (
+    SessionInspect,
+    SessionFind,
+    SessionList,
+    ImageList,
+    ImageEnsure,
+    VolumeList,
+    Stats,
+    Events,
+    Ping,
 )
+#: Verbs that change nothing: answered afresh, never recorded.
+READ_ONLY = frozenset(_READ_ONLY)
 
 _encoder = msgspec.msgpack.Encoder()
 _request_decoder = msgspec.msgpack.Decoder(Request)
