@@ -1,0 +1,37 @@
+"""What all tests share: the order of the run, and one real installation for those that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.installation import Installation
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run the fast tests first, those on the engine next, those in the browser last."""
+
+    def weight(item: pytest.Item) -> int:
+        if item.get_closest_marker("e2e"):
+            return 2
+        return 1 if item.get_closest_marker("engine") else 0
+
+    items.sort(key=weight)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of this suite."""
+    parser.addoption(
+        "--screenshots", type=Path, default=None, help="keep screenshots of pages in this folder"
+    )
+
+
+@pytest.fixture(scope="session")
+def installation() -> Iterator[Installation]:
+    """Bring up an installation of this run's own, and take away all of it afterwards."""
+    with Installation.fresh(ROOT) as running:
+        yield running

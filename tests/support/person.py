@@ -1,0 +1,104 @@
+"""A person in a browser: what they do, in their words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+from support.installation import Installation
+
+START_TIMEOUT_MS = 90_000
+
+
+class Person:
+    """Drives one browser profile."""
+
+    def __init__(
+        self, page: Page, name: str, installation: Installation, screenshots: Path | None
+    ) -> None:
+        self.page = page
+        self.name = name
+        self.installation = installation
+        self.screenshots = screenshots
+
+    def screenshot(self, title: str) -> None:
+        """Keep a picture of the page, if this run keeps any."""
+        if self.screenshots is not None:
+            self.screenshots.mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=self.screenshots / f"{title}.png")
+
+    def go(self, path: str) -> None:
+        """Open a path of the service."""
+        self.page.goto(self.installation.url + path)
+
+    def log_in(self, password: str) -> None:
+        """Fill in the log-in page."""
+        self.go("/hub/login")
+        self.page.get_by_label("Username").fill(self.name)
+        self.page.get_by_label("Password", exact=True).fill(password)
+        self.screenshot("login")
+        self.page.get_by_role("button", name=re.compile("sign in|log in", re.I)).click()
+
+    def start_session(self) -> None:
+        """Start the default server from the home page, and wait for JupyterLab."""
+        self.go("/hub/spawn")
+        submit = self.page.locator(
+            "#spawn_form input[type=submit], #spawn_form button[type=submit]"
+        )
+        if submit.count():
+            self.screenshot("spawn")
+            submit.first.click()
+        self.await_lab()
+
+    def await_lab(self) -> None:
+        """Wait until JupyterLab is drawn."""
+        self.page.wait_for_url(re.compile(r"/user/[^/]+/(lab|doc)"), timeout=START_TIMEOUT_MS)
+        expect(self.page.locator("#jp-main-dock-panel")).to_be_visible(timeout=START_TIMEOUT_MS)
+        self.page.locator("#jupyterlab-splash").wait_for(state="detached", timeout=START_TIMEOUT_MS)
+
+    def new_notebook(self) -> None:
+        """Open a new Julia notebook through the file menu, and wait for its kernel."""
+        self.page.get_by_role("menuitem", name="File", exact=True).click()
+        self.page.locator("#jp-mainmenu-file").get_by_text("New", exact=True).hover()
+        self.page.locator("#jp-mainmenu-file-new").get_by_text("Notebook", exact=True).click()
+        dialog = self.page.locator(".jp-Dialog")
+        if dialog.count():
+            dialog.get_by_role("button", name="Select").click()
+        expect(
+            self.page.locator(
+                ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator"
+            )
+        ).to_have_attribute("data-status", "idle", timeout=START_TIMEOUT_MS)
+
+    def type_cell(self, source: str) -> Locator:
+        """Type into the last cell of the notebook in front, and run it without waiting."""
+        cell = self.notebook.locator(".jp-Cell").last
+        editor = cell.locator(".cm-content")
+        editor.click()
+        # pasted as one text: typing would trigger the editor's own brackets and completion
+        self.page.keyboard.insert_text(source)
+        self.page.keyboard.press("Shift+Enter")
+        return cell
+
+    def run_cell(self, source: str) -> Locator:
+        """Run a cell, wait until it is done, and return its output area."""
+        index = self.notebook.locator(".jp-CodeCell").count() - 1
+        self.type_cell(source)
+        cell = self.notebook.locator(".jp-CodeCell").nth(index)
+        expect(cell.locator(".jp-InputPrompt")).to_have_text(
+            re.compile(r"\[\d+\]"), timeout=START_TIMEOUT_MS
+        )
+        return cell.locator(".jp-OutputArea").first
+
+    @property
+    def notebook(self) -> Locator:
+        """The notebook in front."""
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+
+    def log_out(self) -> None:
+        """Log out of the hub."""
+        self.go("/hub/home")
+        self.page.get_by_role("link", name=re.compile("log ?out", re.I)).first.click()
+        expect(self.page).to_have_url(re.compile(r"/hub/log(in|out)"))
