@@ -86,9 +86,16 @@ class ManagerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     engine: str = "unix:///var/run/docker.sock"
 
 
+def _decode_path(kind: type, value: object) -> Path:
+    """Decode the one type that msgspec does not know."""
+    if kind is not Path or not isinstance(value, str):
+        raise NotImplementedError(kind)
+    return Path(value)
+
+
 def load(path: Path) -> ManagerSettings:
     """Read settings from a file; raise ``ConfigurationError`` that names the file and the field."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=ManagerSettings)
+        return msgspec.json.decode(path.read_bytes(), type=ManagerSettings, dec_hook=_decode_path)
     except (OSError, msgspec.DecodeError) as error:
         raise ConfigurationError(f"manager settings {path}: {error}") from error

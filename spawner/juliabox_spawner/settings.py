@@ -113,9 +113,16 @@ class HubSettings(Struct, frozen=True, forbid_unknown_fields=True):
     announcement: str = ""
 
 
+def _decode_path(kind: type, value: object) -> Path:
+    """Decode the one type that msgspec does not know."""
+    if kind is not Path or not isinstance(value, str):
+        raise NotImplementedError(kind)
+    return Path(value)
+
+
 def load(path: Path) -> HubSettings:
     """Read settings from a file; raise ``ConfigurationError`` that names the file and the field."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=HubSettings)
+        return msgspec.json.decode(path.read_bytes(), type=HubSettings, dec_hook=_decode_path)
     except (OSError, msgspec.DecodeError) as error:
         raise ConfigurationError(f"hub settings {path}: {error}") from error
