@@ -1,0 +1,84 @@
+"""Logs of the manager: one JSON object a line on standard output, without secrets.
+
+A value is hidden by the name of its key, at any depth; environments of sessions are hidden whole.
+Lines with ``"audit": true`` tell of every refusal.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+_HIDDEN = "[hidden]"
+_SECRET_KEY = re.compile(
+    r"(^|[^a-z])(env|environ|environment|cookie|cookies|authorization|credentials?)($|[^a-z])"
+    r"|passw|secret|token|api_?key|private_?key",
+    re.IGNORECASE,
+)
+_MAX_TEXT = 4000
+_MAX_DEPTH = 6
+
+
+def hide_secrets(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Replace values of secret keys, and bound long texts (a structlog processor)."""
+    return {key: _clean(key, value, 0) for key, value in event.items()}
+
+
+def _clean(key: str, value: Any, depth: int) -> Any:
+    if _SECRET_KEY.search(key):
+        return _HIDDEN
+    if isinstance(value, str):
+        return value if len(value) <= _MAX_TEXT else value[:_MAX_TEXT] + "…"
+    if not isinstance(value, Mapping | list | tuple | set | frozenset):
+        return value
+    if depth >= _MAX_DEPTH:
+        return "…"
+    if isinstance(value, Mapping):
+        return {str(name): _clean(str(name), inner, depth + 1) for name, inner in value.items()}
+    return [_clean("", inner, depth + 1) for inner in value]
+
+
+def configure(part: str, level: int = logging.INFO, stream: TextIO | None = None) -> None:
+    """Send structlog and the standard library's loggers to ``stream`` (default: stdout) as JSON."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        hide_secrets,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+    def add_part(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["part"] = part
+        return event
+
+    handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                add_part,
+                structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for chatty in ("urllib3", "docker", "asyncio", "tornado.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,0 +1,149 @@
+"""Figures of the manager for Prometheus, and the endpoint that serves them.
+
+``METRICS`` is the one registry object; modules of the manager count on it. ``/healthz`` answers
+200 while the manager admits requests and its first reconcile is done, else 503.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping
+
+import prometheus_client
+import tornado.httpserver
+import tornado.netutil
+import tornado.web
+from prometheus_client.core import GaugeMetricFamily
+
+_START_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 21, 34, 60, 120)
+
+
+class _SessionGauge:
+    """Ask for the number of sessions by state when Prometheus does."""
+
+    def __init__(self) -> None:
+        self.count: Callable[[], Mapping[str, int]] = dict
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily("juliabox_sessions", "Sessions by state.", labels=["state"])
+        for state, number in sorted(self.count().items()):
+            family.add_metric([state], number)
+        yield family
+
+
+class Metrics:
+    """Counters and histograms on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = prometheus_client.CollectorRegistry()
+        self.requests = prometheus_client.Counter(
+            "juliabox_manager_requests",
+            "Requests by verb, client and outcome (ok, or an error's family).",
+            ["verb", "client", "outcome"],
+            registry=self.registry,
+        )
+        self.request_seconds = prometheus_client.Histogram(
+            "juliabox_manager_request_seconds",
+            "Seconds from arrival to answer, by verb.",
+            ["verb"],
+            buckets=_START_BUCKETS,
+            registry=self.registry,
+        )
+        self.refusals = prometheus_client.Counter(
+            "juliabox_manager_refusals",
+            "Messages refused before any verb ran, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.start_seconds = prometheus_client.Histogram(
+            "juliabox_session_start_seconds",
+            "Seconds of a session's start, by stage.",
+            ["stage"],
+            buckets=_START_BUCKETS,
+            registry=self.registry,
+        )
+        self.session_ends = prometheus_client.Counter(
+            "juliabox_session_ends", "Ended sessions by reason.", ["reason"], registry=self.registry
+        )
+        self.reconcile_seconds = prometheus_client.Histogram(
+            "juliabox_manager_reconcile_seconds",
+            "Seconds of one reconcile.",
+            buckets=_START_BUCKETS,
+            registry=self.registry,
+        )
+        self.reconcile_repairs = prometheus_client.Counter(
+            "juliabox_manager_reconcile_repairs",
+            "Differences that reconcile adopted or removed, by kind.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.policy_repairs = prometheus_client.Counter(
+            "juliabox_network_policy_repairs",
+            "Times that a session's network policy was missing or changed and was set again.",
+            registry=self.registry,
+        )
+        self._sessions = _SessionGauge()
+        self.registry.register(self._sessions)
+        prometheus_client.ProcessCollector(registry=self.registry)
+
+    def watch_sessions(self, count: Callable[[], Mapping[str, int]]) -> None:
+        """Let ``count`` answer the number of sessions by state; it must not block."""
+        self._sessions.count = count
+
+    def render(self) -> bytes:
+        """Return all figures in Prometheus' text format."""
+        return prometheus_client.generate_latest(self.registry)
+
+
+METRICS = Metrics()
+
+
+class _MetricsPage(tornado.web.RequestHandler):
+    def initialize(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+
+    def get(self) -> None:
+        self.set_header("Content-Type", prometheus_client.CONTENT_TYPE_LATEST)
+        self.finish(self.metrics.render())
+
+
+class _HealthPage(tornado.web.RequestHandler):
+    def initialize(self, healthy: Callable[[], Mapping[str, bool]]) -> None:
+        self.healthy = healthy
+
+    def get(self) -> None:
+        checks = dict(self.healthy())
+        self.set_status(200 if all(checks.values()) else 503)
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps({"healthy": all(checks.values()), "checks": checks}))
+
+
+class MetricsEndpoint:
+    """Serve ``/metrics`` and ``/healthz`` from the running event loop."""
+
+    def __init__(self, metrics: Metrics, healthy: Callable[[], Mapping[str, bool]]) -> None:
+        application = tornado.web.Application(
+            [
+                (r"/metrics", _MetricsPage, {"metrics": metrics}),
+                (r"/healthz", _HealthPage, {"healthy": healthy}),
+            ]
+        )
+        self._server = tornado.httpserver.HTTPServer(
+            application, max_body_size=1024, max_header_size=8192, idle_connection_timeout=30
+        )
+        self.port = 0
+
+    def listen(self, address: str, port: int) -> None:
+        """Bind and serve; raises ``OSError`` when the address is taken."""
+        sockets = tornado.netutil.bind_sockets(port, address)
+        self.port = sockets[0].getsockname()[1]
+        self._server.add_sockets(sockets)
+
+    async def close(self) -> None:
+        """Stop listening and end the connections, within two seconds."""
+        self._server.stop()
+        try:
+            await asyncio.wait_for(self._server.close_all_connections(), 2)
+        except TimeoutError:
+            return
