@@ -58,19 +58,26 @@ class Person:
         expect(self.page.locator("#jp-main-dock-panel")).to_be_visible(timeout=START_TIMEOUT_MS)
         self.page.locator("#jupyterlab-splash").wait_for(state="detached", timeout=START_TIMEOUT_MS)
 
+    def open_menu(self, *path: str) -> None:
+        """Choose an entry of JupyterLab's menu bar, given the labels on the way."""
+        self.page.get_by_role("menuitem", name=path[0], exact=True).first.click()
+        for label in path[1:-1]:
+            self.page.locator(".lm-Menu-itemLabel").get_by_text(label, exact=True).last.hover()
+        self.page.locator(".lm-Menu-itemLabel").get_by_text(path[-1], exact=True).last.click()
+
     def new_notebook(self) -> None:
         """Open a new Julia notebook through the file menu, and wait for its kernel."""
-        self.page.get_by_role("menuitem", name="File", exact=True).click()
-        self.page.locator("#jp-mainmenu-file").get_by_text("New", exact=True).hover()
-        self.page.locator("#jp-mainmenu-file-new").get_by_text("Notebook", exact=True).click()
+        self.open_menu("File", "New", "Notebook")
         dialog = self.page.locator(".jp-Dialog")
+        dialog.or_(self.notebook).first.wait_for()
         if dialog.count():
             dialog.get_by_role("button", name="Select").click()
-        expect(
-            self.page.locator(
-                ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator"
-            )
-        ).to_have_attribute("data-status", "idle", timeout=START_TIMEOUT_MS)
+        indicator = self.notebook.locator(".jp-Notebook-ExecutionIndicator")
+        expect(indicator).to_have_attribute("data-status", "idle", timeout=START_TIMEOUT_MS)
+
+    def interrupt(self) -> None:
+        """Interrupt the kernel of the notebook in front."""
+        self.open_menu("Kernel", "Interrupt Kernel")
 
     def type_cell(self, source: str) -> Locator:
         """Type into the last cell of the notebook in front, and run it without waiting."""
@@ -96,6 +103,20 @@ class Person:
     def notebook(self) -> Locator:
         """The notebook in front."""
         return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+
+    def stop_session(self) -> None:
+        """Stop the default server from the home page."""
+        self.go("/hub/home")
+        self.page.locator("#stop").click()
+        expect(self.page.locator("#stop")).to_be_hidden(timeout=START_TIMEOUT_MS)
+
+    def sign_up(self, password: str) -> None:
+        """Fill in the sign-up page."""
+        self.go("/hub/signup")
+        self.page.get_by_label("Username").fill(self.name)
+        self.page.locator("input[type=password]").first.fill(password)
+        self.page.locator("input[type=password]").last.fill(password)
+        self.page.get_by_role("button", name=re.compile("sign up|create", re.I)).first.click()
 
     def log_out(self) -> None:
         """Log out of the hub."""
