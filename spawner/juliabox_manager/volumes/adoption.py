@@ -1,0 +1,117 @@
+"""Take over what a manager that was killed left mounted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from juliabox_ext.errors import VolumeError
+from juliabox_manager.settings import ManagerSettings
+from juliabox_manager.volumes import disk, loops, mounts, shelf
+from juliabox_manager.volumes.commands import in_thread
+from juliabox_manager.volumes.names import volume_name
+from juliabox_manager.volumes.volume import LOCK_LIMIT, Volume
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Plan:
+    """What is mounted of one volume: its device, who keeps it, and what is to be undone."""
+
+    device: int | None = None
+    keep: dict[str, Path] = field(default_factory=dict)
+    undo: list[Path] = field(default_factory=list)
+    #: Whether the disk itself is mounted at its own place, and not only in slots.
+    based: bool = False
+
+
+@dataclass
+class Found:
+    """All plans, mounts that belong to no volume, and sessions whose home is not in place."""
+
+    plans: dict[str, Plan] = field(default_factory=dict)
+    strays: list[Path] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def leftovers(self) -> bool:
+        """Whether anything is mounted or bound that no session keeps."""
+        return bool(self.strays) or any(plan.undo or not plan.keep for plan in self.plans.values())
+
+
+async def survey(settings: ManagerSettings, mounted: dict[str, tuple[str, Path]]) -> Found:
+    """Compare the mount table and the loop devices with what live sessions use."""
+    state = settings.state.resolve()
+    devices = await in_thread(_devices, settings)
+    found = Found()
+    for device, name in devices.items():
+        found.plans.setdefault(name, Plan()).device = device
+    wanted = {target: (session, owner) for session, (owner, target) in mounted.items()}
+    seen: set[str] = set()
+    for mount in await mounts.below(state):
+        place = settings.state / mount.target.relative_to(state)
+        folder = place.relative_to(settings.state).parts[0]
+        if folder not in ("mounts", "slots"):
+            continue
+        name = devices.get(mount.loop, "") if mount.loop is not None else ""
+        session, owner = wanted.get(place, ("", ""))
+        if not name:
+            found.strays.append(place)
+        elif folder == "mounts":
+            found.plans[name].based = place.name == name
+            if place.name != name:
+                found.strays.append(place)
+        elif session and volume_name(owner) == name:
+            found.plans[name].keep[session] = place
+            seen.add(session)
+        else:
+            found.plans[name].undo.append(place)
+    found.missing = sorted(set(mounted) - seen)
+    return found
+
+
+def _devices(settings: ManagerSettings) -> dict[int, str]:
+    """Map each loop device that holds an image of this state folder to its volume's name."""
+    images: dict[tuple[int, int], str] = {}
+    for parent in (shelf.home_folder(settings), shelf.removed_folder(settings)):
+        for folder in parent.iterdir() if parent.exists() else ():
+            try:
+                status = (folder / disk.IMAGE).stat()
+            except OSError:
+                continue
+            images[status.st_dev, status.st_ino] = folder.name
+    found = {number: loops.backing(number) for number in loops.bound_numbers()}
+    return {
+        number: images[backing]
+        for number, backing in found.items()
+        if backing is not None and backing in images
+    }
+
+
+async def take_over(volume: Volume, plan: Plan, limit: float) -> None:
+    """Lock a volume again and undo what no session keeps of it."""
+    try:
+        if volume.held is None:
+            volume.held = await disk.lock(volume.folder / disk.IMAGE, wait=LOCK_LIMIT)
+    except VolumeError as error:
+        # undone all the same: what is mounted without a lock is the very danger
+        log.error("volume cannot be locked", volume=volume.name, reason=error.message)
+    volume.device = plan.device
+    volume.sessions = dict(plan.keep)
+    volume.leaving = list(dict.fromkeys(plan.undo))
+    if plan.keep and not plan.based and volume.held is not None:
+        await in_thread(volume.base.mkdir, mode=0o755, parents=True, exist_ok=True)
+        await mounts.bind(next(iter(plan.keep.values())), volume.base, keep=[volume.held])
+    await volume.settle(limit)
+
+
+async def undo_strays(places: list[Path], limit: float) -> None:
+    """Undo mounts in the folders of mounts and slots that belong to no volume."""
+    for place in dict.fromkeys(reversed(places)):
+        try:
+            await mounts.unmount(place, limit=limit)
+        except mounts.StuckError as error:
+            log.error("stray mount stays", reason=str(error))

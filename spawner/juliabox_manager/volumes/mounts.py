@@ -1,0 +1,124 @@
+"""The mount table, mounting and unmounting."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from asyncio.subprocess import Process
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from juliabox_ext.errors import VolumeError
+from juliabox_manager.volumes.commands import CommandTimeout, Outcome, in_thread, run
+
+#: Major number of loop devices.
+LOOP_MAJOR = 7
+
+#: Seconds for mounting: a check went before, so only a replay of nothing is left to do.
+MOUNT_LIMIT = 60.0
+
+#: Options of every home. ``noinit_itable``: the image is sparse and reads as zeros already, so the
+#: kernel must not fill it. ``discard``: deleted files give their space back to the host.
+HOME_OPTIONS = "nodev,nosuid,noinit_itable,discard,errors=remount-ro"
+
+_MOUNTINFO = Path("/proc/self/mountinfo")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One entry of the mount table."""
+
+    target: Path
+    major: int
+    minor: int
+
+    @property
+    def loop(self) -> int | None:
+        """Number of the loop device that is mounted, if it is one."""
+        return self.minor if self.major == LOOP_MAJOR else None
+
+
+def parse(mountinfo: str) -> list[Mount]:
+    """Parse ``/proc/<pid>/mountinfo``, in its order: a later mount lies over an earlier one."""
+    mounts = []
+    for line in mountinfo.splitlines():
+        fields = line.split(" ")
+        major, minor = fields[2].split(":")
+        target = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
+        mounts.append(Mount(Path(target), int(major), int(minor)))
+    return mounts
+
+
+async def below(folder: Path) -> list[Mount]:
+    """Return the mounts strictly below a folder."""
+    table = await in_thread(_MOUNTINFO.read_text, errors="surrogateescape")
+    return [mount for mount in parse(table) if folder in mount.target.parents]
+
+
+async def at(target: Path) -> list[Mount]:
+    """Return the mounts on exactly this folder, the topmost last."""
+    return [mount for mount in await below(target.parent) if mount.target == target]
+
+
+async def mount_home(number: int, target: Path, *, keep: Sequence[int]) -> None:
+    """Mount the home on a loop device; raise ``VolumeError`` with the kernel's complaint."""
+    await _mount(["-t", "ext4", "-o", HOME_OPTIONS, f"/dev/loop{number}", str(target)], keep)
+
+
+async def bind(source: Path, target: Path, *, keep: Sequence[int]) -> None:
+    """Show a mounted home at a second place; the flags of the first mount hold there too."""
+    await _mount(["--bind", str(source), str(target)], keep)
+
+
+async def _mount(arguments: list[str], keep: Sequence[int]) -> None:
+    try:
+        outcome = await run(["mount", "-n", "-c", *arguments], limit=MOUNT_LIMIT, keep=keep)
+    except CommandTimeout as error:
+        raise VolumeError(f"the home cannot be mounted: {error}") from error
+    if outcome.code != 0:
+        raise VolumeError(f"the home cannot be mounted: {outcome.output}")
+
+
+class StuckError(Exception):
+    """A mount could not be undone within its limit: busy, frozen, or hung in the kernel."""
+
+    def __init__(self, target: Path, why: str, process: Process | None = None) -> None:
+        super().__init__(f"{target} cannot be unmounted: {why}")
+        self.process = process
+
+
+async def unmount(
+    target: Path, *, limit: float, keep: Sequence[int] = (), last: bool = False
+) -> None:
+    """Undo every mount on a folder; raise :class:`StuckError` after ``limit`` seconds.
+
+    Busy is tried again until then: a container that has just ended leaves its mounts a little
+    later. With ``last``, the file system is made read-only first, which the kernel refuses while
+    it is frozen or written to; unmounting alone would succeed and leave a frozen file system
+    behind, in use and out of reach.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + limit
+    pause = 0.01
+    while await at(target):
+        outcome = await _unmount_once(target, end - loop.time(), keep, last)
+        if outcome.code == 0:
+            continue
+        if loop.time() + pause >= end:
+            raise StuckError(target, outcome.output or f"exit code {outcome.code}")
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 0.25)
+
+
+async def _unmount_once(target: Path, limit: float, keep: Sequence[int], last: bool) -> Outcome:
+    limit = max(limit, 0.1)
+    try:
+        if last:
+            readonly = ["mount", "-n", "-c", "-o", "remount,ro", str(target)]
+            outcome = await run(readonly, limit=limit, keep=keep)
+            if outcome.code != 0:
+                return outcome
+        return await run(["umount", "-n", "-c", str(target)], limit=limit, keep=keep)
+    except CommandTimeout as error:
+        raise StuckError(target, str(error), error.process) from error

@@ -1,0 +1,217 @@
+"""One home volume: its lock, its one mount, and the sessions that it is bound to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from asyncio.subprocess import Process
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from juliabox_ext.errors import NoRoomError, UnavailableError, VolumeError
+from juliabox_manager.settings import ManagerSettings
+from juliabox_manager.volumes import disk, loops, mounts
+from juliabox_manager.volumes.commands import in_thread
+
+log = structlog.get_logger(__name__)
+
+#: Seconds for a device to become free once nothing has it mounted.
+RELEASE_LIMIT = 5.0
+
+#: Seconds that adoption waits for an image's lock: a program that the killed manager started may
+#: still run.
+LOCK_LIMIT = 10.0
+
+
+@dataclass
+class Volume:
+    """State of a volume in this process; every method is called with ``lock`` held."""
+
+    name: str
+    settings: ManagerSettings
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Tasks that hold or await ``lock``.
+    claims: int = 0
+    #: Descriptor that holds the lock of the image, from before it is mounted until it is free.
+    held: int | None = None
+    device: int | None = None
+    sessions: dict[str, Path] = field(default_factory=dict)
+    #: Places that could not be unbound in time.
+    leaving: list[Path] = field(default_factory=list)
+    stuck: bool = False
+    #: A program that hangs in the kernel over this volume; no second one is started beside it.
+    hung: Process | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where image and description lie while the volume is in use."""
+        return self.settings.state / "volumes" / "home" / self.name
+
+    @property
+    def base(self) -> Path:
+        """Where the image is mounted."""
+        return self.settings.state / "mounts" / self.name
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of this volume is in use."""
+        return self.held is None and not self.sessions and not self.leaving and not self.stuck
+
+    async def mount(self, owner: str, size: int) -> None:
+        """Lock, check and mount the disk; make it first if the owner has none."""
+        await in_thread(check_room, self.settings)
+        if not await in_thread(self.folder.exists):
+            await disk.make(self.folder, owner, size, self.settings.inodes_per_gib)
+        held = self.held = await disk.lock(self.folder / disk.IMAGE)
+        try:
+            await self._refuse_bound(owner, held)
+            await self._check(owner, size, held)
+            await self._mount_device(held)
+        except BaseException:
+            await self.settle(RELEASE_LIMIT)
+            raise
+
+    async def _refuse_bound(self, owner: str, held: int) -> None:
+        devices = await in_thread(loops.bound_to, os.fstat(held))
+        if devices:
+            names = ", ".join(f"/dev/loop{number}" for number in devices)
+            raise VolumeError(
+                f"the home of {owner!r} is still in use by {names}; it is mounted once only; the "
+                "operator ends what uses that device",
+                code="volume.locked",
+            )
+
+    async def _check(self, owner: str, size: int, held: int) -> None:
+        """Repair, grow or quarantine the disk before it is mounted."""
+        meta = await in_thread(disk.read_meta, self.folder)
+        if meta.owner != owner:
+            raise VolumeError(f"volume {self.name} belongs to another person than {owner!r}")
+        image = self.folder / disk.IMAGE
+        try:
+            await disk.undo_growth(self.folder, keep=held)
+            if meta.quarantine is not None:
+                await self._leave_quarantine(meta, meta.quarantine, held)
+            await disk.check(image, keep=held)
+            if size > meta.size:
+                await disk.grow(self.folder, size, keep=held)
+        except disk.DamagedError as error:
+            if meta.quarantine is None:
+                with suppress(OSError):  # a full host disk: the next check says the same again
+                    await in_thread(disk.quarantine, self.folder, str(error))
+            log.error("volume quarantined", volume=self.name, owner=owner, reason=str(error))
+            raise self._quarantined(owner, str(error)) from error
+
+    async def _leave_quarantine(self, meta: disk.Meta, mark: disk.Quarantine, held: int) -> None:
+        """Take a repaired disk back; nothing is written to one that nobody touched."""
+        image = self.folder / disk.IMAGE
+        if (await in_thread(image.stat)).st_mtime_ns == mark.image_changed:
+            raise self._quarantined(meta.owner, mark.reason)
+        await disk.check(image, keep=held, force=True, write=False)
+        whole = msgspec.structs.replace(meta, quarantine=None)
+        await in_thread(disk.write_meta, self.folder, whole)
+        log.info("volume repaired", volume=self.name, owner=meta.owner)
+
+    def _quarantined(self, owner: str, reason: str) -> VolumeError:
+        return VolumeError(
+            f"the home of {owner!r} is damaged and was set aside unchanged; ask the operator to "
+            f"repair it. Operator: run `e2fsck -f {self.folder / disk.IMAGE}` (copy it first), the "
+            f"next start then takes it back. {reason}",
+            code="volume.quarantined",
+        )
+
+    async def _mount_device(self, held: int) -> None:
+        await in_thread(self.base.mkdir, mode=0o755, parents=True, exist_ok=True)
+        try:
+            number, descriptor = await in_thread(loops.bind, held)
+        except OSError as error:
+            raise UnavailableError(
+                f"no loop device for {self.name}: {error}; the operator checks /dev/loop-control"
+            ) from error
+        self.device = number
+        try:
+            await mounts.mount_home(number, self.base, keep=[held, descriptor])
+        finally:
+            os.close(descriptor)
+
+    async def bind(self, session: str, target: Path) -> None:
+        """Show the mounted home to one more session."""
+        try:
+            await self._undo(target, RELEASE_LIMIT)  # what a start that was cut off left there
+            await mounts.bind(self.base, target, keep=self._keep)
+        except (VolumeError, mounts.StuckError) as error:
+            if target not in self.leaving:
+                self.leaving.append(target)
+            raise VolumeError(f"the home cannot be shown at {target}: {error}") from error
+        self.sessions[session] = target
+
+    async def settle(self, limit: float) -> None:
+        """Undo what no session uses, within ``limit`` seconds; what remains makes it stuck."""
+        if self.hung is not None and self.hung.returncode is None:
+            self.stuck = True
+            return
+        self.hung = None
+        was_stuck, self.stuck = self.stuck, False
+        try:
+            for target in list(self.leaving):
+                await self._undo(target, limit)
+                self.leaving.remove(target)
+            if not self.sessions:
+                await self._release(limit)
+        except mounts.StuckError as error:
+            self.hung = error.process
+            self.stuck = True
+            if not was_stuck:
+                log.error("volume stuck", volume=self.name, reason=str(error))
+
+    async def _undo(self, target: Path, limit: float, *, last: bool = False) -> None:
+        await mounts.unmount(target, limit=limit, keep=self._keep, last=last)
+
+    @property
+    def _keep(self) -> list[int]:
+        return [] if self.held is None else [self.held]
+
+    async def _release(self, limit: float) -> None:
+        """Unmount the disk; give the lock away only when the kernel has let go of the image."""
+        await self._undo(self.base, limit, last=True)
+        if self.device is not None:
+            await self._await_free(self.device)
+            self.device = None
+        if self.held is not None:
+            os.close(self.held)
+            self.held = None
+        await in_thread(_remove_folder, self.base)
+
+    async def _await_free(self, device: int) -> None:
+        if self.held is None:
+            return
+        loop = asyncio.get_running_loop()
+        end = loop.time() + RELEASE_LIMIT
+        image = os.fstat(self.held)
+        if device in await in_thread(loops.bound_to, image):
+            await in_thread(loops.unbind, device)
+        while device in await in_thread(loops.bound_to, image):
+            if loop.time() >= end:
+                raise mounts.StuckError(self.base, f"/dev/loop{device} stays in use")
+            await asyncio.sleep(0.01)
+
+
+def check_room(settings: ManagerSettings) -> None:
+    """Raise ``NoRoomError`` if the disk under the state folder is too full to start anything."""
+    free = shutil.disk_usage(settings.state).free
+    reserve = settings.capacity.disk_reserve
+    if free < reserve:
+        raise NoRoomError(
+            f"the disk of this instance is nearly full ({free >> 20} MiB free, {reserve >> 20} MiB "
+            "are kept in reserve); try again later; the operator frees space in the state folder",
+            code="no_room.disk",
+        )
+
+
+def _remove_folder(folder: Path) -> None:
+    if folder.exists():
+        folder.rmdir()
