@@ -1,0 +1,2 @@
+include("JuliaBoxKernel.jl")
+JuliaBoxKernel.serve(parse(Int, ARGS[1]))
