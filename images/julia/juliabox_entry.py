@@ -1,0 +1,273 @@
+"""First program of a session's container, after tini.
+
+It waits until the manager releases the session: it connects to the manager's socket in the slot
+(``/home/entry.sock``), reads one line ``{"version": 1, "environment": {...}}``, answers
+``{"version": 1, "accepted": true}``, and becomes the single-user server. While it waits it loads
+the server's modules, which is where most of a start goes. Until then nothing of anybody's is here:
+no token, no home, no network policy yet.
+
+The environment comes through the socket, so it is in no ``docker inspect`` and in no argument
+list. Programs of the same person (uid 1000) can read it, as they can read all of this process:
+that is what they already are. So nothing is hidden from them with ``PR_SET_DUMPABLE``.
+
+Only the standard library is imported at the top; this file lies in a folder that is root's, and
+nothing is ever imported from the home.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import shutil
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SLOT = Path("/home")
+HOME = SLOT / "juser"
+SOCKET = SLOT / "entry.sock"
+#: tmpfs; state that must be writable even if the home is full.
+RUN = Path("/run/juliabox")
+#: Copied into a new home, once.
+NOTEBOOKS = Path("/opt/juliabox/notebooks")
+
+PORT = 8888
+HANDOVER_VERSION = 1
+
+#: Seconds between two attempts to reach the manager, which may be restarting.
+RETRY = 0.05
+#: Longest line from the manager: 256 variables of 32 KiB, each character escaped.
+MAX_LINE = 64 * 1024**2
+
+#: Seconds within which a server with the person's own configuration must listen.
+START_LIMIT = 60.0
+
+#: Argument of a second start in the same container, with the environment already in place.
+RELEASED = "--released"
+PLAIN = "JUPYTERHUB_DISABLE_USER_CONFIG"
+
+#: Read by the server's modules when they are imported: another value needs another process.
+READ_AT_IMPORT = ("JUPYTERHUB_SINGLEUSER_APP", "JUPYTERHUB_SINGLEUSER_EXTENSION", "JUPYTERLAB_DIR")
+
+#: Modules of the server; those of the image's server extensions are added.
+SERVER_MODULES = (
+    "jupyter_server.serverapp",
+    "jupyterlab.labapp",
+    "jupyterhub.singleuser",
+)
+
+
+def main() -> None:
+    """Wait for the manager and run the server; never returns."""
+    os.environ["HOME"] = str(HOME)
+    if sys.argv[1:] != [RELEASED]:
+        os.closerange(3, 1024)
+        imported = {name: os.environ.get(name) for name in READ_AT_IMPORT}
+        environment = wait_and_load()
+        os.environ.update(environment)
+        settle_in()
+        if any(os.environ.get(name) != value for name, value in imported.items()):
+            start_again()
+    os.chdir(HOME if HOME.is_dir() else "/")
+    serve()
+
+
+def say(message: str) -> None:
+    """Tell the container's log, which the person and the operator see when a start fails."""
+    print(f"juliabox: {message}", file=sys.stderr, flush=True)
+
+
+# --- waiting for the manager ---------------------------------------------------------------------
+
+
+def wait_and_load() -> dict[str, str]:
+    """Load the server's modules while the manager is awaited; return the environment."""
+    received: list[dict[str, str]] = []
+    waiter = threading.Thread(target=lambda: received.append(await_release()), daemon=True)
+    waiter.start()
+    load_server()
+    waiter.join()
+    return received[0]
+
+
+def await_release() -> dict[str, str]:
+    """Connect to the manager until it hands over an environment, and take it."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(SOCKET))
+            environment = read_environment(connection)
+            if environment is not None:
+                answer = {"version": HANDOVER_VERSION, "accepted": True}
+                connection.sendall(json.dumps(answer).encode() + b"\n")
+                return environment
+        time.sleep(RETRY)
+
+
+def read_environment(connection: socket.socket) -> dict[str, str] | None:
+    """Read one line of the manager; None if it breaks off or is not understood."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        part = connection.recv(65536)
+        if not part or len(line) > MAX_LINE:
+            return None
+        line += part
+    try:
+        message = json.loads(line)
+        environment = message["environment"]
+        known = message["version"] == HANDOVER_VERSION and all(
+            isinstance(text, str) for item in environment.items() for text in item
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        known = False
+    if not known:
+        say("the manager sent a message that this image does not understand")
+        return None
+    return dict(environment)
+
+
+def load_server() -> None:
+    """Import what the server will need; what is missing or broken shows when it starts."""
+    for name in (*SERVER_MODULES, *extension_modules()):
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # a broken extension must not stop the start
+            say(f"{name} cannot be loaded: {error!r}")
+
+
+def extension_modules() -> list[str]:
+    """Return the server extensions that the image (not the person) enables."""
+    names: dict[str, bool] = {}
+    folders = [f"{sys.prefix}/etc/jupyter", *os.environ.get("JUPYTER_CONFIG_PATH", "").split(":")]
+    for folder in filter(None, folders):
+        for file in sorted(Path(folder, "jupyter_server_config.d").glob("*.json")):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                names.update(json.loads(file.read_text())["ServerApp"]["jpserver_extensions"])
+    return [name for name, enabled in names.items() if enabled]
+
+
+# --- the person's home ---------------------------------------------------------------------------
+
+
+def settle_in() -> None:
+    """Prepare folders and the environment; a full or broken home is reported and stops nothing."""
+    os.environ["HOME"] = str(HOME)
+    runtime = RUN / "jupyter"
+    try:
+        runtime.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        say(f"{runtime} cannot be made: {error}")
+    os.environ["JUPYTER_RUNTIME_DIR"] = str(runtime)
+    os.environ["XDG_RUNTIME_DIR"] = str(RUN)
+    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "/")
+    os.environ.setdefault("JUPYTERHUB_SERVICE_URL", f"http://0.0.0.0:{PORT}{prefix}")
+    try:
+        furnish()
+    except OSError as error:
+        say(f"the home cannot be prepared: {error}; free some space in it")
+
+
+def furnish() -> None:
+    """Give a new home the welcome notebooks; a home with ``.jupyter`` is not new."""
+    mark = HOME / ".jupyter"
+    if mark.exists():
+        return
+    for source in sorted(NOTEBOOKS.rglob("*")):
+        place = HOME / source.relative_to(NOTEBOOKS)
+        if source.is_dir():
+            place.mkdir(exist_ok=True)
+        else:
+            copy_new(source, place)
+    mark.mkdir(mode=0o700)
+
+
+def copy_new(source: Path, place: Path) -> None:
+    """Copy a file, whole or not at all, never over another."""
+    with contextlib.suppress(FileExistsError), source.open("rb") as old, place.open("xb") as new:
+        try:
+            shutil.copyfileobj(old, new)
+            new.flush()
+        except OSError:
+            place.unlink()
+            raise
+
+
+def has_own_configuration() -> bool:
+    """Tell whether the person has configuration that may keep the server from starting."""
+    folders = (HOME / ".jupyter", HOME / ".local/etc/jupyter", HOME / ".local/share/jupyter")
+    try:
+        return any(
+            next(folder.glob(pattern), None) is not None
+            for folder in folders
+            for pattern in ("*config*.py", "*config*.json", "*config.d/*")
+        )
+    except OSError:
+        return True
+
+
+# --- the server ----------------------------------------------------------------------------------
+
+
+def serve() -> None:
+    """Run the server; if it ends or hangs before it listens, start once without own configuration.
+
+    What the person configured can so never lock them out for good.
+    """
+    plain = bool(os.environ.get(PLAIN))
+    if not plain and has_own_configuration():
+        watch(lambda: start_plain(f"it did not listen after {START_LIMIT:g} s"))
+    # the server parses these itself and must not see ours
+    sys.argv[:] = ["jupyterhub-singleuser"]
+    try:
+        importlib.import_module("jupyterhub.singleuser").main()
+    except BaseException as error:
+        if plain or isinstance(error, KeyboardInterrupt) or listening(PORT):
+            raise
+        start_plain(repr(error))
+    sys.exit(0)
+
+
+def watch(late: Callable[[], None]) -> None:
+    """Call ``late`` from a thread if the server does not listen in time."""
+
+    def wait() -> None:
+        end = time.monotonic() + START_LIMIT
+        while time.monotonic() < end:
+            if listening(PORT):
+                return
+            time.sleep(0.5)
+        late()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def listening(port: int) -> bool:
+    """Tell whether a TCP socket of this container listens on a port, without connecting to it."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                _, local, _, state = line.split()[:4]
+                if state == "0A" and int(local.rpartition(":")[2], 16) == port:
+                    return True
+    return False
+
+
+def start_plain(why: str) -> None:
+    """Start anew without the person's own configuration."""
+    say(f"the server did not start ({why}); starting it without the configuration in ~/.jupyter")
+    os.environ[PLAIN] = "1"
+    start_again()
+
+
+def start_again() -> None:
+    """Become a fresh process of this program, with the same environment."""
+    os.chdir("/")
+    os.execv(sys.executable, [sys.executable, "-I", str(Path(__file__).resolve()), RELEASED])  # noqa: S606 - no shell wanted
+
+
+if __name__ == "__main__":
+    main()

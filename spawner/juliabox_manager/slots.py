@@ -1,0 +1,296 @@
+"""Slots: the one way into a session's container.
+
+::
+
+    STATE/slots/<session>/             0755, root's; mounted `ro,rslave` on /home of the container
+    STATE/slots/<session>/entry.sock   the manager listens, the entry program connects
+    STATE/slots/<session>/juser        the home volume is bound here and appears in the container
+
+The entry program of the container connects as uid 1000 and waits. The manager knows the peer by
+the kernel's word (``SO_PEERCRED``): right uid, and same PID namespace as the container's first
+process. When it releases the session, it sends one line with the environment, reads one line of
+acknowledgement, and takes the socket away: from then on the person's programs run in there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import socket
+import struct
+from asyncio import StreamReader, StreamWriter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from juliabox_ext.errors import (
+    ConfigurationError,
+    ConflictError,
+    DeadlineError,
+    RequestError,
+    UnavailableError,
+)
+from juliabox_manager.protocol import ENTRY_SOCKET, HOME_MOUNT, SESSION_UID
+
+log = structlog.get_logger(__name__)
+
+HANDOVER_VERSION = 1
+
+#: What the entry program answers when it has taken the environment.
+ACCEPTED = {"version": HANDOVER_VERSION, "accepted": True}
+
+#: Longest line that the entry program may send.
+MAX_LINE = 4096
+
+#: Connections of one slot that are kept while it is not known which container may connect.
+MAX_WAITING = 4
+
+#: Longest path of a Unix socket, without its final zero byte.
+MAX_SOCKET_PATH = 107
+
+_SESSION = re.compile(r"[0-9a-f]{16}")
+_CREDENTIALS = struct.Struct("=iII")
+
+
+@dataclass(eq=False)
+class _Peer:
+    """A connected entry program."""
+
+    pid: int
+    reader: StreamReader
+    writer: StreamWriter
+
+    def close(self) -> None:
+        self.writer.close()
+
+    @property
+    def gone(self) -> bool:
+        return self.reader.at_eof() or self.writer.is_closing()
+
+
+@dataclass
+class _Slot:
+    """A slot on which the manager listens."""
+
+    session: str
+    server: asyncio.Server | None = None
+    #: First process of the container; 0 as long as it is not known.
+    init: int = 0
+    #: Connected peers, the newest last.
+    peers: list[_Peer] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Slots:
+    """The slots of one instance, below ``folder`` (``STATE/slots``)."""
+
+    def __init__(self, folder: Path) -> None:
+        longest = folder / ("0" * 16) / ENTRY_SOCKET
+        if len(bytes(longest)) > MAX_SOCKET_PATH:
+            raise ConfigurationError(
+                f"the path {longest} is too long for a Unix socket ({MAX_SOCKET_PATH} bytes at "
+                "most); choose a state folder with a shorter name"
+            )
+        self._folder = folder
+        self._slots: dict[str, _Slot] = {}
+
+    def path(self, session: str) -> Path:
+        """Return a session's slot folder, whether it exists or not."""
+        if not _SESSION.fullmatch(session):
+            raise RequestError(f"{session!r} is not a session's id")
+        return self._folder / session
+
+    async def prepare(self, session: str) -> Path:
+        """Make a session's slot and listen in it; return its folder. Repeating it is harmless.
+
+        A session that was released already must not be prepared again: its socket would be within
+        the person's reach.
+        """
+        folder = self.path(session)
+        if session in self._slots:
+            return folder
+        slot = self._slots[session] = _Slot(session)
+        try:
+            for part in (self._folder, folder, folder / HOME_MOUNT):
+                part.mkdir(mode=0o755, parents=True, exist_ok=True)
+            for part in (self._folder, folder):
+                part.chmod(0o755)
+            listening = _listen(folder / ENTRY_SOCKET)
+            slot.server = await asyncio.start_unix_server(
+                lambda reader, writer: self._connected(slot, reader, writer),
+                sock=listening,
+                limit=MAX_LINE,
+                backlog=MAX_WAITING,
+            )
+        except BaseException:
+            del self._slots[session]
+            raise
+        return folder
+
+    async def _connected(self, slot: _Slot, reader: StreamReader, writer: StreamWriter) -> None:
+        pid, uid = _credentials(writer.get_extra_info("socket"))
+        peer = _Peer(pid, reader, writer)
+        if uid != SESSION_UID:
+            _refuse(slot, peer, f"uid {uid}")
+        elif slot.init and not _same_container(pid, slot.init):
+            _refuse(slot, peer, "another container")
+        elif self._slots.get(slot.session) is not slot:
+            peer.close()
+        else:
+            slot.peers.append(peer)
+            while len(slot.peers) > MAX_WAITING:
+                slot.peers.pop(0).close()
+            slot.changed.set()
+
+    async def await_entry(self, session: str, pid: int, timeout: float) -> None:  # noqa: ASYNC109 - fixed interface
+        """Wait until the entry program of the container with first process ``pid`` is connected.
+
+        A connection that came before counts. Raise ``DeadlineError`` after ``timeout`` seconds.
+        """
+        slot = self._listening(session)
+        slot.init = pid
+        try:
+            async with asyncio.timeout(timeout):
+                await _entry(slot)
+        except TimeoutError:
+            raise DeadlineError(
+                f"the entry program of session {session} did not connect within {timeout:g} s; "
+                "the container's log says why",
+                code="deadline.entry",
+            ) from None
+
+    async def release(self, session: str, environment: dict[str, str], timeout: float) -> None:  # noqa: ASYNC109 - fixed interface
+        """Hand the environment over, await the acknowledgement, and close the slot's socket.
+
+        The connection may break and come again meanwhile. Raise ``ConflictError`` if
+        :meth:`await_entry` has not been called, ``DeadlineError`` after ``timeout`` seconds.
+        """
+        slot = self._listening(session)
+        if not slot.init:
+            raise ConflictError(f"session {session} cannot be released: its container is unknown")
+        message = {"version": HANDOVER_VERSION, "environment": environment}
+        line = json.dumps(message).encode() + b"\n"
+        try:
+            async with asyncio.timeout(timeout):
+                while not await _hand_over(await _entry(slot), slot, line):
+                    pass
+        except TimeoutError:
+            raise DeadlineError(
+                f"session {session} did not take its environment within {timeout:g} s",
+                code="deadline.release",
+            ) from None
+        await self.close(session)
+
+    def _listening(self, session: str) -> _Slot:
+        slot = self._slots.get(session)
+        if slot is None:
+            raise ConflictError(f"the slot of session {session} is not prepared or was closed")
+        return slot
+
+    async def close(self, session: str) -> None:
+        """Stop listening, drop the connections and delete the socket; the folder stays."""
+        socket_path = self.path(session) / ENTRY_SOCKET
+        slot = self._slots.pop(session, None)
+        socket_path.unlink(missing_ok=True)
+        if slot is not None:
+            if slot.server is not None:
+                slot.server.close()
+            for peer in slot.peers:
+                peer.close()
+
+    async def remove(self, session: str) -> None:
+        """Close a slot and delete its folder.
+
+        Raise ``UnavailableError`` while a home is still mounted in it; it stays in :meth:`list`.
+        """
+        await self.close(session)
+        folder = self.path(session)
+        try:
+            for part in (folder / HOME_MOUNT, folder):
+                with contextlib.suppress(FileNotFoundError):
+                    part.rmdir()
+        except OSError as error:
+            raise UnavailableError(
+                f"the slot of session {session} cannot be removed yet: {error}", code="slot.busy"
+            ) from error
+
+    def list(self) -> list[str]:
+        """Return the sessions that have a slot folder, in use or left over."""
+        if not self._folder.exists():
+            return []
+        names = (entry.name for entry in self._folder.iterdir())
+        return sorted(name for name in names if _SESSION.fullmatch(name))
+
+
+async def _entry(slot: _Slot) -> _Peer:
+    """Return the newest connection that comes from the slot's container; wait for one."""
+    while True:
+        slot.changed.clear()
+        for peer in list(slot.peers):
+            if peer.gone:
+                _drop(slot, peer)
+            elif not _same_container(peer.pid, slot.init):
+                _refuse(slot, peer, "another container")
+        for peer in slot.peers[:-1]:
+            _drop(slot, peer)
+        if slot.peers:
+            return slot.peers[0]
+        await slot.changed.wait()
+
+
+async def _hand_over(peer: _Peer, slot: _Slot, line: bytes) -> bool:
+    """Send the environment to a peer; tell whether it was accepted.
+
+    A peer that breaks off or answers anything else is dropped.
+    """
+    try:
+        peer.writer.write(line)
+        await peer.writer.drain()
+        answer = await peer.reader.readline()
+        accepted = bool(json.loads(answer) == ACCEPTED)
+    except (ConnectionError, ValueError, RecursionError):
+        accepted = False
+    if not accepted:
+        _refuse(slot, peer, "no acknowledgement")
+    return accepted
+
+
+def _drop(slot: _Slot, peer: _Peer) -> None:
+    peer.close()
+    if peer in slot.peers:
+        slot.peers.remove(peer)
+
+
+def _refuse(slot: _Slot, peer: _Peer, why: str) -> None:
+    log.warning("connection to a slot refused", session=slot.session, pid=peer.pid, reason=why)
+    _drop(slot, peer)
+
+
+def _listen(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(str(path))
+        path.chmod(0o666)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def _credentials(connection: socket.socket) -> tuple[int, int]:
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(raw)
+    return pid, uid
+
+
+def _same_container(pid: int, init: int) -> bool:
+    """Tell whether two processes live in the same PID namespace."""
+    try:
+        peer, first = (Path(f"/proc/{number}/ns/pid").stat() for number in (pid, init))
+    except OSError:
+        return False
+    return peer.st_ino == first.st_ino
