@@ -1,0 +1,239 @@
+"""The one place that says how a session's container is made.
+
+:func:`container_config` turns an image id, limits and a slot into the body of the engine's create
+call. Nothing a client sends reaches that body except the four numbers of its limits, which policy
+has bounded. Each entry carries its reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from juliabox_ext.errors import ConfigurationError
+from juliabox_manager.protocol import HOME_MOUNT, SESSION_PORT, SESSION_UID, SLOT_MOUNT, Limits
+from juliabox_manager.settings import ManagerSettings
+
+LABEL_INSTALLATION: Final = "juliabox.installation"
+LABEL_SESSION: Final = "juliabox.session"
+LABEL_DIGEST: Final = "juliabox.digest"
+
+#: Bytes and inodes of the small tmpfs folders.
+_RUN_SIZE: Final = 16 * 1024**2
+_SHM_SIZE: Final = 64 * 1024**2
+_RUN_INODES: Final = 4096
+_TMP_INODES: Final = 65_536
+
+#: Microseconds over which the CPU quota is measured.
+_CPU_PERIOD: Final = 100_000
+
+#: Stands for a session where a config is made only to be compared.
+_NOBODY: Final = "0" * 16
+
+
+class Hardening:
+    """Makes container configs for one installation."""
+
+    def __init__(self, settings: ManagerSettings) -> None:
+        """Read the seccomp profile once; raise ``ConfigurationError`` if it cannot be used."""
+        self._settings = settings
+        self._seccomp = _read_seccomp(settings.seccomp)
+        #: Whether the engine can weigh block input and output; known once it has answered.
+        self.blkio = False
+
+    def container_name(self, session: str) -> str:
+        """Return the container's name: opaque, so that names tell no neighbour who is online."""
+        return f"{self._settings.installation}-s-{session}"
+
+    def config(self, session: str, image_id: str, limits: Limits) -> dict[str, Any]:
+        """Return the body of the create call, its digest label included."""
+        body = container_config(
+            self._settings, self._seccomp, session, image_id, limits, blkio=self.blkio
+        )
+        body["Labels"][LABEL_DIGEST] = self.digest(image_id, limits)
+        return body
+
+    def digest(self, image_id: str, limits: Limits) -> str:
+        """Return a digest of all that shapes a container apart from its session.
+
+        A session whose digest differs from that of the present settings is stale. Block weight is
+        left out: it depends on the engine, not on the settings.
+        """
+        body = container_config(
+            self._settings, self._seccomp, _NOBODY, image_id, limits, blkio=False
+        )
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def container_config(
+    settings: ManagerSettings,
+    seccomp: str,
+    session: str,
+    image_id: str,
+    limits: Limits,
+    *,
+    blkio: bool,
+) -> dict[str, Any]:
+    """Return the body of the engine's create call for one session."""
+    return {
+        # by id: a tag can be moved, an id cannot
+        "Image": image_id,
+        # all of a session runs as one unprivileged user; the image's own USER is not trusted
+        "User": f"{SESSION_UID}:{SESSION_UID}",
+        # what a terminal shows; tells nothing of the person
+        "Hostname": f"session-{session[:8]}",
+        # outside the home, so that a home mounted later is not hidden by a busy directory
+        "WorkingDir": "/",
+        # the environment comes through the slot: nothing secret is ever in `docker inspect`
+        "Env": [f"JULIABOX_PORT={SESSION_PORT}"],
+        # for the proxy to find it; publishing is another matter, see PortBindings
+        "ExposedPorts": {f"{SESSION_PORT}/tcp": {}},
+        # a health check of the image would run as a process of the session, against its limits
+        "Healthcheck": {"Test": ["NONE"]},
+        "AttachStdin": False,
+        "AttachStdout": False,
+        "AttachStderr": False,
+        "Tty": False,
+        "OpenStdin": False,
+        "Labels": {
+            LABEL_INSTALLATION: settings.installation,
+            LABEL_SESSION: session,
+        },
+        "HostConfig": {
+            **_privileges(seccomp, settings.runtime),
+            **_limits(limits, blkio=blkio),
+            **_filesystem(settings, session),
+            **_network(settings),
+        },
+        "NetworkingConfig": {"EndpointsConfig": {settings.network.name: {}}},
+    }
+
+
+def _privileges(seccomp: str, runtime: str) -> dict[str, Any]:
+    entries: dict[str, Any] = {
+        "Privileged": False,
+        # no capability, and none to be had: set-uid programs and file capabilities give nothing
+        "CapDrop": ["ALL"],
+        "CapAdd": [],
+        "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp}"],
+        # own namespaces of every kind; nothing shared with the host or a neighbour
+        "IpcMode": "private",
+        "CgroupnsMode": "private",
+        "PidMode": "",
+        "UTSMode": "",
+        "UsernsMode": "",
+        "Devices": [],
+        "GroupAdd": [],
+        # the image has tini; the engine's own would have to be trusted beside it
+        "Init": False,
+    }
+    if runtime:
+        entries["Runtime"] = runtime
+    return entries
+
+
+def _limits(limits: Limits, *, blkio: bool) -> dict[str, Any]:
+    entries: dict[str, Any] = {
+        # swap equal to memory means none is added: a bomb dies at once instead of thrashing
+        "Memory": limits.memory,
+        "MemorySwap": limits.memory,
+        # a quota, not NanoCpus: the engine refuses more of those than the host has cores
+        "CpuPeriod": _CPU_PERIOD,
+        "CpuQuota": max(1000, round(limits.cpu * _CPU_PERIOD)),
+        # a fork bomb ends here
+        "PidsLimit": limits.pids,
+        "Ulimits": [
+            # no core files: they would fill the home with memory images
+            {"Name": "core", "Soft": 0, "Hard": 0},
+            # enough for a notebook server with many kernels, little for the host
+            {"Name": "nofile", "Soft": 8192, "Hard": 16384},
+        ],
+        # when the host itself runs out, sessions die before the parts that serve everybody
+        "OomScoreAdj": 500,
+        "OomKillDisable": False,
+        "ShmSize": _SHM_SIZE,
+        # a session's end is the manager's business; the engine restarts nothing
+        "RestartPolicy": {"Name": "no"},
+        "AutoRemove": False,
+        # a log bomb holds at most 2 MB of disk
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}},
+    }
+    if blkio:
+        # below the default of 500, so that the parts and the store go first
+        entries["BlkioWeight"] = 300
+    return entries
+
+
+def _filesystem(settings: ManagerSettings, session: str) -> dict[str, Any]:
+    slot = slots_folder(settings) / session
+    owned = f"uid={SESSION_UID},gid={SESSION_UID}"
+    return {
+        # writable are only the home, which has a quota, and tmpfs, which counts as memory
+        "ReadonlyRootfs": True,
+        "Tmpfs": {
+            # exec: build tools run what they unpack here
+            "/tmp": "rw,exec,nosuid,nodev,mode=1777,"  # noqa: S108 a path inside the container
+            f"size={settings.tmp_size},nr_inodes={_TMP_INODES}",
+            # JUPYTER_RUNTIME_DIR: a server starts although the home is full
+            "/run/juliabox": f"rw,noexec,nosuid,nodev,mode=0700,{owned},"
+            f"size={_RUN_SIZE},nr_inodes={_RUN_INODES}",
+        },
+        "Mounts": [
+            {
+                "Type": "bind",
+                "Source": str(slot),
+                "Target": SLOT_MOUNT,
+                # the slot itself is unlimited host disk, so read-only; the home that is mounted
+                # on it later comes in by propagation and keeps its own flags
+                "ReadOnly": True,
+                "BindOptions": {"Propagation": "rslave"},
+            }
+        ],
+        "VolumeDriver": "",
+        "VolumesFrom": None,
+    }
+
+
+def _network(settings: ManagerSettings) -> dict[str, Any]:
+    return {
+        "NetworkMode": settings.network.name,
+        # reached by the proxy on the sessions network only
+        "PortBindings": {},
+        "PublishAllPorts": False,
+        "ExtraHosts": [],
+        "Dns": [],
+        "Links": None,
+        "Sysctls": {
+            # the policy's rules and the network are IPv4; without this, link-local IPv6 would
+            # reach neighbours
+            "net.ipv6.conf.all.disable_ipv6": "1",
+            "net.ipv6.conf.default.disable_ipv6": "1",
+        },
+    }
+
+
+def slots_folder(settings: ManagerSettings) -> Path:
+    """Return the folder of all slots."""
+    return settings.state / "slots"
+
+
+def home_target(settings: ManagerSettings, session: str) -> Path:
+    """Return where a session's home is mounted on the host."""
+    return slots_folder(settings) / session / HOME_MOUNT
+
+
+def _read_seccomp(path: Path) -> str:
+    try:
+        profile = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"seccomp profile {path}: {error}; sessions are not made without one",
+            code="configuration.seccomp",
+        ) from error
+    if not isinstance(profile, dict) or "defaultAction" not in profile:
+        raise ConfigurationError(
+            f"seccomp profile {path} has no defaultAction", code="configuration.seccomp"
+        )
+    return json.dumps(profile, sort_keys=True, separators=(",", ":"))

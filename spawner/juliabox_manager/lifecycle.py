@@ -1,0 +1,263 @@
+"""The steps of a session's life: made, started, ended.
+
+Each method repeats harmlessly and can be cut off anywhere: what it was about to do is in the store
+first, so that a restart ends in a known state. Callers see that no two of them run at once for one
+session; different sessions never wait for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import structlog
+
+from juliabox_ext.errors import InternalError, JuliaBoxError, NotFoundError, UnavailableError
+from juliabox_manager.endings import exit_info
+from juliabox_manager.engine import Container
+from juliabox_manager.live import Live, settle, to_its_end
+from juliabox_manager.metrics import METRICS
+from juliabox_manager.parts import Parts
+from juliabox_manager.protocol import START_STAGES, SessionState
+
+log = structlog.get_logger("juliabox.manager.session")
+
+#: Seconds for the entry program to connect, and to accept its environment: it may be importing the
+#: single-user server meanwhile, which takes long when many start at once.
+ENTRY_LIMIT: Final = 60.0
+RELEASE_LIMIT: Final = 100.0
+
+#: Seconds for the kernel to end a container after SIGKILL; it is stuck after that.
+KILL_LIMIT: Final = 10.0
+
+#: Seconds between two looks at a container that should end, beside the engine's events.
+_LOOK_AGAIN: Final = 1.0
+
+
+class Lifecycle:
+    """Makes, starts and ends sessions."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Work with the given parts."""
+        self._store = parts.store
+        self._engine = parts.engine
+        self._slots = parts.slots
+        self._volumes = parts.volumes
+        self._network = parts.network
+        self._hardening = parts.hardening
+        self._events = parts.events
+        self._target = parts.target
+        self._stage_begun: dict[str, tuple[str, float]] = {}
+
+    # -- making -------------------------------------------------------------------------------
+
+    async def make(self, live: Live) -> None:
+        """Make slot and container of a session that is known to nobody yet."""
+        record = live.record
+        await self._step(live, "create.recorded")
+        self._tell_state(live)
+        self._tell_stage(live, "create")
+        await self._slots.prepare(record.session)
+        await self._step(live, "create.slot")
+        config = self._hardening.config(record.session, record.image_id, record.limits)
+        try:
+            record.container = await to_its_end(self._engine.create(record.session, config))
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"image {record.image} is not on this instance ({error.message}); "
+                "the operator runs `juliabox up` to build it",
+                code="not_found.image",
+            ) from error
+        await self._step(live, "create.container")
+        self._tell_stage(live, "")
+
+    # -- starting -----------------------------------------------------------------------------
+
+    async def begin(self, live: Live, environment: dict[str, str]) -> None:
+        """Start a session's container, close its network, mount the home, hand over.
+
+        Returns when the environment is accepted; raises what went wrong, with nothing undone.
+        Nothing of the person's runs before policy and home are both in place.
+        """
+        work = asyncio.create_task(self._begin(live, environment))
+        gone = asyncio.create_task(live.exited.wait())
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            raise InternalError(
+                f"session {live.record.session} ended while it started", code="session.failed"
+            )
+        finally:
+            await settle(work, gone)
+
+    async def _begin(self, live: Live, environment: dict[str, str]) -> None:
+        record = live.record
+        await self._step(live, "start.starting", state="starting")
+        self._tell_state(live)
+        self._tell_stage(live, "start")
+        await self._slots.prepare(record.session)
+        # the disk is made, checked and mounted while the engine starts the container
+        home = asyncio.create_task(
+            self._volumes.attach(
+                record.owner, record.limits.disk, record.session, self._target(record.session)
+            )
+        )
+        try:
+            pid = await self._start_closed(live)
+            self._tell_stage(live, "mount")
+            await home
+        finally:
+            await settle(home)
+        await self._step(live, "start.mounted")
+        self._tell_stage(live, "release")
+        await self._slots.await_entry(record.session, pid, ENTRY_LIMIT)
+        await self._step(live, "start.releasing")
+        await self._slots.release(record.session, environment, RELEASE_LIMIT)
+        record.started = time.time()
+        await self._step(live, "start.running", state="running")
+        self._tell_stage(live, "running")
+        self._tell_state(live)
+        await self._slots.close(record.session)
+
+    async def _start_closed(self, live: Live) -> int:
+        """Start the container and load its network policy; return its first process."""
+        record = live.record
+        await to_its_end(self._engine.start(record.session))
+        container = await self._engine.inspect(record.session)
+        if container is None or not container.running:
+            live.exited.set()
+            raise InternalError(
+                f"the container of session {record.session} ended at once", code="session.failed"
+            )
+        record.address = container.address
+        await self._step(live, "start.started")
+        self._tell_stage(live, "protect")
+        await to_its_end(self._network.apply(container.pid))
+        await self._step(live, "start.protected")
+        return container.pid
+
+    # -- ending -------------------------------------------------------------------------------
+
+    async def finish(self, live: Live, *, grace: float = 0.0, told: str = "") -> None:
+        """End a session: kill, detach, remove container and slot; keep how it ended.
+
+        ``told`` is the reason if the session does not end by itself. Raises ``UnavailableError``
+        if the container cannot be ended now; the session is then "stopping" and a repeated call
+        goes on where this one stopped.
+        """
+        record = live.record
+        if record.state == "ended":
+            return
+        await self._step(live, "end.stopping", state="stopping")
+        live.stage = ""
+        self._tell_state(live)
+        container = await self._engine.inspect(record.session)
+        if container is not None and container.running:
+            container = await self._kill(live, container, grace)
+        if record.exit is None:
+            lines = [] if container is None else await self._engine.last_lines(container)
+            record.exit = exit_info(container, lines, record.limits, told=told)
+        await self._step(live, "end.stopped")
+        await self._volumes.detach(record.session, self._target(record.session))
+        await self._step(live, "end.detached")
+        if container is not None:
+            await to_its_end(self._engine.remove(container))
+        await self._step(live, "end.container")
+        await self._slots.remove(record.session)
+        record.ended_age = self._store.age()
+        record.address = ""
+        await self._step(live, "end.ended", state="ended")
+        self._tell_state(live, record.exit.reason)
+        METRICS.session_ends.labels(_kind_of_end(record.exit.oom_killed, told)).inc()
+
+    async def step_back(self, live: Live) -> None:
+        """Let a session whose start was cut off by a restart be started again.
+
+        Nothing of the person's has run in it. Its container may run; the entry program waits.
+        """
+        await self._volumes.detach(live.record.session, self._target(live.record.session))
+        live.record.exit = None
+        await self._step(live, "create.container", state="created")
+        self._tell_state(live)
+
+    async def is_running(self, live: Live, container: Container) -> None:
+        """Record that a session's environment was handed over, as a restart found out."""
+        live.record.address = container.address
+        live.record.started = live.record.started or container.started
+        await self._step(live, "start.running", state="running")
+        self._tell_state(live)
+        await self._slots.close(live.record.session)
+
+    async def drop(self, live: Live) -> None:
+        """Delete the record of a session that has ended."""
+        self._stage_begun.pop(live.record.session, None)
+        await self._store.forget(live.record.session)
+
+    async def _kill(self, live: Live, container: Container, grace: float) -> Container | None:
+        """End a running container; return how it ended, or None if it vanished."""
+        if grace > 0:
+            await self._engine.kill(container, "SIGTERM")
+            found = await self._await_exit(live, grace)
+            if found is None or not found.running:
+                return found
+        await self._engine.kill(container, "SIGKILL")
+        found = await self._await_exit(live, KILL_LIMIT)
+        if found is not None and found.running:
+            raise UnavailableError(
+                f"the container of session {live.record.session} does not end, probably because "
+                "its disk does not answer; the manager keeps trying",
+                code="session.stuck",
+            )
+        return found
+
+    async def _await_exit(self, live: Live, limit: float) -> Container | None:
+        """Wait until a container has died, told by an event or seen; return what was seen last."""
+        end = time.monotonic() + limit
+        while True:
+            found = await self._engine.inspect(live.record.session)
+            left = end - time.monotonic()
+            if found is None or not found.running or left <= 0:
+                return found
+            if live.exited.is_set():
+                # the event comes a moment before the engine's own state
+                await asyncio.sleep(0.05)
+                continue
+            try:
+                await asyncio.wait_for(live.exited.wait(), min(left, _LOOK_AGAIN))
+            except TimeoutError:
+                continue
+
+    # -- telling ------------------------------------------------------------------------------
+
+    async def _step(self, live: Live, step: str, state: SessionState | None = None) -> None:
+        before = live.record.state
+        live.record.state = state or before
+        try:
+            await self._store.record(live.record, step)
+        except JuliaBoxError:
+            live.record.state = before  # an intent that is not on disk does not count
+            raise
+
+    def _tell_state(self, live: Live, message: str = "") -> None:
+        record = live.record
+        log.info("session", session=record.session, state=record.state, message=message)
+        self._events.emit("state", record.session, record.state, message)
+
+    def _tell_stage(self, live: Live, stage: str) -> None:
+        session, now = live.record.session, time.monotonic()
+        before = self._stage_begun.pop(session, None)
+        if before is not None:
+            METRICS.start_seconds.labels(before[0]).observe(now - before[1])
+        live.stage = stage
+        if stage:
+            self._events.emit("stage", session, stage, START_STAGES[stage][1])
+            if stage != "running":
+                self._stage_begun[session] = (stage, now)
+
+
+def _kind_of_end(oom_killed: bool, told: str) -> str:
+    if told:
+        return "manager"
+    return "memory" if oom_killed else "own"

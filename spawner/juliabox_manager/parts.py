@@ -1,0 +1,91 @@
+"""The parts that the manager works with, and what it uses of those that have fakes in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from juliabox_manager.engine import Engine
+from juliabox_manager.events import EventLog
+from juliabox_manager.hardening import Hardening
+from juliabox_manager.protocol import VolumeInfo
+from juliabox_manager.store import Store
+
+
+class NetworkPart(Protocol):
+    """What is used of :class:`juliabox_manager.netpolicy.NetworkPolicy`."""
+
+    async def apply(self, pid: int) -> None:
+        """Load the policy into the network namespace of a process."""
+
+    async def in_place(self, pid: int) -> bool:
+        """Tell whether the policy is there, complete."""
+
+
+class VolumesPart(Protocol):
+    """What is used of :class:`juliabox_manager.volumes.HomeVolumes`."""
+
+    async def attach(self, owner: str, size: int, session: str, target: Path) -> None:
+        """Mount an owner's home at ``target``."""
+
+    async def detach(self, session: str, target: Path) -> None:
+        """Take it away; nothing if it was not attached."""
+
+    async def adopt(self, mounted: dict[str, tuple[str, Path]]) -> list[str]:
+        """Lock again what live sessions use; undo all else; return sessions without their home."""
+
+    async def purge(self) -> None:
+        """Delete what is past its grace."""
+
+    async def list(self, owner: str | None = None) -> list[VolumeInfo]:
+        """Return volumes of one owner or of all."""
+
+    async def remove(self, owner: str) -> None:
+        """Put an owner's home aside."""
+
+    async def restore(self, owner: str) -> VolumeInfo:
+        """Bring it back."""
+
+
+class SlotsPart(Protocol):
+    """What is used of :class:`juliabox_manager.slots.Slots`."""
+
+    async def prepare(self, session: str) -> Path:
+        """Make a slot and listen in it."""
+
+    async def await_entry(self, session: str, pid: int, timeout: float) -> None:  # noqa: ASYNC109
+        """Wait for the entry program of a container."""
+
+    async def release(
+        self,
+        session: str,
+        environment: dict[str, str],
+        timeout: float,  # noqa: ASYNC109
+    ) -> None:
+        """Hand the environment over."""
+
+    async def close(self, session: str) -> None:
+        """Stop listening."""
+
+    async def remove(self, session: str) -> None:
+        """Remove a slot."""
+
+    def list(self) -> list[str]:
+        """Return the sessions that have a slot folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """All parts of one manager."""
+
+    store: Store
+    engine: Engine
+    slots: SlotsPart
+    volumes: VolumesPart
+    network: NetworkPart
+    hardening: Hardening
+    events: EventLog
+    #: Where a session's home is mounted on the host.
+    target: Callable[[str], Path]

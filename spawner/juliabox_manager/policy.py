@@ -1,0 +1,102 @@
+"""What a client may ask for: images, limits, and how much of this instance.
+
+Every refusal names what was asked, what is allowed, and what can be done about it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from juliabox_ext.errors import NoRoomError, PolicyError
+from juliabox_manager.protocol import Limits
+from juliabox_manager.records import SessionRecord
+from juliabox_manager.settings import ManagerSettings
+
+_MIB = 1024**2
+
+
+class Policy:
+    """Image allow-list, ceilings and quotas of one instance."""
+
+    def __init__(self, settings: ManagerSettings) -> None:
+        """Take the rules from the manager's settings."""
+        self._settings = settings
+
+    def image_id(self, image: str) -> str:
+        """Return the engine id that an allowed image name stands for."""
+        try:
+            return self._settings.images[image]
+        except KeyError:
+            allowed = ", ".join(sorted(self._settings.images)) or "none"
+            raise PolicyError(
+                f"image {image!r} is not allowed on this instance; allowed: {allowed}",
+                code="policy.image",
+            ) from None
+
+    def known_image(self, image: str) -> str | None:
+        """Return the engine id of an image name, or None if it is not allowed (any more)."""
+        return self._settings.images.get(image)
+
+    def check_limits(self, limits: Limits) -> None:
+        """Refuse limits above the ceilings."""
+        for name in Limits.__struct_fields__:
+            asked, ceiling = getattr(limits, name), getattr(self._settings.ceilings, name)
+            if asked > ceiling:
+                raise PolicyError(
+                    f"{name} limit {_amount(name, asked)} is above this instance's ceiling "
+                    f"of {_amount(name, ceiling)}; ask for less, or have the ceiling raised",
+                    code=f"policy.limit.{name}",
+                )
+
+    def check_room(self, owner: str, limits: Limits, sessions: Iterable[SessionRecord]) -> None:
+        """Refuse a session that the quotas have no room for.
+
+        Counted are all sessions that have not ended, those still being made included.
+        """
+        capacity = self._settings.capacity
+        living = [record for record in sessions if record.state != "ended"]
+        own = sum(record.owner == owner for record in living)
+        if own >= capacity.sessions_per_owner:
+            raise NoRoomError(
+                f"{owner} has {own} sessions, the most that one person may have; stop one first",
+                code="no_room.owner",
+            )
+        if len(living) >= capacity.sessions:
+            raise NoRoomError(
+                f"all {capacity.sessions} sessions of this instance are taken; try again later",
+                code="no_room.sessions",
+            )
+        promised = promised_memory(living) + limits.memory
+        if capacity.memory and promised > capacity.memory:
+            free = max(0, capacity.memory - promised_memory(living))
+            raise NoRoomError(
+                f"{_amount('memory', limits.memory)} of memory were asked for and "
+                f"{_amount('memory', free)} are left on this instance; try again later or "
+                "with less",
+                code="no_room.memory",
+            )
+
+    def disk_free(self) -> int:
+        """Return bytes that are free for the manager in the state folder."""
+        status = os.statvfs(self._settings.state)
+        return status.f_bavail * status.f_frsize
+
+    def check_disk(self) -> None:
+        """Refuse to start anything while the state folder's disk is nearly full."""
+        free, reserve = self.disk_free(), self._settings.capacity.disk_reserve
+        if free < reserve:
+            raise NoRoomError(
+                f"{_amount('disk', free)} of disk are left on this instance and "
+                f"{_amount('disk', reserve)} must stay free; have an operator free some",
+                code="no_room.disk",
+            )
+
+
+def promised_memory(sessions: Iterable[SessionRecord]) -> int:
+    """Return the bytes that the limits of sessions which have not ended add up to."""
+    return sum(record.limits.memory for record in sessions if record.state != "ended")
+
+
+def _amount(name: str, value: float) -> str:
+    return f"{value // _MIB:.0f} MiB" if name in {"memory", "disk"} else f"{value:g}"

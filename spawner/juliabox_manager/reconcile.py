@@ -1,0 +1,274 @@
+"""Compare what there is with what should be, and adopt or remove each difference.
+
+What there is: containers with this installation's label, slot folders, mounts and loop devices,
+network policies. What should be: the records. Done once when the manager starts (``first``), and
+again on a schedule and whenever news of the engine may have been missed (``again``).
+
+=================================== ====================================================
+found at the start                  done
+=================================== ====================================================
+container or slot without record    removed
+record, made but answered to nobody removed
+record, container gone              ended if it had been started, else forgotten
+start cut off before the hand-over  can be started again; its container may go on waiting
+start cut off at the hand-over      entry program waits: as above; server listens: running
+running                             adopted: home locked again, policy looked at
+ending                              ended
+=================================== ====================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterable
+from pathlib import Path
+from typing import Final, Literal
+
+import structlog
+
+from juliabox_ext.errors import JuliaBoxError
+from juliabox_manager.engine import Container
+from juliabox_manager.lifecycle import Lifecycle
+from juliabox_manager.live import Live, Registry
+from juliabox_manager.metrics import METRICS
+from juliabox_manager.parts import Parts
+from juliabox_manager.protocol import SESSION_PORT
+from juliabox_manager.records import SessionRecord
+from juliabox_manager.sessions import Sessions
+
+log = structlog.get_logger("juliabox.manager.reconcile")
+
+#: Sessions looked at together: enough to be quick, few enough not to be felt.
+_AT_ONCE: Final = 8
+
+#: Seconds that a session may stay made but not started, and that an ended one is remembered.
+UNSTARTED_LIMIT: Final = 900.0
+ENDED_LIMIT: Final = 86_400.0
+
+#: Seconds after which an entry program that has not come back has taken its environment before the
+#: restart: while it waits, it tries every 50 ms.
+RESOLVE_LIMIT: Final = 10.0
+
+#: Attempts to set a network policy again before the session is ended.
+_POLICY_ATTEMPTS: Final = 3
+
+Verdict = Literal["nothing", "forget", "wait", "resolve", "keep", "end"]
+
+
+def judge(record: SessionRecord, container: Container | None) -> Verdict:
+    """Decide what becomes of a session that a restarted manager finds."""
+    if record.state in {"ended", "stopping"}:
+        return "nothing" if record.state == "ended" else "end"
+    if record.step in {"create.recorded", "create.slot"}:
+        return "forget"
+    if container is None:
+        return "forget" if record.state == "created" else "end"
+    if record.state == "running":
+        return "keep" if container.running else "end"
+    if record.step == "start.releasing":
+        return "resolve" if container.running else "end"
+    return "wait"
+
+
+class Reconciler:
+    """Brings engine, slots, mounts, policies and records together."""
+
+    def __init__(
+        self, parts: Parts, registry: Registry, lifecycle: Lifecycle, sessions: Sessions
+    ) -> None:
+        """Work with the given parts on the sessions of a registry."""
+        self._store = parts.store
+        self._engine = parts.engine
+        self._slots = parts.slots
+        self._volumes = parts.volumes
+        self._network = parts.network
+        self._target = parts.target
+        self._registry = registry
+        self._lifecycle = lifecycle
+        self._sessions = sessions
+
+    # -- at the start -------------------------------------------------------------------------
+
+    async def first(self) -> None:
+        """Find out what the manager before this one left, and bring it in order.
+
+        Raises if the engine does not answer; it may be called again then.
+        """
+        begun = time.monotonic()
+        containers = {found.session: found for found in await self._engine.containers()}
+        for record in await self._store.sessions():
+            if record.session not in self._registry:
+                self._registry.add(Live(record))
+        verdicts = [
+            (live, judge(live.record, containers.get(live.record.session)))
+            for live in self._registry
+        ]
+        await self._remove_orphans(containers.values())
+        missing = await self._volumes.adopt(self._mounted(verdicts, containers))
+        await self._remove_slots()
+        # sessions that need waiting for do so on their own: the manager is ready without them
+        for live, verdict in verdicts:
+            if verdict == "resolve":
+                self._sessions.in_background(self._resolve(live))
+            elif verdict == "end":
+                self._sessions.in_background(self._sessions.end(live))
+        await _together(
+            self._adopt(live, verdict, live.record.session in missing) for live, verdict in verdicts
+        )
+        METRICS.reconcile_seconds.observe(time.monotonic() - begun)
+
+    def _mounted(
+        self, verdicts: list[tuple[Live, Verdict]], containers: dict[str, Container]
+    ) -> dict[str, tuple[str, Path]]:
+        """Return the homes that running containers may be using."""
+        return {
+            live.record.session: (live.record.owner, self._target(live.record.session))
+            for live, verdict in verdicts
+            if verdict in {"keep", "resolve", "end"}
+            and (found := containers.get(live.record.session)) is not None
+            and found.running
+        }
+
+    async def _adopt(self, live: Live, verdict: Verdict, homeless: bool) -> None:
+        record = live.record
+        if verdict != "nothing":
+            METRICS.reconcile_repairs.labels(verdict).inc()
+            log.info("session found", session=record.session, step=record.step, verdict=verdict)
+        if verdict == "forget":
+            await self._sessions.discard(live, "its making was cut off by a restart")
+        elif verdict == "wait":
+            async with live.lock:
+                await self._lifecycle.step_back(live)
+        elif verdict == "keep" and homeless:
+            await self._sessions.end(live, "its home is no longer mounted")
+        elif verdict == "keep":
+            await self._watch_over(live)
+
+    async def _resolve(self, live: Live) -> None:
+        """Find out whether a session's environment was handed over before the restart."""
+        session = live.record.session
+        async with live.lock:
+            await self._slots.prepare(session)
+            end = time.monotonic() + RESOLVE_LIMIT
+            while (found := await self._engine.inspect(session)) is not None and found.running:
+                late = time.monotonic() > end
+                if late or await asyncio.to_thread(listens, found.pid, SESSION_PORT):
+                    return await self._lifecycle.is_running(live, found)
+                if await self._entry_waits(session, found.pid):
+                    return await self._lifecycle.step_back(live)
+        await self._sessions.end(live)
+
+    async def _entry_waits(self, session: str, pid: int) -> bool:
+        try:
+            await self._slots.await_entry(session, pid, 0.5)
+        except JuliaBoxError:
+            return False
+        return True
+
+    # -- again and again ----------------------------------------------------------------------
+
+    async def again(self) -> None:
+        """Bring in order what has come apart since the last time."""
+        begun = time.monotonic()
+        containers = {found.session: found for found in await self._engine.containers()}
+        await self._remove_orphans(containers.values())
+        await _together(
+            self._look_after(live, containers.get(live.record.session)) for live in self._registry
+        )
+        await self._remove_slots()
+        await self._volumes.purge()
+        await self._store.flush()
+        METRICS.reconcile_seconds.observe(time.monotonic() - begun)
+
+    async def _look_after(self, live: Live, container: Container | None) -> None:
+        record = live.record
+        if live.lock.locked() or live.starting:
+            return  # in good hands
+        if record.state == "ended":
+            if self._store.age() - record.ended_age > ENDED_LIMIT:
+                await self._sessions.discard(live, "")
+        elif record.state == "stopping":
+            await self._sessions.end(live)
+        elif record.state == "running":
+            await self._watch_over(live)
+        elif container is None and await self._engine.inspect(record.session) is None:
+            await self._sessions.discard(live, "its container was removed")
+        elif time.monotonic() - live.since > UNSTARTED_LIMIT:
+            await self._sessions.discard(live, "it was not started in time")
+
+    async def _watch_over(self, live: Live) -> None:
+        """End a running session whose container has died; set its policy again if it is not there.
+
+        The container is inspected right before: the pid of one that has died may be another's.
+        """
+        for attempt in range(_POLICY_ATTEMPTS):
+            found = await self._engine.inspect(live.record.session)
+            if found is None or not found.running:
+                METRICS.reconcile_repairs.labels("end").inc()
+                return await self._sessions.end(live)
+            try:
+                if await self._network.in_place(found.pid):
+                    return
+                METRICS.policy_repairs.inc()
+                log.warning("network policy set again", session=live.record.session)
+                return await self._network.apply(found.pid)
+            except JuliaBoxError as error:
+                log.warning("network policy", session=live.record.session, error=str(error))
+                await asyncio.sleep(0.2 * attempt)
+        await self._sessions.end(live, "its network could not be closed")
+
+    # -- what belongs to nobody ---------------------------------------------------------------
+
+    async def _remove_orphans(self, containers: Iterable[Container]) -> None:
+        def orphan(container: Container) -> bool:
+            live = self._registry.get(container.session)
+            return live is None or live.record.state == "ended"
+
+        async def remove(container: Container) -> None:
+            METRICS.reconcile_repairs.labels("orphan").inc()
+            log.warning("container without session removed", session=container.session)
+            await self._engine.remove(container)
+
+        await _together(remove(container) for container in containers if orphan(container))
+
+    async def _remove_slots(self) -> None:
+        for session in await asyncio.to_thread(self._slots.list):
+            live = self._registry.get(session)
+            if live is None or live.record.state == "ended":
+                METRICS.reconcile_repairs.labels("slot").inc()
+                await _quietly(self._slots.remove(session))
+
+
+async def _together(works: Iterable[Awaitable[None]]) -> None:
+    """Await works a few at a time; the failure of one is logged and stops no other."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(work: Awaitable[None]) -> None:
+        async with gate:
+            await _quietly(work)
+
+    await asyncio.gather(*(one(work) for work in works))
+
+
+async def _quietly(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except JuliaBoxError as error:
+        log.warning("reconcile left something for the next time", error=error.message)
+    except Exception:
+        log.exception("reconcile failed at one session")
+
+
+def listens(pid: int, port: int) -> bool:
+    """Tell whether something listens on a TCP port in the network namespace of a process."""
+    wanted = f":{port:04X}"
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        # local address is the second column, state (0A: listening) the fourth
+        if any(f[1].endswith(wanted) and f[3] == "0A" for f in map(str.split, lines)):
+            return True
+    return False

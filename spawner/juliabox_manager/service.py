@@ -1,0 +1,259 @@
+"""The manager: one handler for each verb, and the work that goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from juliabox_ext.errors import ConflictError, JuliaBoxError, NotFoundError, UnavailableError
+from juliabox_manager import protocol
+from juliabox_manager.endings import out_of_memory
+from juliabox_manager.engine import Engine, EngineInfo, Notice
+from juliabox_manager.events import EventLog
+from juliabox_manager.hardening import Hardening, home_target
+from juliabox_manager.lifecycle import Lifecycle
+from juliabox_manager.live import Registry, settle
+from juliabox_manager.metrics import METRICS
+from juliabox_manager.parts import NetworkPart, Parts, SlotsPart, VolumesPart
+from juliabox_manager.policy import Policy, promised_memory
+from juliabox_manager.protocol import (
+    Event,
+    ImageInfo,
+    Pong,
+    SessionInfo,
+    StatsInfo,
+    Verb,
+    VolumeInfo,
+)
+from juliabox_manager.reconcile import Reconciler
+from juliabox_manager.sessions import Sessions
+from juliabox_manager.settings import ManagerSettings
+from juliabox_manager.store import Store
+
+log = structlog.get_logger("juliabox.manager")
+
+#: Seconds between two attempts of the first reconcile while the engine does not answer.
+_RETRY: Final = 1.0
+
+Handler = Callable[[Any], Awaitable[Any]]
+
+
+class Manager:
+    """The container manager of one instance."""
+
+    def __init__(  # noqa: PLR0917 one argument for each part
+        self,
+        settings: ManagerSettings,
+        store: Store,
+        engine: Engine,
+        slots: SlotsPart,
+        volumes: VolumesPart,
+        network: NetworkPart,
+    ) -> None:
+        """Put the parts together; raises ``ConfigurationError`` if settings cannot be used."""
+        self._settings = settings
+        self._store = store
+        self._engine = engine
+        self._volumes = volumes
+        self._policy = Policy(settings)
+        self._hardening = Hardening(settings)
+        self._events = EventLog(store)
+        self._registry = Registry()
+        parts = Parts(
+            store=store,
+            engine=engine,
+            slots=slots,
+            volumes=volumes,
+            network=network,
+            hardening=self._hardening,
+            events=self._events,
+            target=partial(home_target, settings),
+        )
+        lifecycle = Lifecycle(parts)
+        self._sessions = Sessions(self._registry, lifecycle, self._policy, self._hardening)
+        self._reconciler = Reconciler(parts, self._registry, lifecycle, self._sessions)
+        #: False until the first reconcile is done.
+        self.ready = False
+        self._info: EngineInfo | None = None
+        self._look_again = asyncio.Event()
+        self._work: asyncio.Task[None] | None = None
+        self._handlers: dict[type[Verb], Handler] = {
+            protocol.SessionCreate: self._sessions.create,
+            protocol.SessionStart: self._sessions.start,
+            protocol.SessionInspect: self._inspect,
+            protocol.SessionFind: self._find,
+            protocol.SessionList: self._list,
+            protocol.SessionStop: self._sessions.stop,
+            protocol.SessionRemove: self._remove,
+            protocol.ImageList: self._images,
+            protocol.ImageEnsure: self._image,
+            protocol.VolumeList: self._list_volumes,
+            protocol.VolumeRemove: self._remove_volume,
+            protocol.VolumeRestore: self._restore_volume,
+            protocol.Stats: self._stats,
+            protocol.Events: self._read_events,
+            protocol.Ping: self._ping,
+        }
+
+    async def start(self) -> None:
+        """Open the store and begin to reconcile; returns before ``ready``.
+
+        The engine need not answer yet. Raises ``ConfigurationError`` if the store cannot be used.
+        """
+        await self._store.open()
+        await self._events.open()
+        METRICS.watch_sessions(self._count)
+        self._work = asyncio.create_task(self._reconcile(), name="reconcile")
+
+    async def close(self) -> None:
+        """Stop working. Sessions go on; the next manager adopts them."""
+        self.ready = False
+        if self._work is not None:
+            await settle(self._work)
+        await self._sessions.close()
+        await self._engine.close()
+        await self._store.close()
+
+    async def handle(self, client: str, verb: Verb) -> Any:
+        """Carry out a client's verb; return its result or raise a ``JuliaBoxError``."""
+        if not self.ready and not isinstance(verb, protocol.Ping):
+            raise UnavailableError(
+                "the manager has just started and is looking at what there is; try again in a "
+                "moment, and see that the Docker engine runs if this goes on",
+                code="manager.starting",
+            )
+        return await self._handlers[type(verb)](verb)
+
+    # -- sessions -----------------------------------------------------------------------------
+
+    async def _inspect(self, verb: protocol.SessionInspect) -> SessionInfo:
+        return self._sessions.info(self._registry.named(verb.session))
+
+    async def _find(self, verb: protocol.SessionFind) -> SessionInfo:
+        live = self._registry.find(verb.owner, verb.server)
+        if live is None:
+            raise NotFoundError(
+                f"{verb.owner} has no session {verb.server!r}", code="not_found.session"
+            )
+        return self._sessions.info(live)
+
+    async def _list(self, _: protocol.SessionList) -> list[SessionInfo]:
+        return [
+            self._sessions.info(self._registry.named(record.session))
+            for record in self._registry.records()
+        ]
+
+    async def _remove(self, verb: protocol.SessionRemove) -> None:
+        await self._sessions.remove(verb.session)
+
+    # -- images and volumes -------------------------------------------------------------------
+
+    async def _images(self, _: protocol.ImageList) -> list[ImageInfo]:
+        names = sorted(self._settings.images.items())
+        present = await asyncio.gather(*(self._engine.image_present(id_) for _, id_ in names))
+        return [
+            ImageInfo(image=name, id=id_, present=there)
+            for (name, id_), there in zip(names, present, strict=True)
+        ]
+
+    async def _image(self, verb: protocol.ImageEnsure) -> ImageInfo:
+        image_id = self._policy.image_id(verb.image)
+        if not await self._engine.image_present(image_id):
+            raise NotFoundError(
+                f"image {verb.image} is allowed but not on this instance; "
+                "the operator runs `juliabox up` to build it",
+                code="not_found.image",
+            )
+        return ImageInfo(image=verb.image, id=image_id, present=True)
+
+    async def _list_volumes(self, verb: protocol.VolumeList) -> list[VolumeInfo]:
+        return await self._volumes.list(verb.owner)
+
+    async def _remove_volume(self, verb: protocol.VolumeRemove) -> None:
+        using = [
+            record.session
+            for record in self._registry.records()
+            if record.owner == verb.owner and record.state != "ended"
+        ]
+        if using:
+            raise ConflictError(
+                f"the home of {verb.owner} belongs to sessions that have not ended "
+                f"({', '.join(using)}); remove them first",
+                code="volume.in_use",
+            )
+        await self._volumes.remove(verb.owner)
+
+    async def _restore_volume(self, verb: protocol.VolumeRestore) -> VolumeInfo:
+        return await self._volumes.restore(verb.owner)
+
+    # -- the instance -------------------------------------------------------------------------
+
+    async def _stats(self, _: protocol.Stats) -> StatsInfo:
+        info = self._info or await self._ask_engine()
+        records = self._registry.records()
+        return StatsInfo(
+            sessions=sum(record.state != "ended" for record in records),
+            sessions_limit=self._settings.capacity.sessions,
+            memory_total=info.memory,
+            memory_promised=promised_memory(records),
+            disk_free=await asyncio.to_thread(self._policy.disk_free),
+            engine=info.version,
+        )
+
+    async def _read_events(self, verb: protocol.Events) -> list[Event]:
+        return await self._events.after(verb.after, verb.wait, verb.session)
+
+    async def _ping(self, _: protocol.Ping) -> Pong:
+        return Pong(ready=self.ready, instance=self._settings.instance)
+
+    # -- by itself ----------------------------------------------------------------------------
+
+    def _count(self) -> dict[str, int]:
+        return dict(Counter(live.record.state for live in self._registry))
+
+    async def _ask_engine(self) -> EngineInfo:
+        self._info = await self._engine.info()
+        self._hardening.blkio = self._info.blkio
+        return self._info
+
+    async def _reconcile(self) -> None:
+        """Reconcile until it succeeds once, then whenever it is time."""
+        while not self.ready:
+            try:
+                await self._ask_engine()
+                await self._reconciler.first()
+                self.ready = True
+            except JuliaBoxError as error:
+                log.warning("first reconcile failed; trying again", error=error.message)
+                await asyncio.sleep(_RETRY)
+            except Exception:
+                log.exception("first reconcile failed; trying again")
+                await asyncio.sleep(_RETRY)
+        log.info("ready", sessions=self._count())
+        self._engine.watch(self._noticed)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look_again.wait(), self._settings.reconcile_interval)
+            self._look_again.clear()
+            try:
+                await self._reconciler.again()
+            except JuliaBoxError as error:
+                log.warning("reconcile failed", error=error.message)
+            except Exception:
+                log.exception("reconcile failed")
+
+    def _noticed(self, notice: Notice) -> None:
+        if notice.kind == "resync":
+            self._info = None
+            self._look_again.set()
+        elif notice.kind == "die":
+            self._sessions.noticed_exit(notice.session)
+        elif (live := self._registry.get(notice.session)) is not None:
+            reason = out_of_memory(live.record.limits)
+            self._events.emit("state", notice.session, live.record.state, reason)

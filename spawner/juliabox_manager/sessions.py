@@ -1,0 +1,336 @@
+"""The verbs on sessions: who may do what to which session when.
+
+Per session there is one lock; per owner and server one more for ``create``. A start runs as a task
+of its own, outside the lock, so that a stop can cut it off. Verbs run to their end even if their
+caller leaves, and repeat harmlessly:
+
+========== ============ ============ ============ ============ ============
+state      create       start        stop         remove       exit
+========== ============ ============ ============ ============ ============
+(none)     → created    not found    not found    nothing      —
+created    same: itself → starting   → ended      removed      → ended
+           else: anew
+starting   conflict     same: joins  cuts it off  cuts it off  → ended
+           else conflict
+running    conflict     same: itself → ended      removed      → ended
+           else conflict
+stopping   awaits, anew conflict     joins        joins        —
+ended      anew         conflict     itself       removed      —
+========== ============ ============ ============ ============ ============
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import msgspec
+import structlog
+
+from juliabox_ext.errors import ConflictError, InternalError, JuliaBoxError, UnavailableError
+from juliabox_manager.hardening import Hardening
+from juliabox_manager.lifecycle import Lifecycle
+from juliabox_manager.live import Live, Registry, settle
+from juliabox_manager.policy import Policy
+from juliabox_manager.protocol import (
+    SESSION_PORT,
+    SessionCreate,
+    SessionInfo,
+    SessionStart,
+    SessionStop,
+)
+from juliabox_manager.records import SessionRecord
+
+T = TypeVar("T")
+log = structlog.get_logger("juliabox.manager.session")
+
+
+class Sessions:
+    """All sessions of one manager."""
+
+    def __init__(
+        self, registry: Registry, lifecycle: Lifecycle, policy: Policy, hardening: Hardening
+    ) -> None:
+        """Work on the sessions of a registry."""
+        self._registry = registry
+        self._lifecycle = lifecycle
+        self._policy = policy
+        self._hardening = hardening
+        self._names: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._works: set[asyncio.Task[Any]] = set()
+
+    # -- verbs --------------------------------------------------------------------------------
+
+    async def create(self, verb: SessionCreate) -> SessionInfo:
+        """Make a session, or answer the one that was made for the same words and not started."""
+        return await self._carry_out(self._create(verb))
+
+    async def start(self, verb: SessionStart) -> SessionInfo:
+        """Start a session, or join its start; answer it running."""
+        live = self._registry.named(verb.session)
+        environment = _digest(verb.environment)
+        async with live.lock:
+            if live.starting or live.record.state == "running":
+                if live.environment not in {environment, None}:
+                    raise ConflictError(
+                        f"session {verb.session} was started with another environment; "
+                        "stop it and create it again",
+                        code="session.running",
+                    )
+            elif live.record.state == "created":
+                live.environment = environment
+                live.start = self._spawn(self._start(live, verb.environment))
+            else:
+                raise self._not_startable(live)
+            start = live.start
+        if start is not None:
+            await asyncio.wait({start})
+            if start.cancelled():
+                raise ConflictError(
+                    f"session {verb.session} was stopped while it started", code="session.stopped"
+                )
+            start.result()
+        if live.record.state != "running":
+            raise self._not_startable(live)
+        return self.info(live)
+
+    async def stop(self, verb: SessionStop) -> SessionInfo:
+        """End a session and answer how it ended."""
+        live = self._registry.named(verb.session)
+        await self._carry_out(self._stop(live, verb.grace))
+        return self.info(live)
+
+    async def remove(self, session: str) -> None:
+        """End a session and forget it; nothing if it is unknown."""
+        live = self._registry.get(session)
+        if live is not None:
+            await self._carry_out(self.discard(live, "it was removed"))
+
+    def info(self, live: Live) -> SessionInfo:
+        """Describe a session for clients."""
+        record = live.record
+        return SessionInfo(
+            session=record.session,
+            owner=record.owner,
+            server=record.server,
+            state=record.state,
+            image=record.image,
+            profile=record.profile,
+            limits=record.limits,
+            container=record.container,
+            address=record.address if record.state == "running" else "",
+            port=SESSION_PORT,
+            started=record.started,
+            stale=self._stale(record),
+            stage=live.stage,
+            exit=record.exit if record.state == "ended" else None,
+        )
+
+    # -- what else ends a session ---------------------------------------------------------------
+
+    def noticed_exit(self, session: str) -> None:
+        """Take note that a session's container has died."""
+        live = self._registry.get(session)
+        if live is None:
+            return
+        live.exited.set()
+        # a start notices by itself, and tells its caller why
+        if not live.starting and live.record.state in {"created", "running"}:
+            self._spawn(self.end(live))
+
+    async def end(self, live: Live, told: str = "") -> None:
+        """End a session that died or must not go on; a failure is left to reconcile."""
+        async with live.lock:
+            if live.record.state == "ended" or live.starting:
+                return
+            try:
+                await self._lifecycle.finish(live, told=told)
+            except JuliaBoxError as error:
+                log.warning(
+                    "session could not be ended", session=live.record.session, error=str(error)
+                )
+
+    async def discard(self, live: Live, told: str) -> None:
+        """End a session and delete its record."""
+        async with live.lock:
+            if self._registry.get(live.record.session) is not live:
+                return
+            await self._cut_off(live)
+            await self._lifecycle.finish(live, told=told)
+            await self._lifecycle.drop(live)
+            self._registry.discard(live)
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Carry out work that nobody waits for."""
+        self._spawn(work)
+
+    async def close(self) -> None:
+        """Cut off all work; what it leaves is found by the next manager's reconcile."""
+        await settle(*self._works)
+
+    # -- create -------------------------------------------------------------------------------
+
+    async def _create(self, verb: SessionCreate) -> SessionInfo:
+        image_id = self._policy.image_id(verb.image)
+        self._policy.check_limits(verb.limits)
+        name = (verb.owner, verb.server)
+        lock = self._names.setdefault(name, asyncio.Lock())
+        async with lock:
+            before = self._registry.find(*name)
+            if before is not None:
+                if self._same(before.record, verb):
+                    return self.info(before)
+                await self._make_way(before)
+            self._policy.check_disk()
+            self._policy.check_room(verb.owner, verb.limits, self._registry.records())
+            live = Live(self._new_record(verb, image_id))
+            # no await since the check: the next create counts this one
+            self._registry.add(live)
+            async with live.lock:
+                await self._make(live)
+            return self.info(live)
+
+    async def _make(self, live: Live) -> None:
+        try:
+            await self._lifecycle.make(live)
+        except BaseException as error:
+            if live.record.step:
+                await self._undo(live, error)
+            if live.record.state in {"created", "ended"}:
+                await self._lifecycle.drop(live)
+                self._registry.discard(live)
+            raise
+
+    def _new_record(self, verb: SessionCreate, image_id: str) -> SessionRecord:
+        return SessionRecord(
+            session=secrets.token_hex(8),
+            owner=verb.owner,
+            server=verb.server,
+            image=verb.image,
+            image_id=image_id,
+            profile=verb.profile,
+            limits=verb.limits,
+            digest=self._hardening.digest(image_id, verb.limits),
+            created=time.time(),
+        )
+
+    def _same(self, record: SessionRecord, verb: SessionCreate) -> bool:
+        """Whether a session that nobody started yet is what a create asks for."""
+        asked = (verb.image, verb.profile, verb.limits)
+        return (
+            record.state == "created"
+            and record.step == "create.container"
+            and (record.image, record.profile, record.limits) == asked
+            and not self._stale(record)
+        )
+
+    async def _make_way(self, before: Live) -> None:
+        """Remove a session that is over or was never started; refuse if it is in use."""
+        record = before.record
+        if record.state in {"starting", "running"}:
+            server = record.server or "the default server"
+            raise ConflictError(
+                f"{record.owner} has session {record.session} for {server}, "
+                f"{record.state}; stop it first",
+                code="session.exists",
+            )
+        try:
+            await self.discard(before, "it was replaced")
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"the session before this one has not ended yet: {error.message}",
+                code="session.stopping",
+            ) from error
+
+    # -- start --------------------------------------------------------------------------------
+
+    async def _start(self, live: Live, environment: dict[str, str]) -> None:
+        try:
+            self._policy.check_disk()
+            await self._lifecycle.begin(live, environment)
+        except JuliaBoxError as error:
+            if live.record.state == "created":
+                raise  # nothing was begun; the session can be started later
+            async with live.lock:
+                await self._undo(live, error)
+            raise self._failure(live, error) from error
+        except Exception as error:
+            log.exception("start failed", session=live.record.session)
+            async with live.lock:
+                await self._undo(live, error)
+            raise
+
+    async def _undo(self, live: Live, error: BaseException) -> None:
+        """End a session whose making or start failed; the failure is the reason that is kept."""
+        died = live.exited.is_set()
+        told = "" if died else getattr(error, "message", "the manager failed; see its log")
+        try:
+            await self._lifecycle.finish(live, told=told)
+        except JuliaBoxError as later:
+            log.warning(
+                "failed session could not be ended", session=live.record.session, error=str(later)
+            )
+
+    def _failure(self, live: Live, error: JuliaBoxError) -> JuliaBoxError:
+        """Add to a start's error how its container ended, if that is why."""
+        ended = live.record.exit
+        if not live.exited.is_set() or ended is None:
+            return error
+        lines = "".join(f"\n  {line}" for line in ended.last_lines[-5:])
+        return InternalError(
+            f"session {live.record.session} ended while it started: {ended.reason}{lines}",
+            code="session.failed",
+        )
+
+    def _not_startable(self, live: Live) -> JuliaBoxError:
+        record = live.record
+        if record.state == "stopping":
+            return ConflictError(
+                f"session {record.session} is being stopped; create it again when it has ended",
+                code="session.stopping",
+            )
+        reason = record.exit.reason if record.exit else "no cause is known"
+        return ConflictError(
+            f"session {record.session} has ended: {reason}; create it again", code="session.ended"
+        )
+
+    # -- stop ---------------------------------------------------------------------------------
+
+    async def _stop(self, live: Live, grace: float) -> None:
+        async with live.lock:
+            if live.starting:
+                # nothing of the person's runs yet that would need time to save its work
+                grace = 0.0
+            await self._cut_off(live)
+            await self._lifecycle.finish(live, grace=grace, told="it was stopped")
+
+    async def _cut_off(self, live: Live) -> None:
+        if live.start is not None and not live.start.done():
+            await settle(live.start)
+
+    # -- the rest -----------------------------------------------------------------------------
+
+    def _stale(self, record: SessionRecord) -> bool:
+        if record.state == "ended":
+            return True
+        image_id = self._policy.known_image(record.image)
+        return image_id is None or record.digest != self._hardening.digest(image_id, record.limits)
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+        return task
+
+    async def _carry_out(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run work to its end, even if the caller is cancelled."""
+        return await asyncio.shield(self._spawn(work))
+
+
+def _digest(environment: dict[str, str]) -> str:
+    return hashlib.sha256(msgspec.json.encode(sorted(environment.items()))).hexdigest()
