@@ -51,7 +51,7 @@ def _page(results: list[Comparison]) -> str:
         [
             "# Benchmarks",
             "",
-            "Made by `make bench`. Both hubs run the same session image on the same machine, in one",
+            "Made by `make bench`. Both hubs run the same session image on one machine, in one",
             "run and in turns; the ratio is the geometric mean over pairs with its 95% interval.",
             "",
             f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.release()}, "

@@ -27,7 +27,8 @@ for i in 1:10^9
     end
 end"""
 
-SVG = "display(\"image/svg+xml\", \"<svg width='60' height='60'><circle r='25' cx='30' cy='30'/></svg>\")"
+CIRCLE = "<svg width='60' height='60'><circle r='25' cx='30' cy='30'/></svg>"
+SVG = f'display("image/svg+xml", "{CIRCLE}")'
 
 
 @pytest.fixture(scope="module")
