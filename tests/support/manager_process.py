@@ -1,0 +1,249 @@
+"""A real manager as a process of its own, over a state folder and a network of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import msgspec
+
+from juliabox_manager.keys import make_key
+from juliabox_manager.protocol import (
+    Limits,
+    Ping,
+    SessionCreate,
+    SessionInfo,
+    SessionStart,
+)
+from juliabox_spawner.client import ManagerClient
+from support import tiny_image
+
+ROOT = Path(__file__).resolve().parents[2]
+MIB = 1024**2
+IMAGE = "juliabox/julia"
+LIMITS = Limits(memory=128 * MIB, cpu=1.0, pids=64, disk=32 * MIB)
+CEILINGS = Limits(memory=1024 * MIB, cpu=2.0, pids=512, disk=256 * MIB)
+
+#: Refuses what the real profile refuses, as far as tests try it.
+SECCOMP = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [
+        {
+            "names": [
+                "mount",
+                "umount2",
+                "unshare",
+                "setns",
+                "bpf",
+                "keyctl",
+                "add_key",
+                "request_key",
+                "io_uring_setup",
+                "io_uring_enter",
+                "perf_event_open",
+                "kexec_load",
+            ],
+            "action": "SCMP_ACT_ERRNO",
+        }
+    ],
+}
+
+_START = "from juliabox_manager.main import main; main()"
+
+
+@dataclass
+class ManagerProcess:
+    """One installation without hub: state folder, network, settings, and a manager to kill."""
+
+    name: str
+    state: Path
+    image_id: str
+    subnet: str = "10.203.{}.0/24"
+    engine: str = "unix:///var/run/docker.sock"
+    changes: dict[str, Any] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    #: Command before ``_START``; runs the manager in another network namespace, say.
+    inside: list[str] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Make state folder, keys, network and settings."""
+        for folder in ("secrets", "slots", "manager"):
+            (self.state / folder).mkdir(parents=True, exist_ok=True)
+        self.server_key = make_key(self.state / "secrets" / "curve.key").public
+        self.client_keys = make_key(self.state / "secrets" / "client.key")
+        (self.state / "seccomp.json").write_text(json.dumps(SECCOMP))
+        (self.state / "manager.json").write_text(json.dumps(self._settings()))
+
+    def _settings(self) -> dict[str, Any]:
+        base = self.subnet.removesuffix(".0/24")
+        settings: dict[str, Any] = {
+            "installation": self.name,
+            "instance": "tests",
+            "state": str(self.state),
+            "listen": f"ipc://{self.state}/manager.sock",
+            "metrics_address": "127.0.0.1",
+            "metrics_port": 0,
+            "secret_key": str(self.state / "secrets" / "curve.key"),
+            "clients": {"hub": {"public_key": self.client_keys.public, "verbs": ["*"]}},
+            "images": {IMAGE: self.image_id},
+            "ceilings": msgspec.to_builtins(CEILINGS),
+            "network": {
+                "name": f"{self.name}-sessions",
+                "gateway": f"{base}.1",
+                "trusted": [f"{base}.2"],
+                "hub": f"{base}.3",
+                "hub_port": 8081,
+            },
+            "capacity": {"sessions": 50, "sessions_per_owner": 3, "disk_reserve": MIB},
+            "seccomp": str(self.state / "seccomp.json"),
+            "tmp_size": 16 * MIB,
+            "reconcile_interval": 2.0,
+            "engine": self.engine,
+        }
+        for key, value in self.changes.items():
+            settings[key] = {**settings[key], **value} if isinstance(value, dict) else value
+        return settings
+
+    # -- the process ----------------------------------------------------------------------------
+
+    def start(self, *, kill_at: str = "", program: str = _START) -> None:
+        """Start the manager; with ``kill_at``, it kills itself at that step (tests/faults)."""
+        command = [*self.inside, sys.executable, "-c", program]
+        if kill_at:
+            command = [*self.inside, sys.executable, str(ROOT / "tests/faults/kill_at.py"), kill_at]
+        log = (self.state / "manager.log").open("ab")
+        self.process = subprocess.Popen(
+            [*command, "--settings", str(self.state / "manager.json")], stdout=log, stderr=log
+        )
+        log.close()
+
+    def wait(self, limit: float = 20.0) -> int:
+        """Wait until the manager has ended."""
+        assert self.process is not None
+        return self.process.wait(limit)
+
+    def kill(self) -> None:
+        """Kill the manager with SIGKILL, as a crash would."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(10)
+
+    def stop(self) -> None:
+        """Stop the manager in order."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(20) == 0, self.log()
+
+    def log(self) -> str:
+        """Return the end of the manager's log."""
+        return (self.state / "manager.log").read_text()[-6000:]
+
+    # -- its client -----------------------------------------------------------------------------
+
+    def client(self) -> ManagerClient:
+        """Return a client with every right."""
+        return ManagerClient(
+            f"ipc://{self.state}/manager.sock", self.server_key, self.client_keys.secret
+        )
+
+    async def ready(self, client: ManagerClient, limit: float = 20.0) -> None:
+        """Wait until the manager has reconciled."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            with contextlib.suppress(Exception):
+                if (await client.call(Ping(), 2.0)).ready:
+                    return
+        raise AssertionError(f"manager not ready:\n{self.log()}")
+
+    # -- what there is --------------------------------------------------------------------------
+
+    def containers(self) -> list[dict[str, Any]]:
+        """Return docker inspect of all containers of this installation."""
+        client = docker.APIClient(self.engine, version="auto")
+        try:
+            found = client.containers(
+                all=True, filters={"label": f"juliabox.installation={self.name}"}
+            )
+            return [client.inspect_container(item["Id"]) for item in found]
+        finally:
+            client.close()
+
+    def mounts(self) -> list[str]:
+        """Return mount points below the state folder, apart from itself."""
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        points = [line.split()[4] for line in lines]
+        return [point for point in points if point.startswith(f"{self.state}/")]
+
+    def loops(self) -> list[str]:
+        """Return loop devices over images of the state folder."""
+        backing = Path("/sys/block").glob("loop*/loop/backing_file")
+        return [
+            str(path) for path in backing if path.read_text().strip().startswith(f"{self.state}/")
+        ]
+
+    def slots(self) -> list[str]:
+        """Return the slot folders."""
+        return sorted(path.name for path in (self.state / "slots").iterdir())
+
+
+def inside(container: str, code: str) -> tuple[int, str]:
+    """Run Python code in a session's container, as its user; return exit code and output."""
+    done = subprocess.run(
+        ["docker", "exec", container, f"/usr/bin/{tiny_image._PREFIX}", "-I", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+async def started(
+    client: ManagerClient, owner: str = "ada", *, server: str = "", **environment: str
+) -> SessionInfo:
+    """Create and start a session."""
+    made = await client.call(SessionCreate(owner, server, IMAGE, LIMITS), 60.0)
+    return await client.call(SessionStart(made.session, environment), 60.0)  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def installation(number: int, image_id: str, **changes: Any) -> Iterator[ManagerProcess]:
+    """Yield an installation with no manager running; take away all of it afterwards."""
+    state = Path(tempfile.mkdtemp(prefix="jbt-s-", dir="/tmp"))
+    name = f"jbt-sessions-{os.getpid()}-{number}"
+    made = ManagerProcess(name, state, image_id, f"10.203.{number}.0/24", changes=changes)
+    docker_cli("network", "create", "--subnet", made.subnet, "--ip-range",
+               made.subnet.replace(".0/24", ".128/25"), f"{name}-sessions")  # fmt: skip
+    subprocess.run(["mount", "--bind", str(state), str(state)], check=True)
+    subprocess.run(["mount", "--make-rshared", str(state)], check=True)
+    try:
+        made.prepare()
+        yield made
+    finally:
+        made.kill()
+        for container in made.containers():
+            docker_cli("rm", "-f", container["Id"])
+        for point in reversed(made.mounts()):
+            subprocess.run(["umount", "-l", point], check=False)
+        subprocess.run(["umount", "-l", str(state)], check=True)
+        docker_cli("network", "rm", f"{name}-sessions")
+        shutil.rmtree(state)
+
+
+def docker_cli(*arguments: str) -> str:
+    """Run the docker command; fail with what it says."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
