@@ -1,0 +1,49 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write_bytes(path: Path, content: bytes, *, mode: int, owner: int | None = None) -> bool:
+    """Replace a file by a new one with this content, mode and owner (uid and gid).
+
+    Returns whether anything changed: a file that is right already is left alone, its mode and owner
+    are mended.
+    """
+    if path.is_file() and path.read_bytes() == content:
+        _set(path, mode, owner)
+        return False
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        _set(temporary, mode, owner)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def write_text(path: Path, content: str, *, mode: int, owner: int | None = None) -> bool:
+    """Do what :func:`write_bytes` does, for text."""
+    return write_bytes(path, content.encode(), mode=mode, owner=owner)
+
+
+def ensure_folder(path: Path, *, mode: int, owner: int | None = None) -> None:
+    """Make a folder with its parents, and set its mode and owner."""
+    path.mkdir(parents=True, exist_ok=True)
+    _set(path, mode, owner)
+
+
+def _set(path: Path, mode: int, owner: int | None) -> None:
+    status = path.stat()
+    if owner is not None and (status.st_uid, status.st_gid) != (owner, owner):
+        os.chown(path, owner, owner)
+    if status.st_mode & 0o7777 != mode:
+        path.chmod(mode)

@@ -1,0 +1,83 @@
+"""``juliabox user`` and ``juliabox token``: people, through the hub's REST API."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from juliabox_cli.hub_api import user_path
+from juliabox_cli.installation import open_installation
+from juliabox_ext.errors import InternalError
+
+
+@click.group()
+def user() -> None:
+    """Add, list and remove people."""
+
+
+@user.command()
+@click.argument("name")
+@click.option("--admin", is_flag=True, help="Make the person an admin.")
+def add(name: str, admin: bool) -> None:
+    """Add a person."""
+    installation = open_installation()
+    installation.hub.call("POST", user_path(name), {"admin": admin})
+    click.echo(f"{name} is added")
+
+
+@user.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(as_json: bool) -> None:
+    """List all people."""
+    rows = [
+        {
+            "name": one["name"],
+            "admin": bool(one.get("admin")),
+            "servers": sorted(one.get("servers") or {}),
+            "last_activity": one.get("last_activity"),
+        }
+        for one in open_installation().hub.users()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "admin", "servers", "last activity"):
+        table.add_column(heading)
+    for row in rows:
+        servers = ", ".join(server or "(default)" for server in row["servers"])
+        table.add_row(
+            row["name"], "admin" if row["admin"] else "", servers, str(row["last_activity"] or "")
+        )
+    Console().print(table)
+
+
+@user.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, yes: bool) -> None:
+    """Remove a person; the home is deleted after volumes.deletion_grace."""
+    installation = open_installation()
+    if not yes:
+        click.confirm(f"Remove {name}?", abort=True)
+    installation.hub.call("DELETE", user_path(name), timeout=120.0)
+    click.echo(f"{name} is removed")
+
+
+@click.command()
+@click.argument("name")
+def token(name: str) -> None:
+    """Print a new API token of NAME, alone, on standard output."""
+    installation = open_installation()
+    made = installation.hub.call(
+        "POST", f"{user_path(name)}/tokens", {"note": "made by juliabox token"}
+    )
+    if not isinstance(made, dict) or not made.get("token"):
+        raise InternalError("the hub answered without a token")
+    click.echo(made["token"])
+
+
+COMMANDS: list[click.Command] = [user, token]

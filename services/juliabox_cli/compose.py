@@ -1,0 +1,109 @@
+"""Running compose: the v2 plugin where it is installed, else ``docker-compose`` 1.29."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from juliabox_cli.state import State
+from juliabox_ext.errors import InternalError, UnavailableError
+
+#: The parts in ``compose.yaml``, in the order in which they are shown.
+PARTS = ("manager", "hub", "proxy")
+
+
+@dataclass(frozen=True)
+class Compose:
+    """One way to run compose for one installation."""
+
+    program: tuple[str, ...]
+    project: str
+    file: Path
+    env_file: Path
+    socket: str
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the whole command line."""
+        return [
+            *self.program,
+            "--project-name",
+            self.project,
+            "--file",
+            str(self.file),
+            "--env-file",
+            str(self.env_file),
+            *arguments,
+        ]
+
+    def run(self, *arguments: str) -> str:
+        """Run a compose command; raise ``InternalError`` with its last lines if it fails."""
+        done = subprocess.run(
+            self.command(*arguments),
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+        )
+        if done.returncode:
+            said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-12:])
+            raise InternalError(
+                f"`{' '.join(self.program)} {' '.join(arguments)}` failed:\n{said}",
+                code="compose.failed",
+            )
+        return done.stdout
+
+    def up(self) -> None:
+        """Make the parts as the file says; replace only what differs."""
+        self.run("up", "--detach", "--no-build", "--remove-orphans")
+
+    def stop(self, parts: Sequence[str], grace: int) -> None:
+        """Stop and remove the containers of some parts."""
+        self.run("stop", "--timeout", str(grace), *parts)
+        self.run("rm", "--force", *parts)
+
+    def down(self, grace: int) -> None:
+        """Stop and remove the parts and the networks."""
+        self.run("down", "--remove-orphans", "--timeout", str(grace))
+
+    def logs(self, parts: Sequence[str], *, follow: bool, tail: str) -> int:
+        """Print the parts' logs to the terminal; return compose's exit code."""
+        options = ["--tail", tail, *(["--follow"] if follow else [])]
+        command = self.command("logs", *options, *parts)
+        return subprocess.run(command, check=False, env=self.environment()).returncode
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment: this engine's socket, and none of our variables from outside."""
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith("JULIABOX_")
+        }
+        kept.pop("COMPOSE_FILE", None)
+        kept.pop("COMPOSE_PROFILES", None)
+        return {**kept, "DOCKER_HOST": f"unix://{self.socket}", "COMPOSE_INTERACTIVE_NO_CLI": "1"}
+
+
+def find_program() -> tuple[str, ...] | None:
+    """Return how compose is called here: the plugin first, then the older program."""
+    if shutil.which("docker"):
+        done = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+        if done.returncode == 0:
+            return ("docker", "compose")
+    if shutil.which("docker-compose"):
+        return ("docker-compose",)
+    return None
+
+
+def compose_for(state: State, project: str, file: Path, socket: str) -> Compose:
+    """Return compose for an installation; raise ``UnavailableError`` if none is installed."""
+    program = find_program()
+    if program is None:
+        raise UnavailableError(
+            "neither the Docker compose plugin nor docker-compose is installed; install the "
+            "package docker-compose",
+            code="compose.missing",
+        )
+    return Compose(program, project, file, state.compose_env, socket)

@@ -1,0 +1,210 @@
+"""Schema of the operator's file, ``config.yaml``.
+
+Every key has a default, so an empty file is a valid one. The meaning of each key for the operator
+stands in :mod:`juliabox_cli.config_template`, which a test compares with this schema.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from juliabox_cli.units import Duration, Size
+
+MIB = 1024**2
+
+#: Image of a session unless a profile says otherwise.
+SESSION_IMAGE = "juliabox/julia"
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError(
+            "must be a network in CIDR notation with no host bits set, such as 192.168.10.0/24"
+        ) from None
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(value))
+    except ValueError:
+        raise ValueError("must be an IPv4 address, such as 127.0.0.1 or 0.0.0.0") from None
+
+
+def _base_url(value: str) -> str:
+    if not value.startswith("/") or not value.endswith("/") or "//" in value:
+        raise ValueError("must start and end with a slash, such as / or /julia/")
+    return value
+
+
+def _subnet(value: str) -> str:
+    if value == "auto":
+        return value
+    network = ipaddress.IPv4Network(_network(value))
+    if not 16 <= network.prefixlen <= 23:
+        raise ValueError("must be auto, or an IPv4 network of a size from /16 to /23")
+    return str(network)
+
+
+def _text(value: object) -> object:
+    """Let ``key:`` with nothing behind it mean the empty text."""
+    return "" if value is None else value
+
+
+Cidr = Annotated[str, AfterValidator(_network)]
+Text = Annotated[str, BeforeValidator(_text)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,63}$")]
+Memory = Annotated[Size, Field(ge=64 * MIB, le=2**44)]
+Cpu = Annotated[float, Field(ge=0.01, le=1024)]
+Pids = Annotated[int, Field(ge=16, le=65536)]
+Disk = Annotated[Size, Field(ge=16 * MIB, le=2**44)]
+
+
+class Section(BaseModel):
+    """A mapping of the file; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
+
+
+class Https(Section):
+    """Own certificate; HTTPS is on when both keys are set."""
+
+    certificate: Text = ""
+    key: Text = ""
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("certificate and key must be set together")
+        return self
+
+
+class Authentication(Section):
+    """Who gets in."""
+
+    login: Literal["native", "zero"] = "native"
+    admin: Annotated[str, StringConstraints(pattern=r"^[^\s/]{1,255}$")] = "admin"
+    signup: Literal["approval", "open", "closed"] = "approval"
+    failed_before_lock: Annotated[int, Field(ge=0, le=1000)] = 5
+    lock_time: Duration = 300
+
+
+class Sessions(Section):
+    """Limits and life of a session."""
+
+    memory: Memory = 1024 * MIB
+    cpu: Cpu = 1.0
+    pids: Pids = 256
+    disk: Disk = 2048 * MIB
+    idle_timeout: Duration = 3600
+    max_age: Duration = 0
+    named_servers: Annotated[int, Field(ge=0, le=100)] = 3
+    start_timeout: Annotated[Duration, Field(ge=10, le=3600)] = 120
+
+
+class PartialLimits(Section):
+    """Limits of which any may be left out."""
+
+    memory: Memory | None = None
+    cpu: Cpu | None = None
+    pids: Pids | None = None
+    disk: Disk | None = None
+
+
+class Profile(PartialLimits):
+    """A choice offered when a session starts."""
+
+    slug: Slug
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    description: Text = ""
+    default: bool = False
+    image: str | None = None
+    groups: list[str] = Field(default_factory=list)
+
+
+class Capacity(Section):
+    """How much the machine gives to all sessions together."""
+
+    sessions: Annotated[int, Field(ge=1, le=100_000)] = 100
+    sessions_per_owner: Annotated[int, Field(ge=1, le=1000)] = 5
+    memory: Size = 0
+    disk_reserve: Size = 1024 * MIB
+
+
+class Network(Section):
+    """What sessions may reach, and the addresses of this installation."""
+
+    internet: bool = True
+    allow: list[Cidr] = Field(default_factory=list)
+    deny: list[Cidr] = Field(default_factory=list)
+    subnet: Annotated[str, AfterValidator(_subnet)] = "auto"
+
+
+class Volumes(Section):
+    """Home volumes."""
+
+    deletion_grace: Duration = 7 * 86400
+    inodes_per_gib: Annotated[int, Field(ge=1024, le=1024**2)] = 65536
+
+
+class Images(Section):
+    """Where images come from."""
+
+    julia_source: Literal["auto", "official", "debian"] = "auto"
+    registry: Text = ""
+    folder: Text = ""
+
+
+class Config(Section):
+    """The whole file."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")] = "juliabox"
+    bind: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    public_url: Text = ""
+    https: Https = Https()
+    subdomain_host: Text = ""
+    base_url: Annotated[str, AfterValidator(_base_url)] = "/"
+    authentication: Authentication = Authentication()
+    sessions: Sessions = Sessions()
+    ceilings: PartialLimits = PartialLimits()
+    capacity: Capacity = Capacity()
+    profiles: list[Profile] = Field(default_factory=list)
+    groups: dict[str, PartialLimits] = Field(default_factory=dict)
+    network: Network = Network()
+    volumes: Volumes = Volumes()
+    images: Images = Images()
+    announcement: Text = ""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        return ipaddress.IPv4Address(self.bind).is_loopback
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether the service listens on all addresses of the host."""
+        return ipaddress.IPv4Address(self.bind).is_unspecified
+
+    @property
+    def local_address(self) -> str:
+        """Address at which this host itself reaches the service."""
+        return "127.0.0.1" if self.everywhere else self.bind
+
+    @property
+    def https_on(self) -> bool:
+        """Whether the proxy ends HTTPS."""
+        return bool(self.https.certificate)

@@ -1,0 +1,65 @@
+"""Rules of ``config.yaml`` that look at more than one key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from juliabox_cli.config import Config
+from juliabox_cli.units import show_size
+
+#: A place in the file and what is wrong there.
+Finding = tuple[tuple[str | int, ...], str]
+
+LIMITS = ("memory", "cpu", "pids", "disk")
+
+
+def findings(config: Config) -> Iterator[Finding]:
+    """Yield each broken rule with the key to point at."""
+    yield from _login(config)
+    yield from _limits(config)
+    yield from _profiles(config)
+    yield from _addresses(config)
+
+
+def _login(config: Config) -> Iterator[Finding]:
+    if config.authentication.login == "zero" and not config.loopback:
+        yield (
+            ("authentication", "login"),
+            f"zero lets anybody in without a password, so it works on a loopback address only; "
+            f"bind is {config.bind}. Set bind to 127.0.0.1, or login to native",
+        )
+
+
+def _limits(config: Config) -> Iterator[Finding]:
+    places: list[tuple[tuple[str | int, ...], object]] = [(("sessions",), config.sessions)]
+    places += [(("profiles", i), profile) for i, profile in enumerate(config.profiles)]
+    places += [(("groups", name), group) for name, group in config.groups.items()]
+    for place, section in places:
+        for limit in LIMITS:
+            ceiling, value = getattr(config.ceilings, limit), getattr(section, limit)
+            if ceiling is not None and value is not None and value > ceiling:
+                shown = show_size(ceiling) if limit in ("memory", "disk") else ceiling
+                yield (*place, limit), f"must not be over ceilings.{limit}, {shown}"
+
+
+def _profiles(config: Config) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, profile in enumerate(config.profiles):
+        if profile.slug in seen:
+            yield ("profiles", index, "slug"), "is used by two profiles; each needs its own"
+        seen.add(profile.slug)
+    defaults = [index for index, profile in enumerate(config.profiles) if profile.default]
+    for index in defaults[1:]:
+        yield ("profiles", index, "default"), "only one profile can be the default"
+
+
+def _addresses(config: Config) -> Iterator[Finding]:
+    for key in ("public_url", "subdomain_host"):
+        value = getattr(config, key)
+        if value:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                yield (key,), "must be a URL with http or https and a host, or empty"
+            elif config.https_on and parts.scheme != "https":
+                yield (key,), "must start with https:// since https.certificate is set"

@@ -1,0 +1,113 @@
+"""The commented ``config.yaml`` that the first ``juliabox up`` writes."""
+
+TEMPLATE = """\
+# Configuration of JuliaBox. Every key may be left out; what stands here are the defaults.
+# After an edit: `juliabox config validate`, then `juliabox up` (or `make up`), which replaces
+# only the parts that the edit concerns. Sizes: 512M, 2G. Durations: 90s, 15m, 1h, 7d.
+
+# Name of this installation: prefix of its containers and networks. Two installations on one
+# machine need two names, two ports and two state folders. Not to be changed after the first start.
+name: juliabox
+
+# Address and port to listen on. 127.0.0.1 is this machine alone; 0.0.0.0 is everybody who can
+# reach it: then set https, too.
+bind: 127.0.0.1
+port: 8000
+
+# Address that people type, if it differs from bind and port (behind another proxy, say).
+public_url: ""
+
+# Own certificate (PEM files). HTTPS is on when both are set.
+https:
+  certificate: ""
+  key: ""
+
+# A host such as https://julia.example.org: each person then gets a subdomain of it, which protects
+# people from each other's pages. It needs a wildcard DNS entry (and certificate).
+subdomain_host: ""
+
+# Path under which everything lives, such as /julia/.
+base_url: /
+
+authentication:
+  # native: names and passwords kept here. zero: any name and no password, on a loopback bind only.
+  login: native
+  # The first admin; the password is generated and shown by the first `juliabox up`.
+  admin: admin
+  # Whether people may sign up: approval (an admin authorises them), open, closed.
+  signup: approval
+  # After so many wrong passwords a name is locked for lock_time; 0 never locks.
+  failed_before_lock: 5
+  lock_time: 5m
+
+# Limits of one session. disk is the size of a person's home.
+sessions:
+  memory: 1G
+  cpu: 1.0
+  pids: 256
+  disk: 2G
+  # Stop a session that did nothing for so long; 0 never. A busy kernel is not idle.
+  idle_timeout: 1h
+  # Stop a session of this age; 0 never.
+  max_age: 0
+  # Further servers that a person may name and run; 0 turns them off.
+  named_servers: 3
+  start_timeout: 2m
+
+# No session gets more than this, whatever profiles, groups or the hub say. A limit left out is
+# the largest that is configured in this file.
+ceilings: {}
+#  memory: 8G
+#  cpu: 4
+#  pids: 1024
+#  disk: 20G
+
+# All sessions together. memory 0 means that promised memory may exceed what the machine has.
+capacity:
+  sessions: 100
+  sessions_per_owner: 5
+  memory: 0
+  # Starts are refused when less than this is free in the state folder.
+  disk_reserve: 1G
+
+# Choices at the start of a session; a limit left out is that of `sessions`.
+profiles: []
+#  - slug: large
+#    name: Large
+#    description: For big data
+#    memory: 4G
+#    cpu: 2
+#    groups: [lab]
+
+# Limits for the members of a group; the highest of a person's groups counts.
+groups: {}
+#  lab:
+#    memory: 2G
+
+network:
+  # Whether sessions may reach the internet.
+  internet: true
+  # Private networks that sessions may reach all the same, and networks that they may never reach.
+  allow: []
+  deny: []
+  # Addresses of this installation's own networks: auto, or a free network such as 10.80.0.0/20.
+  subnet: auto
+
+volumes:
+  # How long the home of a deleted person is kept.
+  deletion_grace: 7d
+  inodes_per_gib: 65536
+
+images:
+  # Which Julia: official (with IJulia), debian, or auto (official where it can be reached).
+  julia_source: auto
+  # Pull images from this registry instead of building them; or load them from a folder of archives.
+  registry: ""
+  folder: ""
+
+# A line shown on top of every page.
+announcement: ""
+
+# debug, info, warning or error.
+log_level: info
+"""

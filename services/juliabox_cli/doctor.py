@@ -1,0 +1,217 @@
+"""``juliabox doctor``: small checks of everything that an installation stands on."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from juliabox_cli import health, images, mounts
+from juliabox_cli.compose import find_program
+from juliabox_cli.docker_engine import SESSION_LABEL, check_version
+from juliabox_cli.installation import Installation
+from juliabox_cli.units import show_size
+from juliabox_ext.errors import JuliaBoxError
+from juliabox_manager.protocol import ImageInfo, ImageList
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found."""
+
+    name: str
+    ok: bool
+    message: str
+    #: What to do; empty when all is well.
+    cure: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {"name": self.name, "ok": self.ok, "message": self.message, "cure": self.cure}
+
+
+class Broken(Exception):
+    """A check's way to say what is wrong and what to do."""
+
+    def __init__(self, message: str, cure: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.cure = cure
+
+
+Check = Callable[[Installation], str]
+
+
+def examine(installation: Installation) -> list[Finding]:
+    """Run every check; a check that fails, or cannot run, never keeps the others from running."""
+    return list(_examine(installation))
+
+
+def _examine(installation: Installation) -> Iterator[Finding]:
+    for name, check in CHECKS.items():
+        try:
+            yield Finding(name, True, check(installation))
+        except Broken as error:
+            yield Finding(name, False, error.message, error.cure)
+        except JuliaBoxError as error:
+            yield Finding(name, False, error.message, "do what the message says, then repeat")
+        except (requests.RequestException, OSError) as error:
+            yield Finding(
+                name,
+                False,
+                f"could not be checked: {error}",
+                "mend the failures above first; see `juliabox --debug doctor`",
+            )
+
+
+def check_engine(installation: Installation) -> str:
+    """The engine answers and is new enough."""
+    version = installation.engine.version()
+    check_version(version)
+    program = find_program()
+    if program is None:
+        raise Broken("compose is not installed", "`apt-get install docker-compose`")
+    return f"Docker {version['Version']}, API {version['ApiVersion']}, {' '.join(program)}"
+
+
+def check_images(installation: Installation) -> str:
+    """The images of this version of JuliaBox are on the engine."""
+    missing = images.missing_images(installation.config, installation.engine)
+    if missing:
+        raise Broken(f"missing: {', '.join(missing)}", "`juliabox up` or `juliabox image build`")
+    return "control and julia are present"
+
+
+def check_sockets(installation: Installation) -> str:
+    """The service's port is ours, and the engine's socket is closed to others."""
+    path = Path(installation.engine.socket)
+    if path.stat().st_mode & 0o002:
+        raise Broken(
+            f"{path} may be written by everybody, who so becomes root", f"`chmod 660 {path}`"
+        )
+    config = installation.config
+    with socket.socket() as probe:
+        probe.settimeout(3)
+        if probe.connect_ex((config.local_address, config.port)):
+            raise Broken(
+                f"nothing listens on {config.bind}:{config.port}",
+                "`juliabox up`; if it fails, `juliabox logs proxy`",
+            )
+    return f"{path} is closed to others; the service listens on {config.bind}:{config.port}"
+
+
+def check_mounts(installation: Installation) -> str:
+    """The state folder is shared, and no home is mounted that no session uses."""
+    root = installation.state.root
+    if not mounts.is_shared(root):
+        raise Broken(f"{root} is not a shared mount", "`juliabox up` makes it one")
+    points = mounts.left_mounts(root)
+    sessions = _session_containers(installation)
+    if points and not sessions:
+        raise Broken(
+            f"{len(points)} mounts without any session: {points[0]}",
+            "the manager undoes them within a minute; else `juliabox down`, then `juliabox up`",
+        )
+    loops = mounts.left_loops(root)
+    mounted = [point for point in points if point.parent == root / "mounts"]
+    if len(loops) > len(mounted):
+        raise Broken(
+            f"{len(loops)} loop devices for {len(mounted)} mounted homes",
+            "the manager frees them within a minute; else `juliabox down`, then `juliabox up`",
+        )
+    return f"{root} is shared; {len(mounted)} homes mounted for {len(sessions)} sessions"
+
+
+def check_policy(installation: Installation) -> str:
+    """Every running session's network namespace holds our table of rules."""
+    running = [one for one in _session_containers(installation) if one["State"].get("Running")]
+    for one in running:
+        done = mounts.run_in_network(
+            int(one["State"]["Pid"]), "nft", "list", "table", "inet", "juliabox"
+        )
+        if done is None:
+            raise Broken("the program nft is missing", "`apt-get install nftables`")
+        if not done:
+            raise Broken(
+                f"session {one['Name'].lstrip('/')} runs without its network policy",
+                f"`docker rm -f {one['Name'].lstrip('/')}`; then look at `juliabox logs manager`",
+            )
+    return f"in place in {len(running)} sessions"
+
+
+def check_disk(installation: Installation) -> str:
+    """There is room for homes and images."""
+    free = shutil.disk_usage(installation.state.root).free
+    reserve = installation.config.capacity.disk_reserve
+    if free < reserve:
+        raise Broken(
+            f"only {show_size(free)} free, less than capacity.disk_reserve ({show_size(reserve)}): "
+            "no session can start",
+            "free some space, or move the state folder to a larger disk",
+        )
+    return f"{show_size(free)} free"
+
+
+def check_clock(installation: Installation) -> str:
+    """The clock is not behind what was recorded, and not before this software was made."""
+    install = installation.state.read_install()
+    now = time.time()
+    recorded = max(
+        install.created if install else 0.0,
+        *(path.stat().st_mtime for path in installation.state.run.glob("*")),
+        0.0,
+    )
+    if now < recorded - 60:
+        raise Broken(
+            f"the clock is {recorded - now:.0f} s behind the newest file of the state folder",
+            "set the clock (`timedatectl set-ntp true`); log-ins expire by it",
+        )
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+
+
+def check_part(part: str) -> Check:
+    """Return the check that one part does its work."""
+
+    def check(installation: Installation) -> str:
+        seen = health.probe(installation.config, installation.engine, installation.manager)[part]
+        if not seen.running:
+            reason = seen.detail.get("reason") or f"its container is {seen.state}"
+            raise Broken(str(reason), f"`juliabox up`; if it fails, `juliabox logs {part}`")
+        return f"answers; restarted {seen.detail['restarts']} times"
+
+    return check
+
+
+def check_allow_list(installation: Installation) -> str:
+    """The manager's session images are on the engine."""
+    allowed: list[ImageInfo] = installation.manager.call(ImageList(), timeout=5.0)
+    absent = [one.image for one in allowed if not one.present]
+    if absent:
+        raise Broken(f"not on the engine: {', '.join(absent)}", "`juliabox up` brings them back")
+    return f"{', '.join(one.image for one in allowed)}"
+
+
+def _session_containers(installation: Installation) -> list[dict[str, Any]]:
+    found = installation.engine.containers(installation.config.name)
+    return [one for one in found if SESSION_LABEL in (one["Config"].get("Labels") or {})]
+
+
+CHECKS: dict[str, Check] = {
+    "engine": check_engine,
+    "images": check_images,
+    "sockets": check_sockets,
+    "mounts": check_mounts,
+    "network policy": check_policy,
+    "disk": check_disk,
+    "clock": check_clock,
+    "manager": check_part("manager"),
+    "hub": check_part("hub"),
+    "proxy": check_part("proxy"),
+    "session images": check_allow_list,
+}

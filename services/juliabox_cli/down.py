@@ -1,0 +1,112 @@
+"""``juliabox down`` and ``destroy``: stop in an order that unmounts homes; data stays, or goes."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+
+from rich.console import Console
+
+from juliabox_cli import mounts, preflight
+from juliabox_cli.docker_engine import SESSION_LABEL
+from juliabox_cli.installation import Installation, open_installation
+from juliabox_cli.state import exclusive, find_state
+from juliabox_cli.steps import Step, Steps
+from juliabox_ext.errors import InternalError, JuliaBoxError, UnavailableError
+from juliabox_manager.protocol import SessionInfo, SessionList, SessionRemove
+
+#: Seconds between SIGTERM and SIGKILL of a part.
+_GRACE = 10
+
+
+def down(console: Console, *, keep_sessions: bool) -> None:
+    """Stop the parts, and the sessions unless kept; all data stays."""
+    state = find_state()
+    preflight.require_root()
+    if not state.root.exists():
+        return
+    with exclusive(state):
+        _Down(open_installation(), Steps(console)).run(keep_sessions=keep_sessions)
+
+
+def destroy(console: Console) -> None:
+    """Stop everything of the installation and delete its state folder."""
+    down(console, keep_sessions=False)
+    state = find_state()
+    if not state.root.exists():
+        return
+    with Steps(console).step("Data") as step:
+        left = mounts.left_mounts(state.root)
+        if left:
+            raise InternalError(
+                f"{left[0]} is still mounted, so nothing was deleted; `umount` it, then repeat",
+                code="down.still_mounted",
+            )
+        shutil.rmtree(state.root)
+        step.result = f"deleted {state.root}"
+
+
+class _Down:
+    """The steps of one ``down``."""
+
+    def __init__(self, installation: Installation, steps: Steps) -> None:
+        self._installation = installation
+        self._steps = steps
+
+    def run(self, *, keep_sessions: bool) -> None:
+        one = self._installation
+        if one.state.read_install() is None or not one.state.compose_env.exists():
+            return
+        with self._steps.step("Proxy and hub") as step:
+            one.compose.stop(["proxy", "hub"], _GRACE)
+            step.result = "stopped"
+        if keep_sessions:
+            with self._steps.step("Manager") as step:
+                one.compose.stop(["manager"], _GRACE)
+                step.result = "stopped; sessions go on"
+            return
+        with self._steps.step("Sessions") as step:
+            self._stop_sessions(step)
+        with self._steps.step("Manager and networks") as step:
+            one.compose.down(_GRACE)
+            self._remove_networks()
+            step.result = "removed"
+        with self._steps.step("Mounts") as step:
+            self._unmount(step)
+
+    def _stop_sessions(self, step: Step) -> None:
+        """Stop by the manager, which unmounts; what it does not stop is removed on the engine."""
+        one = self._installation
+        asked = 0
+        try:
+            sessions: list[SessionInfo] = one.manager.call(SessionList(), timeout=10.0)
+            asked = len(sessions)
+            one.manager.call_all([SessionRemove(item.session) for item in sessions], timeout=60.0)
+        except JuliaBoxError:
+            step.advance("the manager does not answer", 0.5)
+        left = [
+            item["Id"]
+            for item in one.engine.containers(one.config.name)
+            if SESSION_LABEL in (item["Config"].get("Labels") or {})
+        ]
+        for container in left:
+            one.engine.remove_container(container)
+        step.result = f"{asked} stopped" + (f", {len(left)} removed by force" if left else "")
+
+    def _remove_networks(self) -> None:
+        one = self._installation
+        for name in sorted(one.network_names):
+            one.engine.remove_network(name)
+
+    def _unmount(self, step: Step) -> None:
+        one = self._installation
+        resisting = mounts.undo_all(one.state.root)
+        if resisting:
+            raise UnavailableError(
+                "could not undo " + "; ".join(resisting) + ". Find what uses it with "
+                "`fuser -vm PATH`, end that, then repeat `juliabox down`",
+                code="down.still_mounted",
+            )
+        with contextlib.suppress(OSError):
+            mounts.unshare(one.state.root)
+        step.result = "none left"

@@ -1,0 +1,127 @@
+"""State of the parts, and waiting until they answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from juliabox_cli.compose import PARTS
+from juliabox_cli.config import Config
+from juliabox_cli.docker_engine import Engine
+from juliabox_cli.hub_api import through_proxy
+from juliabox_cli.manager_link import ManagerLink
+from juliabox_ext.errors import JuliaBoxError, UnavailableError
+from juliabox_manager.protocol import Ping
+
+
+@dataclass
+class Component:
+    """What one part is seen to do."""
+
+    #: running, starting, unhealthy, stopped or missing.
+    state: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def running(self) -> bool:
+        """Whether the part does its work."""
+        return self.state == "running"
+
+
+def probe(config: Config, engine: Engine | None, manager: ManagerLink) -> dict[str, Component]:
+    """Look at the engine and every part: first its container, then whether it answers."""
+    if engine is None:
+        silent = {part: Component("missing", {"reason": "no engine"}) for part in PARTS}
+        return {"engine": Component("missing"), **silent}
+    version = engine.version()
+    components = {"engine": Component("running", {"version": version.get("Version", "")})}
+    for part in PARTS:
+        components[part] = container_state(engine.container(f"{config.name}-{part}"))
+    _ask(components["manager"], lambda: _manager_trouble(manager))
+    _ask(components["proxy"], lambda: _proxy_trouble(config))
+    _ask(components["hub"], lambda: _hub_trouble(config))
+    return components
+
+
+def container_state(inspected: dict[str, Any] | None) -> Component:
+    """Judge a part by its container alone."""
+    if inspected is None:
+        return Component("missing")
+    seen = inspected["State"]
+    detail = {
+        "container": inspected["Id"],
+        "image": inspected["Config"]["Image"],
+        "started": seen.get("StartedAt", ""),
+        "restarts": inspected.get("RestartCount", 0),
+    }
+    if seen.get("Restarting") or not seen.get("Running"):
+        detail["exit_code"] = seen.get("ExitCode", 0)
+        return Component("unhealthy" if seen.get("Restarting") else "stopped", detail)
+    return Component("running", detail)
+
+
+def _ask(component: Component, trouble: Callable[[], str | None]) -> None:
+    """Lower the state of a part whose container runs, but that does not do its work."""
+    if not component.running:
+        return
+    reason = trouble()
+    if reason:
+        component.state = "starting" if _young(component) else "unhealthy"
+        component.detail["reason"] = reason
+
+
+def _young(component: Component) -> bool:
+    started = str(component.detail.get("started", ""))[:19]
+    try:
+        began = time.mktime(time.strptime(started, "%Y-%m-%dT%H:%M:%S")) - time.timezone
+    except ValueError:
+        return False
+    return time.time() - began < 60
+
+
+def _manager_trouble(manager: ManagerLink) -> str | None:
+    try:
+        pong = manager.call(Ping(), timeout=3.0)
+    except JuliaBoxError as error:
+        return error.message
+    return None if pong.ready else "its first reconcile is not done"
+
+
+def _proxy_trouble(config: Config) -> str | None:
+    status = through_proxy(config, "hub/health", timeout=3.0)
+    return None if status else f"nothing answers on {config.bind}:{config.port}"
+
+
+def _hub_trouble(config: Config) -> str | None:
+    status = through_proxy(config, timeout=3.0)
+    return None if status == 200 else f"answers {status} through the proxy"
+
+
+def await_healthy(
+    look: Callable[[], dict[str, Component]],
+    seconds: float,
+    progress: Callable[[str, float], None],
+) -> None:
+    """Wait until every part runs; raise ``UnavailableError`` that names what does not."""
+    began = time.monotonic()
+    while True:
+        components = look()
+        bad = {name: one for name, one in components.items() if not one.running}
+        if not bad:
+            return
+        waited = time.monotonic() - began
+        progress(", ".join(f"{name} {one.state}" for name, one in bad.items()), waited / seconds)
+        if waited > seconds:
+            said = "; ".join(
+                f"{name} is {one.state}"
+                + (f" ({one.detail['reason']})" if one.detail.get("reason") else "")
+                for name, one in bad.items()
+            )
+            raise UnavailableError(
+                f"not healthy after {seconds:.0f} s: {said}. Look at "
+                f"`juliabox logs {next(iter(bad))}` and `juliabox doctor`",
+                code="up.unhealthy",
+            )
+        time.sleep(0.3)

@@ -1,0 +1,65 @@
+"""Images of one installation: built by :mod:`juliabox_cli.image_build`, listed for the manager."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from juliabox_cli import docker_engine, image_build
+from juliabox_cli.config import SESSION_IMAGE, Config
+from juliabox_cli.docker_engine import Engine
+from juliabox_cli.rendering import Images
+from juliabox_cli.source import source_folder
+
+#: Seconds without a byte from the engine during a build, before it is given up.
+_BUILD_TIMEOUT = 1800
+
+
+def options(config: Config) -> image_build.BuildOptions:
+    """Return the build's options: the environment's, overridden by what the file sets."""
+    found = image_build.BuildOptions.from_environment()
+    chosen: dict[str, object] = {}
+    if config.images.julia_source != "auto":
+        chosen["julia_source"] = config.images.julia_source
+    if config.images.registry:
+        chosen["registry"] = config.images.registry
+    if config.images.folder:
+        chosen["folder"] = Path(config.images.folder)
+    return dataclasses.replace(found, **chosen)  # type: ignore[arg-type]
+
+
+def missing_images(config: Config, engine: Engine) -> list[str]:
+    """Return the names of JuliaBox's images that this engine lacks."""
+    tags = image_build.image_tags(source_folder(), options(config))
+    return [name for name in ("control", "julia") if engine.image_id(tags[name]) is None]
+
+
+def ensure_images(
+    config: Config,
+    engine: Engine,
+    progress: Callable[[str, float], None],
+    *,
+    refresh: bool = False,
+) -> Images:
+    """Make all images that the installation uses exist, and return how to name them."""
+    chosen = options(config)
+    tags = image_build.image_tags(source_folder(), chosen)
+    found = {name: engine.image_id(tags[name]) for name in ("control", "julia")}
+    if refresh or None in found.values():
+        builder = docker_engine.connect(engine.socket, timeout=_BUILD_TIMEOUT)
+        found = dict(
+            image_build.ensure_images(
+                source_folder(),
+                options=chosen,
+                progress=progress,
+                engine=builder.client,
+                refresh=refresh,
+            )
+        )
+    sessions = {SESSION_IMAGE: str(found["julia"])}
+    for profile in config.profiles:
+        if profile.image and profile.image not in sessions:
+            progress(profile.image, 1.0)
+            sessions[profile.image] = engine.image_id(profile.image) or engine.pull(profile.image)
+    return Images(control=tags["control"], sessions=dict(sorted(sessions.items())))

@@ -1,0 +1,220 @@
+"""From ``config.yaml`` to what each part reads: settings files and compose variables.
+
+Pure functions of their arguments, so that the same input gives the same bytes and compose replaces
+only the parts whose digest changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from juliabox_cli.addresses import Addresses
+from juliabox_cli.atomic_files import write_bytes, write_text
+from juliabox_cli.config import SESSION_IMAGE, Config
+from juliabox_cli.config_rules import LIMITS
+from juliabox_cli.secret_files import public_key
+from juliabox_cli.state import CONTROL_UID, State
+from juliabox_manager.protocol import Limits
+from juliabox_manager.settings import CapacitySettings, Client, ManagerSettings, NetworkSettings
+from juliabox_spawner.settings import (
+    GroupSettings,
+    HubSettings,
+    LimitSettings,
+    LoginSettings,
+    ManagerAddress,
+    ProfileSettings,
+)
+
+MANAGER_PORT = 9500
+METRICS_PORT = 9501
+HUB_PORT = 8081
+PROXY_API_PORT = 8001
+
+#: Verbs that the hub's key admits; the operator's key admits all.
+HUB_VERBS = ["session.*", "image.*", "volume.*", "stats", "events", "ping"]
+
+
+@dataclass(frozen=True)
+class Images:
+    """What the build gave: the control image's reference, and the allow-list of session images."""
+
+    control: str
+    sessions: dict[str, str]
+
+
+def public_url(config: Config) -> str:
+    """Return the address that people type."""
+    if config.public_url:
+        return config.public_url.rstrip("/") + config.base_url
+    if config.subdomain_host:
+        return config.subdomain_host.rstrip("/") + config.base_url
+    scheme, usual = ("https", 443) if config.https_on else ("http", 80)
+    host = socket.getfqdn() if config.everywhere else config.bind
+    port = "" if config.port == usual else f":{config.port}"
+    return f"{scheme}://{host}{port}{config.base_url}"
+
+
+def ceilings(config: Config) -> Limits:
+    """Return the ceilings: what the file sets, else the largest limit configured anywhere."""
+    values = {}
+    for limit in LIMITS:
+        places = [config.sessions, *config.profiles, *config.groups.values()]
+        given = [getattr(place, limit) for place in places]
+        largest = max(value for value in given if value is not None)
+        explicit = getattr(config.ceilings, limit)
+        values[limit] = largest if explicit is None else explicit
+    return Limits(**values)
+
+
+def manager_settings(
+    config: Config, state: State, addresses: Addresses, images: Images
+) -> ManagerSettings:
+    """Return what the manager is told."""
+    return ManagerSettings(
+        installation=config.name,
+        instance=config.name,
+        state=state.root,
+        listen=f"tcp://{addresses.manager_control}:{MANAGER_PORT}",
+        metrics_address=addresses.manager_control,
+        metrics_port=METRICS_PORT,
+        secret_key=state.secrets / "manager" / "curve.key",
+        clients={
+            "hub": Client(public_key(state.secrets / "hub" / "manager.key"), HUB_VERBS),
+            "operator": Client(public_key(state.secrets / "operator" / "manager.key"), ["*"]),
+        },
+        images=images.sessions,
+        ceilings=ceilings(config),
+        network=NetworkSettings(
+            name=f"{config.name}-sessions",
+            gateway=addresses.sessions_gateway,
+            trusted=[addresses.proxy_sessions, addresses.hub_sessions],
+            hub=addresses.hub_sessions,
+            hub_port=HUB_PORT,
+            internet=config.network.internet,
+            allow=config.network.allow,
+            deny=config.network.deny,
+        ),
+        capacity=CapacitySettings(
+            sessions=config.capacity.sessions,
+            sessions_per_owner=config.capacity.sessions_per_owner,
+            memory=config.capacity.memory,
+            disk_reserve=config.capacity.disk_reserve,
+        ),
+        volume_grace=float(config.volumes.deletion_grace),
+        inodes_per_gib=config.volumes.inodes_per_gib,
+    )
+
+
+def hub_settings(config: Config, state: State, addresses: Addresses) -> HubSettings:
+    """Return what the hub is told."""
+    return HubSettings(
+        installation=config.name,
+        public_url=public_url(config),
+        bind=config.bind,
+        folder=state.hub,
+        secrets=state.secrets / "hub",
+        proxy_api=f"http://{addresses.proxy_edge}:{PROXY_API_PORT}",
+        hub_bind=f"http://0.0.0.0:{HUB_PORT}",
+        hub_connect_edge=f"http://{addresses.hub_edge}:{HUB_PORT}",
+        hub_connect_sessions=f"http://{addresses.hub_sessions}:{HUB_PORT}",
+        manager=ManagerAddress(
+            endpoint=f"tcp://{addresses.manager_control}:{MANAGER_PORT}",
+            server_key=public_key(state.secrets / "manager" / "curve.key"),
+            secret_key=state.secrets / "hub" / "manager.key",
+        ),
+        sessions_network=f"{config.name}-sessions",
+        image=SESSION_IMAGE,
+        limits=LimitSettings(**{limit: getattr(config.sessions, limit) for limit in LIMITS}),
+        login=_login(config, state),
+        profiles=[_profile(profile.model_dump()) for profile in config.profiles],
+        groups={name: GroupSettings(**group.model_dump()) for name, group in config.groups.items()},
+        https=config.https_on,
+        subdomain_host=config.subdomain_host,
+        base_url=config.base_url,
+        named_servers=config.sessions.named_servers,
+        idle_timeout=config.sessions.idle_timeout,
+        max_age=config.sessions.max_age,
+        start_timeout=config.sessions.start_timeout,
+        config_folder=state.config_folder,
+        announcement=config.announcement,
+    )
+
+
+def _login(config: Config, state: State) -> LoginSettings:
+    native = config.authentication.login == "native"
+    return LoginSettings(
+        kind=config.authentication.login,
+        admins=[config.authentication.admin],
+        admin_password=state.secrets / "hub" / "admin_password" if native else None,
+        signup=config.authentication.signup,
+        failed_before_lock=config.authentication.failed_before_lock,
+        lock_seconds=config.authentication.lock_time,
+    )
+
+
+def _profile(given: dict[str, object]) -> ProfileSettings:
+    values = dict(given)
+    values["display_name"] = values.pop("name")
+    return msgspec.convert(values, ProfileSettings)
+
+
+def render(
+    config: Config, state: State, addresses: Addresses, images: Images, docker_socket: str
+) -> list[str]:
+    """Write settings and variables; return the names of the files that changed."""
+    manager = encode(manager_settings(config, state, addresses, images))
+    hub = encode(hub_settings(config, state, addresses))
+    variables = {
+        "JULIABOX_NAME": config.name,
+        "JULIABOX_STATE": str(state.root),
+        "JULIABOX_CONTROL_IMAGE": images.control,
+        "JULIABOX_UID": str(CONTROL_UID),
+        "JULIABOX_BIND": config.bind,
+        "JULIABOX_PORT": str(config.port),
+        "JULIABOX_BASE_URL": config.base_url,
+        "JULIABOX_HTTPS": "1" if config.https_on else "",
+        "JULIABOX_SUBDOMAIN_HOST": config.subdomain_host,
+        "JULIABOX_LOG_LEVEL": config.log_level,
+        "JULIABOX_DOCKER_SOCKET": docker_socket,
+        "JULIABOX_MANAGER_DIGEST": digest(manager, *_files(state.secrets / "manager")),
+        "JULIABOX_HUB_DIGEST": digest(
+            hub, *_files(state.secrets / "hub"), *_files(state.config_folder)
+        ),
+        "JULIABOX_PROXY_DIGEST": digest(*_files(state.secrets / "proxy")),
+        **addresses.variables(),
+    }
+    lines = "".join(f"{name}={value}\n" for name, value in sorted(variables.items()))
+    written = {
+        "manager.json": write_bytes(state.run / "manager.json", manager, mode=0o644),
+        "hub.json": write_bytes(state.run / "hub.json", hub, mode=0o644),
+        "compose.env": write_text(state.compose_env, lines, mode=0o600),
+    }
+    return [name for name, changed in written.items() if changed]
+
+
+def encode(settings: ManagerSettings | HubSettings) -> bytes:
+    """Encode settings readably, with keys in a fixed order."""
+    content = msgspec.json.encode(settings, order="sorted")
+    return msgspec.json.format(content, indent=2) + b"\n"
+
+
+def digest(*contents: bytes) -> str:
+    """Return a short digest that changes with any of the contents."""
+    whole = hashlib.sha256()
+    for content in contents:
+        whole.update(hashlib.sha256(content).digest())
+    return whole.hexdigest()[:16]
+
+
+def _files(folder: Path) -> list[bytes]:
+    """Return names and contents of a folder's regular files, in order of name."""
+    found: list[bytes] = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+            found += [path.name.encode(), path.read_bytes()]
+    return found

@@ -1,0 +1,149 @@
+"""The state folder of one installation: its paths, its record, and its lock."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from juliabox_cli.atomic_files import ensure_folder, write_bytes
+from juliabox_ext.errors import ConfigurationError, ConflictError
+
+#: Uid and gid of the control parts without root: proxy and hub.
+CONTROL_UID = 900
+
+#: A slot's socket path must stay under 108 bytes: STATE/slots/<16>/entry.sock.
+_LONGEST_STATE = 70
+
+
+class Install(msgspec.Struct, forbid_unknown_fields=False):
+    """What was decided at the first start and must stay: ``install.json``."""
+
+    name: str
+    #: Block of addresses that the installation's networks are cut from.
+    subnet: str
+    created: float
+    version: int = 1
+    #: Whether the admin's password was shown once.
+    announced: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """Paths under the state folder; an absolute path that means the same in the manager."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The operator's file."""
+        return self.root / "config.yaml"
+
+    @property
+    def install(self) -> Path:
+        """The record of decisions."""
+        return self.root / "install.json"
+
+    @property
+    def run(self) -> Path:
+        """Rendered settings."""
+        return self.root / "run"
+
+    @property
+    def compose_env(self) -> Path:
+        """Variables of ``compose.yaml``."""
+        return self.run / "compose.env"
+
+    @property
+    def secrets(self) -> Path:
+        """Folder of secrets, one folder per holder."""
+        return self.root / "secrets"
+
+    @property
+    def hub(self) -> Path:
+        """Database of the hub and its backups."""
+        return self.root / "hub"
+
+    @property
+    def config_folder(self) -> Path:
+        """Files with further traits, loaded last."""
+        return self.hub / "jupyterhub_config.d"
+
+    def read_install(self) -> Install | None:
+        """Return the record, or None before the first start."""
+        try:
+            return msgspec.json.decode(self.install.read_bytes(), type=Install)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as error:
+            raise ConfigurationError(
+                f"{self.install} cannot be read: {error}. Restore it from a copy, or delete it: "
+                "addresses are then chosen anew"
+            ) from None
+
+    def write_install(self, install: Install) -> None:
+        """Replace the record."""
+        content = json.dumps(msgspec.to_builtins(install), indent=2) + "\n"
+        write_bytes(self.install, content.encode(), mode=0o600)
+
+
+def find_state() -> State:
+    """Return the state folder that ``JULIABOX_STATE`` names, or the default."""
+    root = Path(os.environ.get("JULIABOX_STATE") or "/var/lib/juliabox")
+    if not root.is_absolute():
+        root = Path.cwd() / root
+    root = Path(os.path.normpath(root))
+    if len(str(root)) > _LONGEST_STATE or any(char in str(root) for char in " :,\"'\\\n$"):
+        raise ConfigurationError(
+            f"the state folder {root} must be a path of at most {_LONGEST_STATE} characters "
+            "without spaces, colons, commas, quotes, $ and backslashes; set JULIABOX_STATE"
+        )
+    return State(root.resolve())
+
+
+def make_folders(state: State) -> None:
+    """Make the folders of the layout with their modes and owners; mend what exists."""
+    ensure_folder(state.root, mode=0o700)
+    for name in ("run", "secrets", "manager", "volumes", "mounts", "slots"):
+        ensure_folder(state.root / name, mode=0o700)
+    ensure_folder(state.run, mode=0o755)
+    ensure_folder(state.secrets, mode=0o711)
+    for name in ("volumes/home", "volumes/removed"):
+        ensure_folder(state.root / name, mode=0o700)
+    for name in ("manager", "operator"):
+        ensure_folder(state.secrets / name, mode=0o700)
+    for name in ("hub", "proxy"):
+        ensure_folder(state.secrets / name, mode=0o700, owner=CONTROL_UID)
+    ensure_folder(state.hub, mode=0o700, owner=CONTROL_UID)
+    ensure_folder(state.hub / "backups", mode=0o700, owner=CONTROL_UID)
+    ensure_folder(state.config_folder, mode=0o755, owner=0)
+
+
+@contextlib.contextmanager
+def exclusive(state: State, wait: float = 600.0) -> Iterator[None]:
+    """Keep a second ``up`` or ``down`` of the same installation out, waiting for a running one."""
+    # not in the state folder: an open file there would keep `down` from unmounting it
+    folder = Path("/run/juliabox")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    name = hashlib.sha256(str(state.root).encode()).hexdigest()[:16]
+    deadline = time.monotonic() + wait
+    with (folder / f"{name}.lock").open("w") as stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ConflictError(
+                        f"another juliabox command works on {state.root}; wait for it, then repeat"
+                    ) from None
+                time.sleep(0.2)
+        yield

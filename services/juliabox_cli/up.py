@@ -1,0 +1,125 @@
+"""``juliabox up``: from whatever is there to a healthy service; changes only what differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from juliabox_cli import config_file, engine_install, health, mounts, preflight
+from juliabox_cli.compose import PARTS
+from juliabox_cli.images import ensure_images, missing_images
+from juliabox_cli.installation import Installation, open_installation
+from juliabox_cli.rendering import public_url, render
+from juliabox_cli.secret_files import ensure_secrets, install_certificate
+from juliabox_cli.state import exclusive, find_state, make_folders
+from juliabox_cli.steps import Steps
+
+#: Seconds until all parts must answer.
+PATIENCE = 180.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the person is told at the end."""
+
+    url: str
+    admin: str
+    #: The generated password, when it is to be shown for the first time; else empty.
+    password: str
+
+
+def up(console: Console) -> Outcome:
+    """Bring the installation up and return what to print."""
+    state = find_state()
+    preflight.require_root()
+    with exclusive(state):
+        if config_file.ensure(state.config):
+            console.print(f"Wrote {state.config} with the defaults", highlight=False)
+        installation = open_installation()
+        return _Up(installation, Steps(console)).run()
+
+
+class _Up:
+    """The steps of one ``up``."""
+
+    def __init__(self, installation: Installation, steps: Steps) -> None:
+        self._installation = installation
+        self._steps = steps
+
+    def run(self) -> Outcome:
+        self._engine()
+        self._check()
+        self._state()
+        self._images_and_settings()
+        self._parts()
+        return self._outcome()
+
+    def _engine(self) -> None:
+        with self._steps.step("Docker engine") as step:
+            step.result = engine_install.ensure_engine(step.advance)
+            version = self._installation.engine.version()
+            step.result += f", version {version['Version']}"
+
+    def _check(self) -> None:
+        one = self._installation
+        with self._steps.step("Checks") as step:
+            preflight.check_name(one.config, one.state, one.engine)
+            preflight.check_port(one.config, one.engine)
+            preflight.check_memory()
+            preflight.check_disk(one.state, building=bool(missing_images(one.config, one.engine)))
+            step.result = "passed"
+
+    def _state(self) -> None:
+        one = self._installation
+        with self._steps.step("State and secrets") as step:
+            mounts.ensure_shared(one.state.root)
+            make_folders(one.state)
+            ensure_secrets(one.state)
+            install_certificate(one.state, one.config)
+            addresses = one.settle_addresses()
+            step.result = f"in {one.state.root}, networks in {addresses.block}"
+
+    def _images_and_settings(self) -> None:
+        one = self._installation
+        with self._steps.step("Images") as step:
+            missing = missing_images(one.config, one.engine)
+            images = ensure_images(one.config, one.engine, step.advance)
+            step.result = f"made {', '.join(missing)}" if missing else "present"
+        with self._steps.step("Settings") as step:
+            changed = render(one.config, one.state, one.addresses, images, one.engine.socket)
+            step.result = f"wrote {', '.join(changed)}" if changed else "unchanged"
+
+    def _parts(self) -> None:
+        one = self._installation
+        with self._steps.step("Parts") as step:
+            before = self._running()
+            one.compose.up()
+            after = self._running()
+            fresh = [part for part in after if after[part] != before.get(part)]
+            step.result = f"started {', '.join(fresh)}" if fresh else "unchanged"
+        with self._steps.step("Waiting until all answer") as step:
+            health.await_healthy(
+                lambda: health.probe(one.config, one.engine, one.manager), PATIENCE, step.advance
+            )
+            step.result = "healthy"
+
+    def _running(self) -> dict[str, str]:
+        one = self._installation
+        found = {}
+        for part in PARTS:
+            inspected = one.engine.container(f"{one.config.name}-{part}")
+            if inspected is not None:
+                found[part] = inspected["Id"] + inspected["State"].get("StartedAt", "")
+        return found
+
+    def _outcome(self) -> Outcome:
+        one = self._installation
+        password = ""
+        install = one.state.read_install()
+        native = one.config.authentication.login == "native"
+        if install is not None and native and not install.announced:
+            password = (one.state.secrets / "hub" / "admin_password").read_text().strip()
+            install.announced = True
+            one.state.write_install(install)
+        return Outcome(public_url(one.config), one.config.authentication.admin, password)
