@@ -1,0 +1,177 @@
+"""Log-in with names and passwords that are kept in the hub's database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jupyterhub import orm
+from nativeauthenticator import NativeAuthenticator
+from nativeauthenticator.orm import UserInfo
+from tornado import web
+from traitlets import Unicode
+
+from juliabox_ext.errors import NoRoomError
+from juliabox_spawner.hub import account_pages, passwords
+from juliabox_spawner.hub.login_pages import LoginPage
+from juliabox_spawner.hub.people import PeopleAuthenticator
+from juliabox_spawner.hub.secret_files import read_secret
+from juliabox_spawner.hub.usernames import shown
+
+#: Sign-ups that wait for an admin, beyond which more are refused.
+MAX_PENDING = 200
+
+
+class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: ignore[misc]
+    """NativeAuthenticator with its records, and other ways to the same ends.
+
+    Hashing never blocks the hub; a name is locked after wrong passwords; nobody is let in by
+    signing up with a name that an admin added or that is an admin's; what changes an account is a
+    form with an XSRF token, never a link.
+    """
+
+    first_admin = Unicode(
+        config=True,
+        help="""Name of the admin whose account is made when the hub starts.
+
+        Empty: none is made.
+        """,
+    )
+    first_password_file = Unicode(
+        config=True,
+        help="""File with the first admin's generated password.
+
+        Read only to make the account; a password changed later is kept.
+        """,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.guard = passwords.Guard(self.allowed_failed_logins, self.seconds_before_next_try)
+        self._make_first_admin()
+
+    def _make_first_admin(self) -> None:
+        name = self.normalize_username(self.first_admin)
+        if not name or self.record(name) is not None:
+            return
+        password = read_secret(Path(self.first_password_file))
+        self._add_record(name, passwords.hashed(password), authorized=True)
+        self.log.info("Made the account of the first admin, %s", name)
+
+    def record(self, name: str) -> Any:
+        """Return the record of a normalised name, or None."""
+        return UserInfo.find(self.db, name)
+
+    def records(self) -> list[Any]:
+        """Return all records, those that wait for an admin first, then by name."""
+        return sorted(UserInfo.all_users(self.db), key=lambda r: (r.is_authorized, r.username))
+
+    def _add_record(self, name: str, password: bytes, *, authorized: bool) -> None:
+        self.db.add(UserInfo(username=name, password=password, is_authorized=authorized))
+        self.db.commit()
+
+    async def authenticate(self, handler: Any, data: dict[str, Any]) -> str | None:
+        """Return the name if name and password belong together and the account is authorised."""
+        name = self.checked_name(data)
+        password = data.get("password")
+        if not isinstance(password, str):
+            raise web.HTTPError(400, "A password is needed.")
+        if not await self.check(name, password):
+            return None
+        record = self.record(name)
+        if record is None or not record.is_authorized:
+            raise web.HTTPError(403, "Your account waits for an administrator to authorise it.")
+        return name
+
+    async def check(self, name: str, password: str) -> bool:
+        """Return whether a password is right; raise 429 while the name is locked."""
+        seconds = self.guard.locked(name)
+        if seconds:
+            raise web.HTTPError(429, f"Too many wrong passwords. Try again in {seconds} seconds.")
+        record = self.record(name)
+        try:
+            good = await passwords.check_password(password, record.password if record else None)
+        except NoRoomError as error:
+            raise web.HTTPError(429, error.message) from error
+        if good:
+            self.guard.succeeded(name)
+        else:
+            self.guard.failed(name)
+            self.log.warning("Wrong password for %s", shown(name))
+        return good
+
+    async def sign_up(self, name: str, password: str) -> None:
+        """Make an account that waits for an admin, or that is open to use if sign-up is open.
+
+        Raise ``web.HTTPError`` with a text for the person. Names of admins and of people whom an
+        admin added always wait.
+        """
+        if self.record(name) is not None:
+            raise web.HTTPError(409, "This user name is taken.")
+        if sum(not record.is_authorized for record in self.records()) >= MAX_PENDING:
+            raise web.HTTPError(429, "Too many sign-ups wait for an administrator. Try later.")
+        encoded = await self.new_hash(password)
+        if self.record(name) is not None:
+            raise web.HTTPError(409, "This user name is taken.")
+        known = name in self.admin_users or orm.User.find(self.db, name) is not None
+        self._add_record(name, encoded, authorized=self.open_signup and not known)
+
+    async def new_hash(self, password: str) -> bytes:
+        """Return the hash of a new password; raise ``web.HTTPError`` if it is not good enough."""
+        reason = passwords.problem(password)
+        if not reason and self.is_password_common(password):
+            reason = "This password is among the most common ones."
+        if reason:
+            raise web.HTTPError(400, reason)
+        try:
+            return await passwords.hash_password(password)
+        except NoRoomError as error:
+            raise web.HTTPError(429, error.message) from error
+
+    async def set_password(self, name: str, password: str) -> None:
+        """Set a password, make the record if an admin sets the first one, and end log-ins."""
+        encoded = await self.new_hash(password)
+        record = self.record(name)
+        if record is None:
+            self._add_record(name, encoded, authorized=True)
+        else:
+            record.password = encoded
+        self.end_logins(name)
+        self.guard.succeeded(name)
+
+    def authorize(self, name: str, allowed: bool) -> None:
+        """Let an account in or not; whoever is no longer let in is logged out."""
+        record = self.record(name)
+        if record is None:
+            raise web.HTTPError(404, "There is no such account.")
+        record.is_authorized = allowed
+        if not allowed:
+            self.end_logins(name)
+        self.db.commit()
+
+    def discard(self, name: str) -> None:
+        """Remove an account that was never let in."""
+        record = self.record(name)
+        if record is None or record.is_authorized:
+            raise web.HTTPError(409, "Only an account that waits can be discarded.")
+        self.db.delete(record)
+        self.db.commit()
+
+    def end_logins(self, name: str) -> None:
+        """Make a person's cookies void."""
+        user = orm.User.find(self.db, name)
+        if user is not None:
+            user.cookie_id = orm.new_token()
+        self.db.commit()
+
+    def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
+        """Return the pages of accounts, in place of NativeAuthenticator's."""
+        return [
+            (r"/login", LoginPage),
+            *account_pages.HANDLERS,
+            *(
+                entry
+                for entry in PeopleAuthenticator.get_handlers(self, app)
+                if entry[0].startswith("/api/")
+            ),
+        ]

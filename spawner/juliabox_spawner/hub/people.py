@@ -1,0 +1,80 @@
+"""What every authenticator of JuliaBox shares: rules for names, and deletion of people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyterhub.apihandlers.users import UserAPIHandler
+from jupyterhub.auth import Authenticator
+from tornado import web
+
+from juliabox_ext.errors import JuliaBoxError
+from juliabox_spawner.hub import usernames
+
+
+class UserWithoutRename(UserAPIHandler):  # type: ignore[misc]  # JupyterHub is untyped
+    """JupyterHub's resource of one user, except that the name cannot be changed."""
+
+    async def patch(self, user_name: str) -> None:
+        """Change a user's properties; a new name is refused.
+
+        Homes belong to names: the renamed person would lose the files, and the next person of the
+        old name would find them.
+        """
+        name = (self.get_json_body() or {}).get("name", user_name)
+        if self.authenticator.normalize_username(str(name)) != user_name:
+            raise web.HTTPError(
+                400, "Users cannot be renamed: their files belong to the name. Add a new user."
+            )
+        await super().patch(user_name)
+
+
+class PeopleAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub is untyped
+    """Base of JuliaBox's authenticators."""
+
+    def normalize_username(self, username: str) -> str:
+        """Return the one spelling that stands for all spellings of a name."""
+        return usernames.normalize(self.username_map.get(username, username))
+
+    def validate_username(self, username: str) -> bool:
+        """Return whether a normalised name is legal."""
+        return not usernames.problem(username)
+
+    def checked_name(self, data: Any) -> str:
+        """Return the normalised name of a log-in form; raise 400 with a reason if it is illegal."""
+        given = data.get("username") if isinstance(data, dict) else None
+        if not isinstance(given, str):
+            raise web.HTTPError(400, "A user name is needed.")
+        if len(given) > usernames.MAX_INPUT:
+            raise web.HTTPError(400, "The user name is too long.")
+        name = self.normalize_username(given)
+        reason = usernames.problem(name)
+        if reason:
+            raise web.HTTPError(400, reason)
+        return name
+
+    async def delete_user(self, user: Any) -> None:
+        """Stop a person's servers and put the home aside, before the account goes.
+
+        Raise 503 if that fails: the account must stay, or a later person of the same name would
+        find the files.
+        """
+        for name, spawner in list(user.spawners.items()):
+            if spawner.active:
+                if spawner._spawn_future is not None:
+                    spawner._spawn_future.cancel()
+                await user.stop(name)
+        delete_home = getattr(user.spawner, "delete_home", None)
+        if delete_home is not None:
+            try:
+                await delete_home()
+            except JuliaBoxError as error:
+                status = 409 if error.status == 409 else 503
+                raise web.HTTPError(
+                    status, f"{user.name} was not deleted: {error.message}"
+                ) from error
+        super().delete_user(user)
+
+    def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
+        """Return the handlers that come before JupyterHub's own."""
+        return [*super().get_handlers(app), (r"/api/users/([^/]+)", UserWithoutRename)]

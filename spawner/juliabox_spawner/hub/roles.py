@@ -1,0 +1,74 @@
+"""Services of the hub, and the scopes that each has and no more."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from juliabox_spawner.hub.secret_files import read_secret
+from juliabox_spawner.settings import HubSettings
+
+OPERATOR = "operator"
+ROUTES = "routes"
+CULLER = "idle-culler"
+
+#: The command line's: people, their servers, groups and tokens; not shutdown.
+OPERATOR_SCOPES = [
+    "admin:users",
+    "admin:servers",
+    "admin:groups",
+    "tokens",
+    "list:services",
+    "read:services",
+    "read:hub",
+    "read:metrics",
+    "read:roles",
+]
+#: The proxy's, to ask for its routes when it starts.
+ROUTES_SCOPES = ["proxy"]
+CULLER_SCOPES = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
+
+
+def configure_services(c: Any, settings: HubSettings) -> None:
+    """Set services and roles; people keep JupyterHub's ``user`` role, sharing stays off."""
+    services: list[dict[str, Any]] = [
+        {"name": OPERATOR, "api_token": read_secret(settings.secrets / "operator_token")},
+        {"name": ROUTES, "api_token": read_secret(settings.secrets / "routes_token")},
+    ]
+    roles = [
+        _role(OPERATOR, OPERATOR_SCOPES),
+        _role(ROUTES, ROUTES_SCOPES),
+    ]
+    if settings.idle_timeout or settings.max_age:
+        services.append({"name": CULLER, "command": culler_command(settings)})
+        roles.append(_role(CULLER, CULLER_SCOPES))
+    for service in services:
+        service["display"] = False
+    c.JupyterHub.services = services
+    c.JupyterHub.load_roles = roles
+    c.JupyterHub.authenticate_prometheus = True
+
+
+def culler_command(settings: HubSettings) -> list[str]:
+    """Return the command of jupyterhub-idle-culler, whose token comes by environment."""
+    forever = 10 * 365 * 86400
+    timeout = settings.idle_timeout or forever
+    bounds = [bound for bound in (settings.idle_timeout, settings.max_age) if bound]
+    return [
+        sys.executable,
+        "-m",
+        "jupyterhub_idle_culler",
+        f"--timeout={timeout}",
+        f"--max-age={settings.max_age}",
+        f"--cull-every={max(2, min(60, *bounds, max(bounds) // 2))}",
+        "--concurrency=10",
+    ]
+
+
+def _role(service: str, scopes: list[str]) -> dict[str, Any]:
+    return {
+        "name": f"juliabox-{service}",
+        "description": f"What the {service} service may do",
+        "scopes": scopes,
+        "services": [service],
+    }

@@ -1,0 +1,51 @@
+"""Sessions: the spawner, its limits, profiles and groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from juliabox_spawner.settings import HubSettings, ProfileSettings
+
+#: Seconds between two looks at a running session, and seconds that a server whose port is open has
+#: to answer over HTTP.
+POLL_INTERVAL = 10
+HTTP_TIMEOUT = 60
+
+
+def configure_sessions(c: Any, settings: HubSettings) -> None:
+    """Set JuliaBoxSpawner and what it may give."""
+    limits = settings.limits
+    c.JupyterHub.spawner_class = "juliabox"
+    c.JupyterHub.allow_named_servers = settings.named_servers > 0
+    c.JupyterHub.named_server_limit_per_user = settings.named_servers
+    c.JupyterHub.concurrent_spawn_limit = settings.concurrent_starts
+    spawner = c.JuliaBoxSpawner
+    spawner.manager_endpoint = settings.manager.endpoint
+    spawner.manager_server_key = settings.manager.server_key
+    spawner.manager_secret_key_file = str(settings.manager.secret_key)
+    spawner.hub_connect_url = settings.hub_connect_sessions
+    spawner.network_name = settings.sessions_network
+    spawner.image = settings.image
+    spawner.mem_limit = limits.memory
+    spawner.cpu_limit = limits.cpu
+    spawner.pids_limit = limits.pids
+    spawner.disk_limit = limits.disk
+    spawner.start_timeout = settings.start_timeout
+    spawner.http_timeout = HTTP_TIMEOUT
+    spawner.poll_interval = POLL_INTERVAL
+    spawner.default_url = "/lab"
+    # failures say why; the hub never ends because some starts failed
+    spawner.consecutive_failure_limit = 0
+    spawner.group_limits = {
+        name: {key: value for key, value in msgspec.structs.asdict(group).items() if value}
+        for name, group in settings.groups.items()
+    }
+    spawner.profile_list = [profile_entry(profile) for profile in settings.profiles]
+
+
+def profile_entry(profile: ProfileSettings) -> dict[str, Any]:
+    """Return a profile as the spawner's ``profile_list`` has it."""
+    entry = msgspec.structs.asdict(profile)
+    return {key: value for key, value in entry.items() if value not in (None, [], "")}

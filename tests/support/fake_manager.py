@@ -1,0 +1,222 @@
+"""A container manager without containers: behaves as the protocol says, in memory.
+
+Sessions are small HTTP servers on addresses of 127.77.0.0/16. Tests steer it through its
+attributes: errors to raise, stages to linger at, sessions to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import time
+from typing import Any
+
+from msgspec.structs import replace
+
+from juliabox_ext.errors import ConflictError, JuliaBoxError, NotFoundError, UnavailableError
+from juliabox_manager import protocol as p
+
+VERSION = "6.1.1"
+
+
+class FakeManager:
+    """Implements ``call`` as the client does, and ``handle`` as the server wants it."""
+
+    def __init__(self, port: int = p.SESSION_PORT) -> None:
+        self.port = port
+        self.sessions: dict[str, p.SessionInfo] = {}
+        self.environments: dict[str, dict[str, str]] = {}
+        self.volumes: set[str] = set()
+        self.removed_volumes: list[str] = []
+        self.images = {"juliabox/julia": "sha256:1"}
+        self.verbs: list[p.Verb] = []
+        #: Verb class -> errors to raise, one a call.
+        self.errors: dict[type[p.Verb], list[JuliaBoxError]] = {}
+        #: Whether the manager answers at all.
+        self.away = False
+        #: Seconds that each stage of a start takes.
+        self.pace = 0.0
+        #: Session servers listen only if this is set.
+        self.serving = True
+        #: What the next session ends with right after its release.
+        self.doomed: p.ExitInfo | None = None
+        self._events: list[p.Event] = [p.Event(sequence=1000, time=0.0, kind="cursor")]
+        self._news = asyncio.Event()
+        self._servers: dict[str, asyncio.Server] = {}
+        self._addresses = (f"127.77.{a}.{b}" for a, b in itertools.product(range(9), range(1, 255)))
+
+    async def call(self, verb: p.Verb, timeout: float = 30.0) -> Any:
+        """Answer a verb as the manager would."""
+        if self.away:
+            await asyncio.sleep(0)
+            raise UnavailableError("the manager does not answer")
+        self.verbs.append(verb)
+        if self.errors.get(type(verb)):
+            raise self.errors[type(verb)].pop(0)
+        return await getattr(self, f"_{type(verb).__name__}")(verb)
+
+    async def handle(self, client: str, verb: p.Verb) -> Any:
+        """Answer a verb of a client that came over the wire."""
+        return await self.call(verb)
+
+    def asked(self, kind: type[p.Verb]) -> list[Any]:
+        """Return the verbs of a kind that were asked for."""
+        return [verb for verb in self.verbs if isinstance(verb, kind)]
+
+    async def end(self, session: str, exit_info: p.ExitInfo) -> None:
+        """Let a session end by itself."""
+        await self._unserve(session)
+        self._change(session, state="ended", exit=exit_info)
+
+    async def close(self) -> None:
+        """Stop all session servers."""
+        for session in list(self._servers):
+            await self._unserve(session)
+
+    async def _SessionCreate(self, verb: p.SessionCreate) -> p.SessionInfo:
+        old = self._find(verb.owner, verb.server)
+        if old is not None and old.state != "ended":
+            raise ConflictError(f"{verb.owner}/{verb.server} has session {old.session}")
+        if old is not None:
+            del self.sessions[old.session]
+        if verb.image not in self.images:
+            raise NotFoundError(f"image {verb.image} is not allowed", code="image.not_allowed")
+        await asyncio.sleep(self.pace)
+        session = secrets.token_hex(8)
+        self.sessions[session] = p.SessionInfo(
+            session=session,
+            owner=verb.owner,
+            server=verb.server,
+            state="created",
+            image=verb.image,
+            profile=verb.profile,
+            limits=verb.limits,
+            container="c" * 64,
+            address="",
+            port=self.port,
+            started=0.0,
+            stale=False,
+        )
+        self.volumes.add(verb.owner)
+        return self.sessions[session]
+
+    async def _SessionStart(self, verb: p.SessionStart) -> p.SessionInfo:
+        self._get(verb.session)
+        self.environments[verb.session] = dict(verb.environment)
+        self._change(verb.session, state="starting")
+        for stage in ("start", "protect", "mount", "release"):
+            self._stage(verb.session, stage)
+            await asyncio.sleep(self.pace)
+            if self._get(verb.session).state == "ended":
+                raise ConflictError("the session was stopped while it started")
+        address = next(self._addresses)
+        if self.serving:
+            await self._serve(verb.session, address)
+        self._change(verb.session, state="running", address=address, started=time.time())
+        self._stage(verb.session, "running")
+        info = self.sessions[verb.session]
+        if self.doomed is not None:
+            doomed, self.doomed = self.doomed, None
+            asyncio.get_running_loop().call_later(
+                0.1, lambda: asyncio.ensure_future(self.end(verb.session, doomed))
+            )
+        return info
+
+    async def _SessionInspect(self, verb: p.SessionInspect) -> p.SessionInfo:
+        return self._get(verb.session)
+
+    async def _SessionFind(self, verb: p.SessionFind) -> p.SessionInfo:
+        info = self._find(verb.owner, verb.server)
+        if info is None:
+            raise NotFoundError(f"no session of {verb.owner!r}, server {verb.server!r}")
+        return info
+
+    async def _SessionList(self, verb: p.SessionList) -> list[p.SessionInfo]:
+        return list(self.sessions.values())
+
+    async def _SessionStop(self, verb: p.SessionStop) -> p.SessionInfo:
+        self._get(verb.session)
+        await self._unserve(verb.session)
+        self._change(verb.session, state="ended", exit=p.ExitInfo(0, False, "It was stopped."))
+        return self.sessions[verb.session]
+
+    async def _SessionRemove(self, verb: p.SessionRemove) -> None:
+        self._get(verb.session)
+        await self._unserve(verb.session)
+        self._change(verb.session, state="ended")
+        del self.sessions[verb.session]
+
+    async def _ImageEnsure(self, verb: p.ImageEnsure) -> p.ImageInfo:
+        if verb.image not in self.images:
+            raise NotFoundError(f"image {verb.image} is not allowed", code="image.not_allowed")
+        return p.ImageInfo(image=verb.image, id=self.images[verb.image], present=True)
+
+    async def _VolumeRemove(self, verb: p.VolumeRemove) -> None:
+        if any(s.owner == verb.owner and s.state != "ended" for s in self.sessions.values()):
+            raise ConflictError(f"{verb.owner} has running sessions")
+        if verb.owner not in self.volumes:
+            raise NotFoundError(f"{verb.owner} has no volume")
+        self.volumes.remove(verb.owner)
+        self.removed_volumes.append(verb.owner)
+
+    async def _Events(self, verb: p.Events) -> list[p.Event]:
+        if verb.after < 0:
+            return [replace(self._events[-1], kind="cursor")]
+        end = time.monotonic() + verb.wait
+        while True:
+            news = self._news
+            found = [event for event in self._events[1:] if event.sequence > verb.after]
+            if found or time.monotonic() >= end:
+                return found
+            try:
+                await asyncio.wait_for(news.wait(), end - time.monotonic())
+            except TimeoutError:
+                return []
+
+    async def _Ping(self, verb: p.Ping) -> p.Pong:
+        return p.Pong(ready=True, instance="fake")
+
+    def _get(self, session: str) -> p.SessionInfo:
+        if session not in self.sessions:
+            raise NotFoundError(f"no session {session}")
+        return self.sessions[session]
+
+    def _find(self, owner: str, server: str) -> p.SessionInfo | None:
+        found = (s for s in self.sessions.values() if (s.owner, s.server) == (owner, server))
+        return next(found, None)
+
+    def _change(self, session: str, **changes: Any) -> None:
+        self.sessions[session] = replace(self.sessions[session], **changes)
+        if "state" in changes:
+            self._emit("session.state", session, changes["state"])
+
+    def _stage(self, session: str, stage: str) -> None:
+        self._emit("session.stage", session, stage)
+
+    def _emit(self, kind: Any, session: str, value: str) -> None:
+        sequence = self._events[-1].sequence + 1
+        self._events.append(p.Event(sequence, time.time(), kind, session, value))
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def _serve(self, session: str, address: str) -> None:
+        environment = self.environments[session]
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            body = b"session of " + environment.get("JUPYTERHUB_USER", "?").encode()
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+                + f"X-JupyterHub-Version: {VERSION}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+            await writer.drain()
+            writer.close()
+
+        self._servers[session] = await asyncio.start_server(answer, address, self.port)
+
+    async def _unserve(self, session: str) -> None:
+        server = self._servers.pop(session, None)
+        if server is not None:
+            server.close()
