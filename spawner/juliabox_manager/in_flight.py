@@ -24,7 +24,15 @@ from juliabox_ext.errors import (
     RequestError,
     UnavailableError,
 )
-from juliabox_manager.protocol import MAX_REPLY_BYTES, READ_ONLY, Reply, Request, encode, error_info
+from juliabox_manager.protocol import (
+    MAX_REPLY_BYTES,
+    READ_ONLY,
+    Reply,
+    Request,
+    encode,
+    error_from,
+    error_info,
+)
 
 #: Connections that may wait for one request; a client renews its connection as it retries.
 MAX_WAITING = 8
@@ -163,7 +171,10 @@ class InFlight:
             if recorded[:_DIGEST_BYTES] == work.digest:
                 return recorded[_DIGEST_BYTES:]
             return encode(Reply(request_id, error=error_info(_reused(request))))
-        reply = _encoded(await self._perform(client, request))
+        performed = await self._perform(client, request)
+        reply = _encoded(performed)
+        if _may_succeed_later(performed):
+            return reply
         try:
             await self._answers.record_answer(client, request_id, work.digest + reply)
         except Exception:
@@ -178,6 +189,11 @@ def _encoded(reply: Reply) -> bytes:
         return encoded
     error = InternalError(f"the answer of {len(encoded)} bytes is too large to send")
     return encode(Reply(reply.id, error=error_info(error)))
+
+
+def _may_succeed_later(reply: Reply) -> bool:
+    """Return whether asking again makes sense: such an answer is not for ever."""
+    return reply.error is not None and error_from(reply.error).retryable
 
 
 def _reused(request: Request) -> RequestError:

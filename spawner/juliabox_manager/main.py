@@ -54,22 +54,21 @@ def state_lock(folder: Path) -> Iterator[None]:
 
 
 class Program:
-    """One manager: its parts, in the order in which they are closed last to first."""
+    """One manager and its parts."""
 
     def __init__(self, settings: ManagerSettings) -> None:
         self._settings = settings
-        self._store = Store(settings.state / "manager" / "manager.sqlite")
-        self._engine = Engine(settings.engine, settings.installation, settings.network.name)
+        store = Store(settings.state / "manager" / "manager.sqlite")
         self._volumes = HomeVolumes(settings)
         self._manager = Manager(
             settings,
-            self._store,
-            self._engine,
+            store,
+            Engine(settings.engine, settings.installation, settings.network.name),
             Slots(settings.state / "slots"),
             self._volumes,
             NetworkPolicy(settings.network, settings.engine),
         )
-        self._server = Server(settings, self._manager.handle, self._store)
+        self._server = Server(settings, self._manager.handle, store)
         self._endpoint = MetricsEndpoint(METRICS, self._health)
 
     def _health(self) -> dict[str, bool]:
@@ -78,40 +77,19 @@ class Program:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set; raise what ends a part before that."""
         async with contextlib.AsyncExitStack() as closing:
-            await self._store.open()
-            closing.push_async_callback(self._store.close)
-            closing.push_async_callback(self._engine.close)
+            closing.push_async_callback(self._volumes.close)
             closing.push_async_callback(self._manager.close)
+            await self._manager.start()
             self._endpoint.listen(self._settings.metrics_address, self._settings.metrics_port)
             closing.push_async_callback(self._endpoint.close)
             serving = asyncio.create_task(self._server.run(), name="server")
             closing.push_async_callback(self._server.close)
-            starting = asyncio.create_task(self._manager.start(), name="start")
             stopped = asyncio.create_task(stop.wait(), name="stop")
-            await _first_end(serving, stopped, starting)
+            await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if serving.done():
+                await serving
             log.info("stopping")
-
-    @property
-    def endpoint(self) -> str:
-        """The address that clients connect to."""
-        return self._server.endpoint
-
-
-async def _first_end(
-    serving: asyncio.Task[None], stopped: asyncio.Task[bool], starting: asyncio.Task[None]
-) -> None:
-    """Wait until the server ends or a stop is asked for; the end of the start only if it failed."""
-    waiting: set[asyncio.Task[None] | asyncio.Task[bool]] = {serving, stopped, starting}
-    try:
-        while not stopped.done() and not serving.done():
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-    finally:
-        stopped.cancel()
-        if not starting.done():
-            starting.cancel()
-        await asyncio.gather(stopped, starting, return_exceptions=True)
 
 
 async def serve(settings: ManagerSettings) -> None:

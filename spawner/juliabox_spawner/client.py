@@ -42,6 +42,9 @@ _RETURN_SHARE = 0.1
 _RETURN_SECONDS = 0.5
 #: Seconds between tries to hand a message to a socket that is not connected.
 _CONNECT_PAUSE = 0.05
+#: What a manager answers before its first reconcile, and the seconds until it is asked again.
+_STARTING = "manager.starting"
+_START_PAUSE = 0.3
 _QUEUE_MESSAGES = 1000
 _HEARTBEAT_MS = 5000
 
@@ -91,10 +94,12 @@ class ManagerClient:
         loop = asyncio.get_running_loop()
         end = loop.time() + min(timeout, MAX_TIMEOUT)
         request_id = uuid.uuid4().hex
-        answer: asyncio.Future[Reply] = loop.create_future()
-        self._pending[request_id] = answer
         try:
-            reply = await self._ask(request_id, verb, answer, end)
+            reply = await self._ask(request_id, verb, end)
+            while reply is not None and _is_starting(reply) and loop.time() + _START_PAUSE < end:
+                # a manager that was restarted meanwhile: what it must first look at takes moments
+                await asyncio.sleep(_START_PAUSE)
+                reply = await self._ask(request_id, verb, end) or reply
         finally:
             self._pending.pop(request_id, None)
         if reply is None:
@@ -120,11 +125,11 @@ class ManagerClient:
             self._context.term()
             self._context = None
 
-    async def _ask(
-        self, request_id: str, verb: Verb, answer: asyncio.Future[Reply], end: float
-    ) -> Reply | None:
+    async def _ask(self, request_id: str, verb: Verb, end: float) -> Reply | None:
         """Send a request again and again until its answer comes or the time is over."""
         loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Reply] = loop.create_future()
+        self._pending[request_id] = answer
         patience = FIRST_PATIENCE
         while (left := end - loop.time()) > 0 and not self._closed:
             deadline = left - min(left * _RETURN_SHARE, _RETURN_SECONDS)
@@ -232,6 +237,10 @@ def _frame(request: Request) -> bytes:
             "make the environment of the session smaller"
         )
     return frame
+
+
+def _is_starting(reply: Reply) -> bool:
+    return reply.error is not None and reply.error.code == _STARTING
 
 
 def _typed_result(verb: Verb, reply: Reply) -> Any:
