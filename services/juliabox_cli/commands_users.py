@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from juliabox_cli.hub_api import user_path
-from juliabox_cli.installation import open_installation
-from juliabox_ext.errors import InternalError
+from juliabox_cli.hub_api import account_path, user_path
+from juliabox_cli.installation import Installation, open_installation
+from juliabox_cli.secret_files import new_password
+from juliabox_ext.errors import ConflictError, InternalError
 
 
 @click.group()
@@ -21,11 +23,36 @@ def user() -> None:
 @user.command()
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="Make the person an admin.")
-def add(name: str, admin: bool) -> None:
-    """Add a person."""
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def add(name: str, admin: bool, as_json: bool) -> None:
+    """Add a person, with a generated password that is printed once.
+
+    For somebody who exists already it sets a new password.
+    """
     installation = open_installation()
-    installation.hub.call("POST", user_path(name), {"admin": admin})
-    click.echo(f"{name} is added")
+    made = _ensure_user(installation, name, admin)
+    password = ""
+    if installation.config.authentication.login == "native":
+        password = new_password()
+        installation.hub.call("PUT", account_path(made["name"]), {"password": password})
+    if as_json:
+        click.echo(json.dumps({"name": made["name"], "admin": admin, "password": password}))
+        return
+    click.echo(f"{made['name']} is added{' as an admin' if admin else ''}")
+    if password:
+        click.echo(f"Password: {password}")
+        click.echo("(shown this once; it can be changed on the page Change password)")
+
+
+def _ensure_user(installation: Installation, name: str, admin: bool) -> dict[str, Any]:
+    """Make the person, or bring the admin flag of an existing one up, and return the record."""
+    try:
+        made: dict[str, Any] = installation.hub.call("POST", user_path(name), {"admin": admin})
+    except ConflictError:
+        if admin:
+            installation.hub.call("PATCH", user_path(name), {"admin": True})
+        made = installation.hub.call("GET", user_path(name))
+    return made
 
 
 @user.command("list")
