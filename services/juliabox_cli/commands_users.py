@@ -9,9 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from juliabox_cli.hub_api import account_path, user_path
+from juliabox_cli.hub_api import user_path
 from juliabox_cli.installation import Installation, open_installation
-from juliabox_cli.secret_files import new_password
 from juliabox_ext.errors import ConflictError, InternalError
 
 
@@ -33,8 +32,8 @@ def add(name: str, admin: bool, as_json: bool) -> None:
     made = _ensure_user(installation, name, admin)
     password = ""
     if installation.config.authentication.login == "native":
-        password = new_password()
-        installation.hub.call("PUT", account_path(made["name"]), {"password": password})
+        answer = installation.hub.call("POST", f"{user_path(made['name'])}/password", {})
+        password = answer["password"]
     if as_json:
         click.echo(json.dumps({"name": made["name"], "admin": admin, "password": password}))
         return

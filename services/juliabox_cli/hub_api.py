@@ -74,11 +74,6 @@ def user_path(name: str) -> str:
     return f"/users/{quote(name, safe='')}"
 
 
-def account_path(name: str) -> str:
-    """Return the path of a user's account, which holds the password."""
-    return f"/juliabox/accounts/{quote(name, safe='')}"
-
-
 def _error(method: str, path: str, answer: requests.Response) -> JuliaBoxError:
     try:
         said = str(answer.json().get("message", ""))

@@ -74,13 +74,9 @@ def _token() -> bytes:
     return secrets.token_hex(32).encode()
 
 
-def new_password() -> str:
-    """Return a password that can be typed from a screen, of 115 random bits."""
-    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
-
-
 def _password() -> bytes:
-    return new_password().encode()
+    groups = ("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
+    return "-".join(groups).encode()
 
 
 def _curve_key() -> bytes:

@@ -12,7 +12,7 @@ from tornado import web
 from traitlets import Unicode
 
 from juliabox_ext.errors import NoRoomError
-from juliabox_spawner.hub import account_api, account_pages, passwords
+from juliabox_spawner.hub import account_pages, passwords
 from juliabox_spawner.hub.login_pages import LoginPage
 from juliabox_spawner.hub.people import PeopleAuthenticator
 from juliabox_spawner.hub.secret_files import read_secret
@@ -169,7 +169,6 @@ class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: 
         return [
             (r"/login", LoginPage),
             *account_pages.HANDLERS,
-            *account_api.HANDLERS,
             *(
                 entry
                 for entry in PeopleAuthenticator.get_handlers(self, app)
