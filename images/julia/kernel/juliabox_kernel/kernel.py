@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 from typing import Any
 
 import zmq
@@ -22,6 +23,15 @@ INPUT_POLL = 0.02  # seconds between looks for the person's answer
 WIDTH = "100"  # columns that Julia assumes for text
 
 Message = dict[str, Any]
+
+
+def julia_version(program: str) -> str:
+    """Return Julia's version without waiting for a session of it; empty when it cannot run."""
+    try:
+        answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout.strip().rpartition(" ")[2]
 
 
 class JuliaFailure(Exception):
@@ -65,6 +75,7 @@ class JuliaKernel(Kernel):
         self._finished = asyncio.Event()
         self._asking: asyncio.Task[None] | None = None
         self._interrupter = Interrupter(lambda text: self._stream("stderr", text))
+        self._version = julia_version(self.julia)
         self.shell_handlers["comm_open"] = self.refuse_comm
 
     # --- life ---------------------------------------------------------------------------
@@ -74,7 +85,7 @@ class JuliaKernel(Kernel):
         """Say what a notebook needs to know about the language."""
         return {
             "name": "julia",
-            "version": self._process.version if self._process else "",
+            "version": self._version,
             "mimetype": "text/x-julia",
             "file_extension": ".jl",
             "codemirror_mode": "julia",

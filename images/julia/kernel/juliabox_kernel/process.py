@@ -52,7 +52,7 @@ class JuliaProcess:
         err_read, err_write = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [*command, str(DRIVER), str(theirs.fileno())],
+                [*command, str(DRIVER), str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=out_write,
                 stderr=err_write,

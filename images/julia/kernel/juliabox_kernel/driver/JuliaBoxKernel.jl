@@ -24,6 +24,7 @@ include("input.jl")
 include("bundles.jl")
 include("evaluate.jl")
 include("language.jl")
+include("compatibility.jl")
 include("serve.jl")
 
 end

@@ -74,7 +74,7 @@ function tell_broken_show(value, mime, exception)
     catch
         string(typeof(exception))
     end
-    println(stderr, "Error showing a value of type ", typeof(value), " as ", mime, ": ", message)
+    print(stderr, "Error showing a value of type $(typeof(value)) as $mime: $message\n")
 end
 
 Base.display(d::NotebookDisplay, value) = send(d.connection, 'd', "", "0", bundle(value)...)
@@ -83,3 +83,14 @@ Base.display(d::NotebookDisplay, mime::MIME, value) =
 Base.display(d::NotebookDisplay, mime::MIME"text/plain", value) =
     send(d.connection, 'd', "", "0", "text/plain", render(mime, value))
 Base.displayable(::NotebookDisplay, mime::MIME) = istextmime(mime) || string(mime) in RICH_TYPES
+
+# --- for programs that change what they have shown ----------------------------------------
+
+"""Forget the output of the cell; with `wait`, when the next output comes."""
+clear_output(wait::Bool = false) = send(connection[], 'c', wait ? "1" : "0")
+
+"""Show `value` under a name of the caller's choice, for `update_display`."""
+display_with_id(value, id::AbstractString) = send(connection[], 'd', id, "0", bundle(value)...)
+
+"""Replace what was shown under the name `id`, in whatever cell it is."""
+update_display(value, id::AbstractString) = send(connection[], 'd', id, "1", bundle(value)...)

@@ -45,10 +45,17 @@ function statements(code::AbstractString, filename::AbstractString)
     return found
 end
 
+struct ParseError <: Exception
+    message::String
+    line::Int
+end
+
+Base.showerror(io::IO, exception::ParseError) =
+    print(io, "syntax: ", exception.message, " (line ", exception.line, " of the cell)")
+
 syntax_error(argument::Expr, line) =
-    argument.args[1] isa AbstractString ?
-    Meta.ParseError("syntax: $(argument.args[1]) (line $(line.line) of the cell)") :
-    argument.args[1]
+    argument.args[1] isa Exception ? argument.args[1] :
+    ParseError(string(argument.args...), line.line)
 
 """Evaluate a cell in `Main`. Returns the value of its last statement."""
 function evaluate(code::AbstractString, filename::AbstractString)
@@ -130,7 +137,7 @@ function describe(stack)
     text = IOBuffer()
     for (number, (cause, backtrace)) in enumerate(reverse(stack))
         number == 1 || print(text, "\n\ncaused by: ")
-        print(text, "\e[91m", describe_exception(cause, true), "\e[39m")
+        print(text, "\e[91m", number == 1 ? "ERROR: " : "", describe_exception(cause, true), "\e[39m")
         print_frames(text, backtrace)
     end
     return name, message, first_lines(String(take!(text)), 200)

@@ -4,7 +4,7 @@
 const LARGEST_FIELD = 64 * 1024 * 1024   # bytes; a larger rendering is replaced by a note
 
 mutable struct Connection
-    socket::Base.PipeEndpoint
+    socket::IO
     sending::ReentrantLock
 end
 

@@ -1,12 +1,12 @@
 # Help while typing: completion, documentation, and whether a cell is complete.
 
-"""Complete `code` at the byte offset `position`: `(first, last, texts)`, offsets in bytes."""
+"""Complete `code` at the byte offset `position`: `(first, last, texts...)`, offsets in bytes."""
 function complete(code::String, position::Int)
     before = code[1:thisind(code, position)]
     found, range, _ = REPLCompletions.completions(before, position)
     texts = unique!(String[REPLCompletions.completion_text(completion) for completion in found])
-    isempty(texts) && return position, position, texts
-    return first(range) - 1, position, texts
+    isempty(texts) && return (position, position)
+    return (first(range) - 1, position, texts...)
 end
 
 identifier_part(character::Char) = Base.is_id_char(character) || character in ('.', '@', '!')

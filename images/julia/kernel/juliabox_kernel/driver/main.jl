@@ -1,2 +1,9 @@
-include("JuliaBoxKernel.jl")
-JuliaBoxKernel.serve(parse(Int, ARGS[1]))
+# Start: main.jl DESCRIPTOR PARENT. Whatever fails here ends Julia; the parent says so.
+try
+    include("JuliaBoxKernel.jl")
+    JuliaBoxKernel.serve(parse(Int, ARGS[1]), parse(Int, ARGS[2]))
+catch exception
+    showerror(stderr, exception, catch_backtrace())
+    println(stderr)
+    ccall(:_exit, Cvoid, (Cint,), 70)
+end

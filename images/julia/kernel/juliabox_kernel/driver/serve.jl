@@ -2,35 +2,91 @@
 
 const connection = Ref{Connection}()
 const input = Ref{NotebookInput}()
+const Request = Tuple{Char,Vector{String}}
 
 """Take the socket at `fd`, announce this process, and answer until the parent goes."""
-function serve(fd::Integer)
-    die_with_parent()
+function serve(fd::Integer, parent::Integer)
+    die_with(parent)
     ccall(:jl_exit_on_sigint, Cvoid, (Cint,), 0)
     connection[] = connect_parent(fd)
     input[] = NotebookInput(connection[])
     prepare_session()
-    requests = Channel{Tuple{Char,Vector{Vector{UInt8}}}}(Inf)
+    requests = Channel{Request}(Inf)
     @async disable_sigint(() -> read_requests(requests))
-    send(connection[], 'h', string(VERSION), getpid())
+    send(connection[], 'h', string(VERSION))
     disable_sigint() do
-        for (kind, fields) in requests
-            answer(kind, String[String(field) for field in fields])
+        load_startup()
+        warm_up(requests)
+        for request in requests
+            answer(connection[], request...)
         end
     end
 end
 
 """End this process when the Python process dies, also in the middle of a computation."""
-function die_with_parent()
+function die_with(parent::Integer)
     set_death_signal, kill = 1, 9
     ccall(:prctl, Cint, (Cint, Culong, Culong, Culong, Culong), set_death_signal, kill, 0, 0, 0)
+    ccall(:getppid, Cint, ()) == parent || exit(0)
 end
 
 function prepare_session()
     Core.eval(Base, Expr(:(=), :stdin, input[]))
+    Core.eval(Main, :(using InteractiveUtils))
+    Core.eval(Main, :(const IJulia = $IJulia))
     pushdisplay(NotebookDisplay(connection[]))
     Logging.global_logger(Logging.ConsoleLogger(IOContext(stderr, :color => true)))
 end
+
+"""Run the person's startup.jl. What fails there is told, and ends nothing."""
+function load_startup()
+    isempty(DEPOT_PATH) && return
+    path = joinpath(DEPOT_PATH[1], "config", "startup.jl")
+    isfile(path) || return
+    try
+        interruptible(() -> Base.include(Main, path))
+    catch
+        _, _, text = describe(exception_stack())
+        print(stderr, "In $path:\n$text\n")
+    end
+end
+
+"""
+Compile what the first cells need, while the person reads. Requests that come meanwhile go
+first; what is done here shows nowhere and defines nothing.
+"""
+function warm_up(requests::Channel)
+    nowhere = Connection(IOBuffer(), ReentrantLock())
+    usual = set_optimization(1)   # halves the time; none of this is the person's code
+    for request in WARMING
+        yield()
+        while isready(requests)
+            set_optimization(usual)
+            answer(connection[], take!(requests)...)
+            set_optimization(1)
+            yield()
+        end
+        answer(nowhere, request...)
+        take!(nowhere.socket)
+    end
+    set_optimization(usual)
+end
+
+"""Set the level at which code is compiled from now on; returns the one before."""
+function set_optimization(level)
+    index = Base.fieldindex(Base.JLOptions, :opt_level, false)
+    (index == 0 || level === nothing) && return nothing
+    offset = fieldoffset(Base.JLOptions, index)
+    place = convert(Ptr{fieldtype(Base.JLOptions, index)}, cglobal(:jl_options) + offset)
+    before = unsafe_load(place)
+    unsafe_store!(place, level)
+    return before
+end
+
+const WARMING = Request[
+    ('X', ["[1.5, 2.5]", "0", "2", "0"]), ('X', ["sqrt(-1)", "0", "2", "0"]),
+    ('C', ["prin", "4"]), ('I', ["sum", "3"]), ('K', ["for i in 1:3"]),
+]
 
 function read_requests(requests::Channel)
     while true
@@ -43,12 +99,12 @@ function read_requests(requests::Channel)
         elseif kind == 'R'
             put!(input[].answers, fields[1] == b"1" ? String(fields[2]) : nothing)
         else
-            put!(requests, frame)
+            put!(requests, (kind, String[String(field) for field in fields]))
         end
     end
 end
 
-"""The parent has gone: end the children of this process as well."""
+"""The parent has gone: run the exit hooks, and end the children of this process as well."""
 function leave()
     try
         exit(0)
@@ -57,30 +113,30 @@ function leave()
     end
 end
 
-function answer(kind::Char, fields::Vector{String})
+function answer(to::Connection, kind::Char, fields::Vector{String})
     if kind == 'X'
-        execute(fields...)
+        execute(to, fields...)
     elseif kind == 'C'
-        reply(() -> (range = complete(fields[1], parse(Int, fields[2])); (range[1], range[2], range[3]...)))
+        reply(() -> complete(fields[1], parse(Int, fields[2])), to)
     elseif kind == 'I'
-        reply(() -> inspect(fields[1], parse(Int, fields[2])))
+        reply(() -> inspect(fields[1], parse(Int, fields[2])), to)
     elseif kind == 'K'
-        reply(() -> completeness(fields[1]))
+        reply(() -> completeness(fields[1]), to)
     elseif kind == 'U'
-        reply(() -> bundle(interruptible(() -> evaluate(fields[1], "expression"))))
+        reply(() -> bundle(evaluate(fields[1], "expression")), to)
     end
 end
 
 """Answer a question; whatever fails is sent as an error and ends nothing."""
-function reply(work)
+function reply(work, to::Connection)
     answered = try
-        invokelatest(work)
+        interruptible(() -> invokelatest(work))
     catch
-        send(connection[], 'e', describe(exception_stack())...)
+        send(to, 'e', describe(exception_stack())...)
         nothing
     end
-    answered === nothing || send(connection[], 'a', answered...)
-    send(connection[], 'f')
+    answered === nothing || send(to, 'a', answered...)
+    send(to, 'f')
 end
 
 function inspect(code::String, position::Int)
@@ -90,31 +146,45 @@ function inspect(code::String, position::Int)
     return found === nothing ? () : (found[2], found[3])
 end
 
-function execute(code::String, count::String, silent::String, allow_stdin::String)
-    input[].allowed = allow_stdin == "1"
+"""`silent`: "1" shows no result and keeps no answer."""
+function execute(to::Connection, code::String, count::String, silent::String, stdin::String)
+    input[].allowed = stdin == "1"
+    hooks = silent == "0"
     try
         interruptible() do
-            value = run_cell(code, "In[$count]")
-            show_result(code, value, silent == "1")
+            hooks && run_hooks(IJulia.preexecute_hooks)
+            value = run_cell(to, code, "In[$count]")
+            hooks && run_hooks(IJulia.postexecute_hooks)
+            show_result(to, code, value, silent)
         end
     catch
-        send(connection[], 'e', describe(exception_stack())...)
+        report(to, hooks)
     end
     Libc.flush_cstdio()
-    send(connection[], 'f')
+    send(to, 'f')
 end
 
-function run_cell(code::String, filename::String)
+function report(to::Connection, hooks::Bool)
+    send(to, 'e', describe(exception_stack())...)
+    try
+        hooks && interruptible(() -> run_hooks(IJulia.posterror_hooks))
+    catch
+        print(stderr, "A hook for errors failed: $(last(describe(exception_stack())))\n")
+    end
+end
+
+function run_cell(to::Connection, code::String, filename::String)
     question = match(r"^\s*\?([^\n]*\S)\s*$", code)
     question === nothing && return evaluate(code, filename)
     found = documentation(strip(question[1], [' ', '?']))
-    found === nothing || send(connection[], 'o', found...)
+    found === nothing || send(to, 'o', found...)
     return nothing
 end
 
-function show_result(code::String, value, silent::Bool)
-    value === nothing || silent || set_answer(value)
+"""`silent` is "2" for warming up: the result is rendered and goes nowhere."""
+function show_result(to::Connection, code::String, value, silent::String)
+    value === nothing || silent != "0" || set_answer(value)
     Libc.flush_cstdio()
-    (value === nothing || silent || hides_result(code)) && return
-    send(connection[], 'r', bundle(value)...)
+    (value === nothing || silent == "1" || hides_result(code)) && return
+    send(to, 'r', bundle(value)...)
 end
