@@ -54,11 +54,14 @@ PLAIN = "JUPYTERHUB_DISABLE_USER_CONFIG"
 #: Read by the server's modules when they are imported: another value needs another process.
 READ_AT_IMPORT = ("JUPYTERHUB_SINGLEUSER_APP", "JUPYTERHUB_SINGLEUSER_EXTENSION", "JUPYTERLAB_DIR")
 
-#: Modules of the server; those of the image's server extensions are added.
+#: Modules that every start of the server loads, beside its handlers and the image's extensions.
 SERVER_MODULES = (
     "jupyter_server.serverapp",
     "jupyterlab.labapp",
     "jupyterhub.singleuser",
+    "httpcore",
+    "jinja2.ext",
+    "tornado.platform.asyncio",
 )
 
 
@@ -133,10 +136,20 @@ def read_environment(connection: socket.socket) -> dict[str, str] | None:
 def load_server() -> None:
     """Import what the server will need; what is missing or broken shows when it starts."""
     for name in (*SERVER_MODULES, *extension_modules()):
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # a broken extension must not stop the start
-            say(f"{name} cannot be loaded: {error!r}")
+        load(name)
+    server = sys.modules.get("jupyter_server.serverapp")
+    handlers: dict[str, list[str] | None] = getattr(server, "JUPYTER_SERVICE_HANDLERS", {})
+    for names in handlers.values():
+        for name in names or ():
+            load(name)
+
+
+def load(name: str) -> None:
+    """Import a module; a broken one must not stop the start here."""
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        say(f"{name} cannot be loaded: {error!r}")
 
 
 def extension_modules() -> list[str]:

@@ -104,6 +104,7 @@ async def make(folder: Path, owner: str, size: int, inodes_per_gib: int) -> None
 
 
 def _make_sparse(half_made: Path, size: int) -> None:
+    half_made.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     half_made.mkdir(mode=0o700)
     descriptor = os.open(
         half_made / IMAGE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600

@@ -65,13 +65,14 @@ def read_all(settings: ManagerSettings, owner: str | None) -> list[VolumeInfo]:
 
 
 def read_one(folder: Path) -> VolumeInfo:
-    """Describe a volume as it lies on disk; one that cannot be read counts as quarantined."""
+    """Describe a volume as it lies on disk; one that is not whole counts as quarantined."""
     try:
         meta = disk.read_meta(folder)
     except VolumeError:
         meta = disk.Meta(
             owner="", size=0, created=0, quarantine=disk.Quarantine("unreadable", 0, 0)
         )
+    whole = meta.quarantine is None and (folder / disk.IMAGE).exists()
     return VolumeInfo(
         volume=folder.name,
         owner=meta.owner,
@@ -79,7 +80,7 @@ def read_one(folder: Path) -> VolumeInfo:
         size=meta.size,
         allocated=disk.allocated(folder),
         sessions=[],
-        state="idle" if meta.quarantine is None else "quarantined",
+        state="idle" if whole else "quarantined",
     )
 
 

@@ -1,0 +1,99 @@
+"""A state folder for tests of volumes: a shared mount of its own, without leaks at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from juliabox_manager.protocol import Limits
+from juliabox_manager.settings import CapacitySettings, ManagerSettings, NetworkSettings
+from juliabox_manager.volumes import loops, mounts
+
+MIB = 1024**2
+
+
+def settings_for(state: Path, *, reserve: int = 0, **changes: Any) -> ManagerSettings:
+    """Return settings of a manager that only has volumes."""
+    return ManagerSettings(
+        installation="jbt-volumes",
+        instance="test",
+        state=state,
+        listen="",
+        metrics_address="",
+        metrics_port=0,
+        secret_key=Path("/nonexistent"),
+        clients={},
+        images={},
+        ceilings=Limits(memory=2**30, cpu=1, pids=64, disk=2**40),
+        network=NetworkSettings(name="", gateway="", trusted=[], hub="", hub_port=0),
+        capacity=CapacitySettings(disk_reserve=reserve),
+        **changes,
+    )
+
+
+def mounted_below(state: Path) -> list[Path]:
+    """Return what is mounted strictly below a folder."""
+    table = mounts.parse(Path("/proc/self/mountinfo").read_text())
+    return [mount.target for mount in table if state in mount.target.parents]
+
+
+def devices_of(state: Path) -> list[int]:
+    """Return the loop devices that are bound to any image below a folder."""
+    images = [(image.stat().st_dev, image.stat().st_ino) for image in state.rglob("disk.img")]
+    return [number for number in loops.bound_numbers() if loops.backing(number) in images]
+
+
+@contextmanager
+def shared_state_folder() -> Iterator[Path]:
+    """Make a shared mount as `juliabox up` does; its name needs escaping in the mount table."""
+    parent = Path(tempfile.mkdtemp(prefix="jbt-volumes-"))
+    parent.chmod(0o755)
+    state = parent / "state of\ttest"
+    state.mkdir(mode=0o755)
+    subprocess.run(["mount", "--bind", state, state], check=True)
+    subprocess.run(["mount", "--make-rshared", state], check=True)
+    try:
+        yield state
+        assert (mounted_below(state), devices_of(state)) == ([], [])
+    finally:
+        for target in reversed(mounted_below(state)):
+            subprocess.run(["fsfreeze", "-u", target], check=False, capture_output=True)
+            subprocess.run(["umount", "-l", target], check=False)
+        subprocess.run(["umount", "-l", state], check=True)
+        shutil.rmtree(parent)
+
+
+def slot(state: Path, number: int = 0) -> Path:
+    """Make the place of a session's home, and return it."""
+    place = state / "slots" / f"{number:016x}" / "juser"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def command(*argv: str | Path, text: str = "", check: bool = True) -> str:
+    """Run a program as root and return what it printed."""
+    done = subprocess.run(
+        argv, input=text, check=check, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return done.stdout.strip()
+
+
+def as_person(command: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run a shell command as a session's uid in a home."""
+    return subprocess.run(
+        ["sh", "-c", command],
+        cwd=home,
+        user=1000,
+        group=1000,
+        extra_groups=[],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
+    )
