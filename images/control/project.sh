@@ -3,7 +3,7 @@
 set -eu
 uv=/build/tools/bin/uv
 if ! ls /build/project/*.whl > /dev/null 2>&1; then
-    $uv build --quiet --offline --no-cache --wheel --no-build-isolation \
+    $uv build --offline --no-cache --wheel --no-build-isolation \
         --python /build/tools/bin/python --out-dir /build/project /build/project
 fi
 export UV_LINK_MODE=copy UV_NO_CACHE=1 UV_OFFLINE=1

@@ -19,8 +19,16 @@ find "$@" -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -pat
         -o -path /etc/hosts -o -path /etc/hostname -o -path /etc/resolv.conf -o -path /.dockerenv \) -prune \
     -o -cnewer "$mark" -print \
     | awk '{ p = $0; while (p != "" && p != "/") { print p; sub("/[^/]*$", "", p) } }' \
-    | sort -u \
-    | tar -C / --verbatim-files-from --no-recursion -P -T - -cf - \
-    | tar -C /out --strip-components=0 -xpf -
+    | sort -u > /build/.changed
+cd /
+# folders by tar, which keeps their modes; files as hard links, which cost nothing
+while IFS= read -r path; do
+    if [ -d "$path" ] && [ ! -L "$path" ]; then echo "$path"; fi
+done < /build/.changed \
+    | tar --verbatim-files-from --no-recursion -P -T - -cf - | tar -C /out -xpf -
+while IFS= read -r path; do
+    if [ ! -d "$path" ] || [ -L "$path" ]; then printf '.%s\n' "$path"; fi
+done < /build/.changed \
+    | xargs -r -d '\n' cp -dl --preserve=all --parents -t /out
 # no program of an image needs to gain rights
 find /out -xdev -type f -perm /6000 -exec chmod a-s {} +

@@ -114,7 +114,9 @@ def _install_debootstrap() -> None:
     packages = ["debootstrap", "debian-archive-keyring"]
     for attempt in (command, ["apt-get", "-qq", "update"], command):
         arguments = [*attempt, *packages] if attempt is command else attempt
-        result = subprocess.run(arguments, env=environment, check=False, capture_output=True, text=True)
+        result = subprocess.run(
+            arguments, env=environment, check=False, capture_output=True, text=True
+        )
         if result.returncode == 0 and attempt is command:
             return
     raise UnavailableError(f"apt-get cannot install debootstrap: {result.stderr.strip()[-400:]}")

@@ -30,6 +30,7 @@ PROJECT = (
 )
 #: A fixed time for all files: in the past, and one that a zip file can hold.
 TIME = 631152000
+IMAGES = ("base", "control", "julia")
 DIST_INFO_SKIPPED = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 
 
