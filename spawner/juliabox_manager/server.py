@@ -52,15 +52,16 @@ Handle = Callable[[str, Verb], Awaitable[Any]]
 
 #: Milliseconds in which a connection must have proved its key.
 HANDSHAKE_MS = 3000
-#: Messages that libzmq keeps for one connection, in either direction.
-QUEUE_MESSAGES = 64
 #: Requests of one client that run at the same time.
 MAX_IN_FLIGHT = 256
+#: Requests, and replies, that libzmq keeps for one connection. All requests in flight may end at
+#: once: their replies must find room, since a reply that finds none is dropped and asked again.
+REQUESTS_QUEUED, REPLIES_QUEUED = 64, 2 * MAX_IN_FLIGHT
 #: Seconds for requests in flight when the server closes.
 CLOSE_GRACE = 5.0
 _HEARTBEAT_MS = 10_000
 _LINGER_MS = 500
-_FRAMES_PER_TURN = 256
+_FRAMES_PER_TURN = 1000
 _MAX_DETAIL = 300
 
 log = structlog.get_logger("juliabox.server")
@@ -170,8 +171,8 @@ class Server:
             zmq.ROUTER_MANDATORY: 1,
             zmq.MAXMSGSIZE: MAX_REQUEST_BYTES,
             zmq.HANDSHAKE_IVL: HANDSHAKE_MS,
-            zmq.RCVHWM: QUEUE_MESSAGES,
-            zmq.SNDHWM: QUEUE_MESSAGES,
+            zmq.RCVHWM: REQUESTS_QUEUED,
+            zmq.SNDHWM: REPLIES_QUEUED,
             zmq.HEARTBEAT_IVL: _HEARTBEAT_MS,
             zmq.HEARTBEAT_TIMEOUT: 3 * _HEARTBEAT_MS,
             zmq.LINGER: 0,
@@ -187,6 +188,8 @@ class Server:
     async def _receive_forever(self) -> None:
         assert self._socket is not None  # noqa: S101  (run opens it first; for the type checker)
         while True:
+            # waiting for what is there already does not give way by itself: a flood would starve all
+            await asyncio.sleep(0)
             first = await self._socket.recv(copy=False)
             payload, count = await self._read_rest(self._socket, first)
             if payload is None or count != 1:
@@ -203,9 +206,10 @@ class Server:
     ) -> tuple[zmq.Frame | None, int]:
         """Read a message to its end; keep one frame, however many there are, and their number."""
         payload, count, more = None, 0, first.more
+        # a message is delivered whole, so the plain socket never has to wait for its rest
+        plain: zmq.Socket[bytes] = zmq.Socket.shadow(socket.underlying)
         while more:
-            # a message is delivered whole, so this never has to wait
-            frame = await socket.recv(zmq.DONTWAIT, copy=False)
+            frame = plain.recv(zmq.DONTWAIT, copy=False)
             count, more = count + 1, frame.more
             payload = payload or frame
             if count % _FRAMES_PER_TURN == 0:

@@ -38,8 +38,8 @@ MAX_PATIENCE = 8.0
 #: Longest deadline that the protocol admits, in seconds.
 MAX_TIMEOUT = 600.0
 #: Share of the time left, and seconds at most, that a reply is given for its way back.
-_RETURN_SHARE = 0.1
-_RETURN_SECONDS = 0.5
+_RETURN_SHARE = 0.2
+_RETURN_SECONDS = 1.0
 #: Seconds between tries to hand a message to a socket that is not connected.
 _CONNECT_PAUSE = 0.05
 #: What a manager answers before its first reconcile, and the seconds until it is asked again.
