@@ -17,22 +17,20 @@ def exit_info(
     it ended by itself. ``container`` is None if it has vanished from the engine.
     """
     if container is None:
-        return ExitInfo(
-            code=_KILLED,
-            oom_killed=False,
-            reason=told or "its container is gone from the engine",
-            last_lines=lines,
-        )
+        reason = told or "its container is gone from the engine"
+        return ExitInfo(code=_KILLED, oom_killed=False, reason=_sentence(reason), last_lines=lines)
+    # the engine also sets the flag when a program in the session was killed and the session lived
+    memory = container.oom_killed and container.exit_code != 0 and not told
     return ExitInfo(
         code=container.exit_code,
-        oom_killed=container.oom_killed,
-        reason=told or _own_reason(container, limits),
+        oom_killed=memory,
+        reason=_sentence(told or _own_reason(container, limits, memory=memory)),
         last_lines=lines,
     )
 
 
-def _own_reason(container: Container, limits: Limits) -> str:
-    if container.oom_killed and container.exit_code != 0:
+def _own_reason(container: Container, limits: Limits, *, memory: bool) -> str:
+    if memory:
         return out_of_memory(limits)
     if container.started == 0:
         return f"its container could not start: {container.error or 'the engine gives no cause'}"
@@ -45,4 +43,8 @@ def _own_reason(container: Container, limits: Limits) -> str:
 
 def out_of_memory(limits: Limits) -> str:
     """Say that memory ran out, with the limit."""
-    return f"it ran out of memory (limit {limits.memory // 1024**2} MiB)"
+    return _sentence(f"it ran out of memory (limit {limits.memory // 1024**2} MiB)")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."

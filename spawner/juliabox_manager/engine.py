@@ -298,13 +298,13 @@ class Engine:
                 # an idle connection that the engine closed, by a restart say: once more, afresh
                 self._clients.__dict__.clear()
                 return call(self._client(limit))
+        except APIError as error:  # first: it is a RequestException, too
+            raise _refused(error) from error
         except requests.Timeout:
             raise _silent(limit) from None
         except (requests.RequestException, OSError) as error:
             self._clients.__dict__.clear()
             raise _down(error) from error
-        except APIError as error:
-            raise _refused(error) from error
         except DockerException as error:
             raise _down(error) from error
 

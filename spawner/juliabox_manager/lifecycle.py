@@ -67,7 +67,7 @@ class Lifecycle:
             raise NotFoundError(
                 f"image {record.image} is not on this instance ({error.message}); "
                 "the operator runs `juliabox up` to build it",
-                code="not_found.image",
+                code="image.missing",
             ) from error
         await self._step(live, "create.container")
         self._tell_stage(live, "")
@@ -202,7 +202,11 @@ class Lifecycle:
             found = await self._await_exit(live, grace)
             if found is None or not found.running:
                 return found
-        await self._engine.kill(container, "SIGKILL")
+        try:
+            await self._engine.kill(container, "SIGKILL")
+        except (InternalError, UnavailableError) as error:
+            # what counts is whether it dies; an engine that is away says so below
+            log.warning("kill", session=live.record.session, error=error.message)
         found = await self._await_exit(live, KILL_LIMIT)
         if found is not None and found.running:
             raise UnavailableError(

@@ -31,7 +31,7 @@ class Policy:
             allowed = ", ".join(sorted(self._settings.images)) or "none"
             raise PolicyError(
                 f"image {image!r} is not allowed on this instance; allowed: {allowed}",
-                code="policy.image",
+                code="image.not_allowed",
             ) from None
 
     def known_image(self, image: str) -> str | None:

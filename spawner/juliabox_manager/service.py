@@ -168,7 +168,7 @@ class Manager:
             raise NotFoundError(
                 f"image {verb.image} is allowed but not on this instance; "
                 "the operator runs `juliabox up` to build it",
-                code="not_found.image",
+                code="image.missing",
             )
         return ImageInfo(image=verb.image, id=image_id, present=True)
 

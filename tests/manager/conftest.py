@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from juliabox_manager.protocol import SessionList, SessionRemove
+from juliabox_spawner.client import ManagerClient
 from support import tiny_image
 from support.manager_process import ManagerProcess, installation
 
@@ -22,3 +24,14 @@ def managed(tiny: str) -> Iterator[ManagerProcess]:
     with installation(1, tiny) as made:
         made.start()
         yield made
+
+
+@pytest.fixture
+async def hub(managed: ManagerProcess) -> AsyncIterator[ManagerClient]:
+    """A client of the shared manager; the sessions that a test leaves are removed."""
+    client = managed.client()
+    await managed.ready(client)
+    yield client
+    for info in await client.call(SessionList()):
+        await client.call(SessionRemove(info.session), 60.0)
+    client.close()

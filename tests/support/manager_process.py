@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -27,6 +28,7 @@ from juliabox_manager.protocol import (
     SessionInfo,
     SessionStart,
 )
+from juliabox_manager.reconcile import listens
 from juliabox_spawner.client import ManagerClient
 from support import tiny_image
 
@@ -213,9 +215,15 @@ def inside(container: str, code: str) -> tuple[int, str]:
 async def started(
     client: ManagerClient, owner: str = "ada", *, server: str = "", **environment: str
 ) -> SessionInfo:
-    """Create and start a session."""
+    """Create and start a session, and wait until its server listens."""
     made = await client.call(SessionCreate(owner, server, IMAGE, LIMITS), 60.0)
-    return await client.call(SessionStart(made.session, environment), 60.0)  # type: ignore[no-any-return]
+    info: SessionInfo = await client.call(SessionStart(made.session, environment), 60.0)
+    pid = int(docker_cli("inspect", "-f", "{{.State.Pid}}", info.container))
+    end = time.monotonic() + 20
+    while not listens(pid, info.port):
+        assert time.monotonic() < end, docker_cli("logs", info.container)
+        await asyncio.sleep(0.02)
+    return info
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ TAG = "jbt-tiny:1"
 
 #: Stands for the single-user server: says that it is up, and ends on SIGTERM, after a while if
 #: asked to by a file in the home.
-SERVER = '''
+SERVER = """
 import http.server, os, signal, sys, time
 from pathlib import Path
 
@@ -45,8 +45,10 @@ def main():
     if os.environ.get("TINY_CRASH"):
         print("tiny server: " + os.environ["TINY_CRASH"], flush=True)
         sys.exit(3)
+    if os.environ.get("TINY_BOMB"):
+        hoard = [bytearray(os.urandom(1 << 20)) for _ in range(4096)]
     http.server.HTTPServer(("0.0.0.0", 8888), Page).serve_forever()
-'''
+"""
 
 _LEFT_OUT = {"test", "tests", "idlelib", "ensurepip", "tkinter", "lib2to3", "site-packages"}
 _PREFIX = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -87,7 +89,7 @@ def _add_python(archive: tarfile.TarFile) -> None:
 
     def kept(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
         parts = set(Path(info.name).parts)
-        if parts & _LEFT_OUT or "__pycache__" in parts or "config-" in info.name:
+        if parts & _LEFT_OUT or "config-" in info.name:
             return None
         return info
 
