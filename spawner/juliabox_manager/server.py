@@ -188,7 +188,7 @@ class Server:
     async def _receive_forever(self) -> None:
         assert self._socket is not None  # noqa: S101  (run opens it first; for the type checker)
         while True:
-            # waiting for what is there already does not give way by itself: a flood would starve all
+            # waiting for what is there already does not give way: a flood would starve all else
             await asyncio.sleep(0)
             first = await self._socket.recv(copy=False)
             payload, count = await self._read_rest(self._socket, first)
