@@ -197,13 +197,17 @@ def _unknown_key(place: Place) -> str:
 
 
 def _known_keys(place: Place) -> list[str]:
-    model: Any = Config
+    """Return the keys of the section at ``place``, of which the last part may be an index."""
+    section: type[BaseModel] = Config
+    member = False
     for part in place:
-        annotation = model.model_fields[part].annotation if _is_model(model) else model
-        if isinstance(part, int) or not _is_model(model):
-            annotation = model
-        model = _inner_model(annotation)
-    return list(model.model_fields) if _is_model(model) else []
+        if member:  # an index of a list, or a free name such as a group's
+            member = False
+            continue
+        annotation = section.model_fields[str(part)].annotation
+        member = not _is_model(annotation)
+        section = _inner_model(annotation)
+    return list(section.model_fields)
 
 
 def _is_model(value: object) -> bool:

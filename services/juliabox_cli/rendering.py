@@ -199,7 +199,7 @@ def render(
 
 def encode(settings: ManagerSettings | HubSettings) -> bytes:
     """Encode settings readably, with keys in a fixed order."""
-    content = msgspec.json.encode(settings, order="sorted")
+    content = msgspec.json.encode(settings, enc_hook=str, order="sorted")
     return msgspec.json.format(content, indent=2) + b"\n"
 
 

@@ -1,0 +1,136 @@
+"""What the parts are told: readable by their own schemas, and stable."""
+
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from juliabox_cli import config_file
+from juliabox_cli.addresses import Addresses
+from juliabox_cli.config import Config
+from juliabox_cli.rendering import Images, ceilings, public_url, render
+from juliabox_cli.state import State
+from juliabox_manager import settings as manager_settings
+from juliabox_spawner import settings as hub_settings
+
+ADDRESSES = Addresses(IPv4Network("10.64.16.0/20"))
+IMAGES = Images("juliabox/control:1", {"juliabox/julia": "sha256:" + "1" * 64})
+SOCKET = "/var/run/docker.sock"
+
+FULL = """
+name: lab
+bind: 0.0.0.0
+port: 443
+https: {certificate: /a, key: /b}
+subdomain_host: https://julia.example.org
+base_url: /julia/
+authentication: {admin: ada, signup: closed, lock_time: 1m}
+sessions: {memory: 2G, cpu: 0.5, idle_timeout: 0, max_age: 1d}
+profiles:
+  - {slug: big, name: Big, memory: 4G, groups: [lab], image: my/image}
+groups: {lab: {cpu: 3}}
+capacity: {sessions: 7, memory: 16G}
+network: {internet: false, allow: [192.168.0.0/24], deny: [8.8.8.8/32]}
+volumes: {deletion_grace: 1d}
+announcement: Hello
+"""
+
+
+def _config(text: str) -> Config:
+    return config_file.check(Path("config.yaml"), text)
+
+
+def _digests(state: State) -> dict[str, str]:
+    lines = state.compose_env.read_text().splitlines()
+    values = dict(line.split("=", 1) for line in lines)
+    return {part: values[f"JULIABOX_{part.upper()}_DIGEST"] for part in ("manager", "hub", "proxy")}
+
+
+def _changed(state: State, before: Config, after: Config, images: Images = IMAGES) -> set[str]:
+    render(before, state, ADDRESSES, IMAGES, SOCKET)
+    old = _digests(state)
+    render(after, state, ADDRESSES, images, SOCKET)
+    new = _digests(state)
+    return {part for part in old if old[part] != new[part]}
+
+
+def test_the_parts_read_what_was_rendered(state: State) -> None:
+    render(_config(FULL), state, ADDRESSES, IMAGES, SOCKET)
+    manager = manager_settings.load(state.run / "manager.json")
+    hub = hub_settings.load(state.run / "hub.json")
+    assert manager.installation == hub.installation == "lab"
+    assert manager.listen == hub.manager.endpoint == "tcp://10.64.18.4:9500"
+    assert manager.network.name == hub.sessions_network
+    assert manager.network.trusted == ["10.64.24.2", "10.64.24.3"]
+    assert manager.ceilings.memory == 4 * 1024**3
+    assert manager.ceilings.cpu == 3
+    assert manager.volume_grace == 86400
+    assert not manager.network.internet
+    assert hub.login.admins == ["ada"]
+    assert hub.profiles[0].display_name == "Big"
+    assert hub.profiles[0].memory == 4 * 1024**3
+    assert hub.public_url == "https://julia.example.org/julia/"
+    assert (hub.idle_timeout, hub.max_age) == (0, 86400)
+
+
+def test_no_rendered_file_holds_a_secret(state: State) -> None:
+    render(_config(FULL), state, ADDRESSES, IMAGES, SOCKET)
+    rendered = b"".join(path.read_bytes() for path in state.run.iterdir())
+    for path in state.secrets.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes().strip() not in rendered, path
+
+
+def test_the_same_input_writes_nothing_and_changes_no_digest(state: State) -> None:
+    assert render(_config(FULL), state, ADDRESSES, IMAGES, SOCKET)
+    before = {path.name: path.stat().st_mtime_ns for path in state.run.iterdir()}
+    assert render(_config(FULL), state, ADDRESSES, IMAGES, SOCKET) == []
+    assert {path.name: path.stat().st_mtime_ns for path in state.run.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("edit", "parts"),
+    [
+        ("announcement: Hi", {"hub"}),
+        ("capacity: {sessions: 3}", {"manager"}),
+        ("sessions: {idle_timeout: 5m}", {"hub"}),
+        ("sessions: {memory: 8G}", {"hub", "manager"}),
+        ("volumes: {deletion_grace: 1d}", {"manager"}),
+        ("images: {julia_source: debian}", set()),
+    ],
+)
+def test_an_edit_concerns_only_the_parts_that_read_it(
+    state: State, edit: str, parts: set[str]
+) -> None:
+    assert _changed(state, _config(""), _config(edit)) == parts
+
+
+def test_a_new_session_image_concerns_the_manager_alone(state: State) -> None:
+    newer = dataclasses.replace(IMAGES, sessions={"juliabox/julia": "sha256:" + "2" * 64})
+    assert _changed(state, _config(""), _config(""), newer) == {"manager"}
+
+
+def test_a_file_of_traits_and_a_certificate_concern_their_part(state: State) -> None:
+    render(_config(""), state, ADDRESSES, IMAGES, SOCKET)
+    before = _digests(state)
+    (state.config_folder / "10-own.py").write_text("c.JupyterHub.log_level = 10\n")
+    (state.secrets / "proxy" / "tls.crt").write_text("new")
+    render(_config(""), state, ADDRESSES, IMAGES, SOCKET)
+    after = _digests(state)
+    assert {part for part in after if after[part] != before[part]} == {"hub", "proxy"}
+
+
+def test_unset_ceilings_are_the_largest_limits_of_the_file() -> None:
+    assert ceilings(_config("")).memory == 1024**3
+    assert ceilings(_config("ceilings: {pids: 4096}")).pids == 4096
+
+
+def test_the_printed_address_has_what_a_browser_needs() -> None:
+    assert public_url(_config("")) == "http://127.0.0.1:8000/"
+    assert public_url(_config("port: 80")) == "http://127.0.0.1/"
+    assert public_url(_config("public_url: https://a.example/\nbase_url: /j/")) == (
+        "https://a.example/j/"
+    )
