@@ -30,6 +30,8 @@ TABLE = "inet juliabox"
 #: table was missing would live on as "established" after the table is back.
 _ADMITTED = "0x6a620001"
 _ADMIT = f"ct mark set {_ADMITTED} accept"
+#: Protocols by number: their names need /etc/protocols, which a small image lacks.
+_ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 
 #: New connections of one session per second, and at once; a notebook that installs packages stays
 #: far below, a scan or flood does not (S13).
@@ -142,7 +144,7 @@ def render(addresses: Addresses, found: Surroundings) -> str:
 #: Answers within admitted connections, and ICMP errors about them.
 _ANSWERS = (
     f"ct state established ct mark {_ADMITTED} accept",
-    f"meta l4proto {{ icmp, ipv6-icmp }} ct state related ct mark {_ADMITTED} accept",
+    f"meta l4proto {{ {_ICMP}, {_ICMPV6} }} ct state related ct mark {_ADMITTED} accept",
     "ct state invalid drop",
 )
 
@@ -177,7 +179,7 @@ def _output(addresses: Addresses, found: Surroundings) -> list[str]:
     internet = _ADMIT if addresses.internet else "goto refuse"
     return [
         "chain refuse {",
-        "meta l4proto tcp reject with tcp reset",
+        f"meta l4proto {_TCP} reject with tcp reset",
         "reject with icmpx admin-prohibited",
         "}",
         "chain output {",
@@ -189,7 +191,7 @@ def _output(addresses: Addresses, found: Surroundings) -> list[str]:
         "fib saddr type != local drop",
         f"limit rate over {burst} goto refuse",
         *_each_family("daddr", [addresses.hub], f"tcp dport {addresses.hub_port} {_ADMIT}"),
-        *_each_family("daddr", resolvers, f"meta l4proto {{ tcp, udp }} th dport 53 {_ADMIT}"),
+        *_each_family("daddr", resolvers, f"meta l4proto {{ {_TCP}, {_UDP} }} th dport 53 {_ADMIT}"),
         *_each_family("daddr", never, "goto refuse"),
         f"tcp dport {{ 25, 465, 587 }} limit rate over {mails} goto refuse",
         *_each_family("daddr", addresses.allow, _ADMIT),
