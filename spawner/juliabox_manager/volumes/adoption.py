@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
-from juliabox_ext.errors import VolumeError
 from juliabox_manager.settings import ManagerSettings
 from juliabox_manager.volumes import disk, loops, mounts, shelf
 from juliabox_manager.volumes.commands import in_thread
@@ -92,20 +92,22 @@ def _devices(settings: ManagerSettings) -> dict[int, str]:
 
 
 async def take_over(volume: Volume, plan: Plan, limit: float) -> None:
-    """Lock a volume again and undo what no session keeps of it."""
-    try:
-        if volume.held is None:
-            volume.held = await disk.lock(volume.folder / disk.IMAGE, wait=LOCK_LIMIT)
-    except VolumeError as error:
-        # undone all the same: what is mounted without a lock is the very danger
-        log.error("volume cannot be locked", volume=volume.name, reason=error.message)
+    """Know again what sessions keep of a volume, and undo the rest; its device kept it locked.
+
+    With the last mount the lock is gone too, unless a program that the killed manager started
+    still works on the image: that one is awaited.
+    """
     volume.device = plan.device
+    if plan.device is not None:
+        volume.identity = await in_thread(loops.backing, plan.device)
     volume.sessions = dict(plan.keep)
     volume.leaving = list(dict.fromkeys(plan.undo))
-    if plan.keep and not plan.based and volume.held is not None:
+    if plan.keep and not plan.based:
         await in_thread(volume.base.mkdir, mode=0o755, parents=True, exist_ok=True)
-        await mounts.bind(next(iter(plan.keep.values())), volume.base, keep=[volume.held])
+        await mounts.bind(next(iter(plan.keep.values())), volume.base, keep=[])
     await volume.settle(limit)
+    if volume.idle:
+        os.close(await disk.lock(volume.folder / disk.IMAGE, wait=LOCK_LIMIT))
 
 
 async def undo_strays(places: list[Path], limit: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +50,12 @@ async def run(
     ``text`` is its standard input.
     """
     process = await asyncio.create_subprocess_exec(
-        *argv, stdin=PIPE if text else DEVNULL, stdout=PIPE, stderr=STDOUT, pass_fds=tuple(keep)
+        *argv,
+        stdin=PIPE if text else DEVNULL,
+        stdout=PIPE,
+        stderr=STDOUT,
+        pass_fds=tuple(keep),
+        env={**os.environ, "LC_ALL": "C"},
     )
     try:
         output, _ = await asyncio.wait_for(process.communicate(text.encode() or None), limit)

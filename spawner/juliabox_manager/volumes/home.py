@@ -84,7 +84,7 @@ class HomeVolumes:
                     f"again later; the operator looks for processes that use {volume.base}",
                     code="volume.stuck",
                 )
-            if volume.held is None:
+            if volume.device is None:
                 await volume.mount(owner, size)
             try:
                 await volume.bind(session, target)
@@ -127,7 +127,9 @@ class HomeVolumes:
         volume = self._volumes.get(info.volume)
         if volume is None or info.state == "removed":
             return info
-        return shelf.in_use(info, sorted(volume.sessions), stuck=volume.stuck, held=volume.held)
+        return shelf.in_use(
+            info, sorted(volume.sessions), stuck=volume.stuck, bound=volume.device is not None
+        )
 
     async def remove(self, owner: str) -> None:
         """Put an owner's home aside, to be deleted after the grace period.
@@ -192,7 +194,7 @@ class HomeVolumes:
         found = await adoption.survey(self._settings, mounted)
         if found.leftovers:
             await self._take_over_all(found)
-        await in_thread(shelf.delete_half_made, self._settings)
+        await in_thread(shelf.tidy, self._settings)
         return found.missing
 
     async def _take_over_all(self, found: adoption.Found) -> None:

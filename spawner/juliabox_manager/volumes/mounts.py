@@ -117,7 +117,8 @@ async def _unmount_once(target: Path, limit: float, keep: Sequence[int], last: b
         if last:
             readonly = ["mount", "-n", "-c", "-o", "remount,ro", str(target)]
             outcome = await run(readonly, limit=limit, keep=keep)
-            if outcome.code != 0:
+            # any other failure is a file system that broke down: nothing is left to be written
+            if outcome.code != 0 and "busy" in outcome.output:
                 return outcome
         return await run(["umount", "-n", "-c", str(target)], limit=limit, keep=keep)
     except CommandTimeout as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -42,10 +43,11 @@ def prepare(settings: ManagerSettings) -> None:
     (settings.state / "mounts").mkdir(mode=0o755, parents=True, exist_ok=True)
 
 
-def delete_half_made(settings: ManagerSettings) -> None:
-    """Delete volumes whose making was cut off, unless a program still works on them."""
-    if not home_folder(settings).exists():
-        return
+def tidy(settings: ManagerSettings) -> None:
+    """Delete volumes whose making was cut off, and mount points that nothing is mounted on."""
+    for place in (settings.state / "mounts").iterdir():
+        with contextlib.suppress(OSError):  # busy: mounted
+            place.rmdir()
     for folder in home_folder(settings).iterdir():
         if folder.name.startswith(disk.HALF_MADE):
             shutil.rmtree(folder, ignore_errors=True)
@@ -84,9 +86,9 @@ def read_one(folder: Path) -> VolumeInfo:
     )
 
 
-def in_use(info: VolumeInfo, sessions: list[str], *, stuck: bool, held: int | None) -> VolumeInfo:
+def in_use(info: VolumeInfo, sessions: list[str], *, stuck: bool, bound: bool) -> VolumeInfo:
     """Complete a description with what this process knows."""
-    state = "stuck" if stuck else "mounted" if held is not None else info.state
+    state = "stuck" if stuck else "mounted" if bound else info.state
     return msgspec.structs.replace(info, sessions=sessions, state=state)
 
 

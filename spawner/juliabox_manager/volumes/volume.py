@@ -37,9 +37,14 @@ class Volume:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: Tasks that hold or await ``lock``.
     claims: int = 0
-    #: Descriptor that holds the lock of the image, from before it is mounted until it is free.
+    #: Descriptor that holds the lock of the image. The loop device shares it, so the image stays
+    #: locked as long as the device is bound, whether or not this process lives; a manager that
+    #: adopts a volume has no descriptor of its own.
     held: int | None = None
+    #: Loop device of the image, from when it is bound until the kernel has let go of it, and the
+    #: device and inode of the image's file.
     device: int | None = None
+    identity: tuple[int, int] | None = None
     sessions: dict[str, Path] = field(default_factory=dict)
     #: Places that could not be unbound in time.
     leaving: list[Path] = field(default_factory=list)
@@ -60,7 +65,8 @@ class Volume:
     @property
     def idle(self) -> bool:
         """Whether nothing of this volume is in use."""
-        return self.held is None and not self.sessions and not self.leaving and not self.stuck
+        in_use = self.sessions or self.leaving or self.stuck
+        return not in_use and self.held is None and self.device is None
 
     async def mount(self, owner: str, size: int) -> None:
         """Lock, check and mount the disk; make it first if the owner has none."""
@@ -132,7 +138,7 @@ class Volume:
             raise UnavailableError(
                 f"no loop device for {self.name}: {error}; the operator checks /dev/loop-control"
             ) from error
-        self.device = number
+        self.device, self.identity = number, await in_thread(loops.backing, number)
         try:
             await mounts.mount_home(number, self.base, keep=[held, descriptor])
         finally:
@@ -180,21 +186,18 @@ class Volume:
         await self._undo(self.base, limit, last=True)
         if self.device is not None:
             await self._await_free(self.device)
-            self.device = None
+            self.device = self.identity = None
         if self.held is not None:
             os.close(self.held)
             self.held = None
         await in_thread(_remove_folder, self.base)
 
     async def _await_free(self, device: int) -> None:
-        if self.held is None:
-            return
         loop = asyncio.get_running_loop()
         end = loop.time() + RELEASE_LIMIT
-        image = os.fstat(self.held)
-        if device in await in_thread(loops.bound_to, image):
+        if await in_thread(loops.backing, device) == self.identity:
             await in_thread(loops.unbind, device)
-        while device in await in_thread(loops.bound_to, image):
+        while await in_thread(loops.backing, device) == self.identity:
             if loop.time() >= end:
                 raise mounts.StuckError(self.base, f"/dev/loop{device} stays in use")
             await asyncio.sleep(0.01)

@@ -1,0 +1,212 @@
+"""What is left when the manager, or the power, goes away in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from juliabox_ext.errors import VolumeError
+from juliabox_manager.volumes import HomeVolumes, disk, volume_name
+from support.state_folder import (
+    as_person,
+    command,
+    devices_of,
+    mounted_below,
+    settings_for,
+    shared_state_folder,
+    slot,
+)
+from support.volume_steps import SIZE
+
+pytestmark = pytest.mark.engine
+
+TESTS = Path(__file__).resolve().parents[1]
+SESSION = "0" * 16
+
+#: Steps and point of the kill.
+KILLS = {
+    "making-sparse": ("a", "after:disk._make_sparse"),
+    "making-during-mkfs": ("a", "during:mkfs.ext4"),
+    "making-during-debugfs": ("a", "during:debugfs"),
+    "making-before-meta": ("a", "before:disk.write_meta"),
+    "making-before-rename": ("a", "after:disk.write_meta"),
+    "making-after-rename": ("a", "after:disk._finish"),
+    "attach-locked": ("a", "after:disk.lock"),
+    "attach-during-check": ("a", "during:e2fsck"),
+    "attach-bound": ("a", "after:loops.bind"),
+    "attach-during-mount": ("a", "during:mount"),
+    "attach-mounted": ("a", "after:mounts.mount_home"),
+    "attach-during-bind": ("a", "during:mount#2"),
+    "attach-done": ("a", "after:mounts.bind"),
+    "detach-begun": ("ad", "before:mounts.unmount#2"),
+    "detach-during-umount": ("ad", "during:umount"),
+    "detach-unbound": ("ad", "after:mounts.unmount#2"),
+    "detach-read-only": ("ad", "during:mount#3"),
+    "detach-during-last-umount": ("ad", "during:umount#2"),
+    "detach-unmounted": ("ad", "after:mounts.unmount#3"),
+    "growing-cut": ("adg", "during:resize2fs"),
+    "growing-before-meta": ("adg", "before:disk._finish_growth"),
+    "growing-after-meta": ("adg", "after:disk._finish_growth"),
+    "removing": ("adr", "before:shelf._move_aside"),
+    "removed": ("adr", "after:shelf._move_aside"),
+}
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    with shared_state_folder() as folder:
+        yield folder
+
+
+async def kill_at(state: Path, steps: str, point: str) -> None:
+    """Do the steps in a process of their own, which dies at the point."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(TESTS / "support" / "volume_steps.py"),
+        *(str(state), steps, point),
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+    )
+    assert await asyncio.wait_for(process.wait(), 60) == -9
+
+
+def image_of(state: Path, owner: str) -> Path:
+    return state / "volumes" / "home" / volume_name(owner) / disk.IMAGE
+
+
+@pytest.mark.parametrize(("steps", "point"), KILLS.values(), ids=KILLS.keys())
+async def test_a_killed_manager_leaks_nothing(state: Path, steps: str, point: str) -> None:
+    await kill_at(state, steps, point)
+    volumes = HomeVolumes(settings_for(state), unmount_limit=5.0)
+    assert await volumes.adopt({}) == []
+    assert mounted_below(state) == devices_of(state) == []
+    assert [entry.name for entry in (state / "mounts").iterdir()] == []
+
+    whole = {"disk.img", "meta.json"}
+    for folder in (state / "volumes" / "home").iterdir():
+        assert whole <= {entry.name for entry in folder.iterdir()} <= {*whole, disk.UNDO}
+    home = slot(state)
+    await volumes.attach("ada", 16 * SIZE if "g" in steps else SIZE, SESSION, home)
+    assert as_person("echo fine > file; cat file", home).stdout == "fine\n"
+    await volumes.detach(SESSION, home)
+    command("e2fsck", "-fn", image_of(state, "ada"))
+    assert {entry.name for entry in image_of(state, "ada").parent.iterdir()} == whole
+
+
+async def test_live_sessions_keep_their_home_over_a_manager_restart(state: Path) -> None:
+    """Kill -9 with two homes in use; one of the sessions ends meanwhile."""
+    home, gone = slot(state), slot(state, 1)
+    await kill_at(state, "a", "after:mounts.bind")
+    as_person("echo kept > file", home)
+    command("mount", "--bind", home, gone)
+
+    volumes = HomeVolumes(settings_for(state), unmount_limit=5.0)
+    live = {SESSION: ("ada", home), "f" * 16: ("bob", slot(state, 2))}
+    assert await volumes.adopt(live) == ["f" * 16]
+    assert as_person("cat file", home).stdout == "kept\n"
+    assert home in mounted_below(state)
+    assert gone not in mounted_below(state)
+    (info,) = await volumes.list()
+    assert (info.state, info.sessions) == ("mounted", [SESSION])
+    with image_of(state, "ada").open("rb") as image, pytest.raises(BlockingIOError):
+        fcntl.flock(image, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    await volumes.attach("ada", SIZE, "1" * 16, gone)
+    assert as_person("cat file", gone).stdout == "kept\n"
+    await volumes.detach(SESSION, home)
+    await volumes.detach("1" * 16, gone)
+
+
+async def test_adoption_is_limited_to_its_own_state_folder(state: Path) -> None:
+    with shared_state_folder() as other:
+        theirs = HomeVolumes(settings_for(other))
+        place = slot(other)
+        await theirs.attach("ada", SIZE, SESSION, place)
+        await HomeVolumes(settings_for(state)).adopt({})
+        assert place in mounted_below(other)
+        await theirs.detach(SESSION, place)
+
+
+async def test_a_home_without_its_base_mount_is_adopted_whole(state: Path) -> None:
+    home, other = slot(state), slot(state, 1)
+    await kill_at(state, "a", "after:mounts.bind")
+    command("umount", state / "mounts" / volume_name("ada"))
+    volumes = HomeVolumes(settings_for(state), unmount_limit=5.0)
+    assert await volumes.adopt({SESSION: ("ada", home)}) == []
+    await volumes.attach("ada", SIZE, "1" * 16, other)
+    as_person("echo shared > file", other)
+    assert as_person("cat file", home).stdout == "shared\n"
+    await volumes.detach(SESSION, home)
+    await volumes.detach("1" * 16, other)
+
+
+async def test_a_device_bound_by_hand_and_a_frozen_mount_are_dealt_with(state: Path) -> None:
+    home = slot(state)
+    await kill_at(state, "a", "after:mounts.bind")
+    command("fsfreeze", "-f", home)
+    volumes = HomeVolumes(settings_for(state), unmount_limit=0.5)
+    await volumes.adopt({})
+    assert [info.state for info in await volumes.list()] == ["stuck"]
+    with pytest.raises(VolumeError, match="held"):
+        await volumes.attach("ada", SIZE, SESSION, home)
+    command("fsfreeze", "-u", state / "mounts" / volume_name("ada"))
+    await volumes.purge()
+    assert [info.state for info in await volumes.list()] == ["idle"]
+
+    command("losetup", "--find", image_of(state, "ada"))
+    await volumes.adopt({})
+    assert devices_of(state) == []
+
+
+async def test_a_synced_file_survives_a_power_cut(state: Path) -> None:
+    home = slot(state)
+    volumes = HomeVolumes(settings_for(state), unmount_limit=2.0)
+    for flag in (1, 2):  # with the journal written out, and without
+        await volumes.attach("ada", SIZE, SESSION, home)
+        as_person(f"echo {flag} > lost{flag}; echo {flag} > kept{flag}; sync kept{flag}", home)
+        shut_down(home, flag)
+        assert as_person("echo more > more", home).returncode != 0
+        await volumes.detach(SESSION, home)
+        await volumes.attach("ada", SIZE, SESSION, home)
+        assert as_person(f"cat kept{flag}", home).stdout == f"{flag}\n"
+        assert as_person("echo more > more", home).returncode == 0
+        await volumes.detach(SESSION, home)
+
+
+def shut_down(home: Path, flag: int) -> None:
+    """Stop a file system at once, as a power cut does (``EXT4_IOC_SHUTDOWN``)."""
+    descriptor = os.open(home, os.O_RDONLY)
+    try:
+        fcntl.ioctl(descriptor, 0x8004587D, flag.to_bytes(4, sys.byteorder))
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.soak
+async def test_random_kills_of_a_growing_disk_lose_nothing(state: Path) -> None:
+    """Kill resize2fs itself at random times; the undo file brings the old state back."""
+    home, image = slot(state), image_of(state, "ada")
+    volumes = HomeVolumes(settings_for(state))
+    size = SIZE
+    await volumes.attach("ada", size, SESSION, home)
+    as_person("for i in $(seq 200); do echo $i > f$i; done", home)
+    await volumes.detach(SESSION, home)
+    for _ in range(20):
+        size *= 2 if size < 2**36 else 1
+        os.truncate(image, size)
+        undo = image.parent / disk.UNDO
+        resize = await asyncio.create_subprocess_exec("resize2fs", "-f", "-z", undo, image)
+        await asyncio.sleep(random.uniform(0, 0.05))
+        if resize.returncode is None:
+            resize.kill()
+        await resize.wait()
+        await volumes.attach("ada", SIZE, SESSION, home)
+        assert as_person("cat f*", home).stdout.count("\n") == 200
+        await volumes.detach(SESSION, home)
+        command("e2fsck", "-fn", image)
