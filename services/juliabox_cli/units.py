@@ -37,15 +37,11 @@ def parse_duration(value: object) -> int:
 
 
 def show_size(size: int) -> str:
-    """Write bytes the shortest exact way, else with one decimal: ``2G``, ``1.5G``, ``700``."""
-    for unit in ("T", "G", "M", "K"):
-        factor = _SIZE_UNITS[unit]
-        if size and size % factor == 0:
-            return f"{size // factor}{unit}"
+    """Write bytes in the largest unit that fits, with at most one decimal: ``2G``, ``1.5G``."""
     for unit in ("T", "G", "M", "K"):
         factor = _SIZE_UNITS[unit]
         if size >= factor:
-            return f"{size / factor:.1f}{unit}"
+            return f"{size / factor:.1f}".removesuffix(".0") + unit
     return str(size)
 
 
