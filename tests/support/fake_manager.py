@@ -46,7 +46,7 @@ class FakeManager:
         self._servers: dict[str, asyncio.Server] = {}
         self._addresses = (f"127.77.{a}.{b}" for a, b in itertools.product(range(9), range(1, 255)))
 
-    async def call(self, verb: p.Verb, timeout: float = 30.0) -> Any:
+    async def call(self, verb: p.Verb, timeout: float = 30.0) -> Any:  # noqa: ASYNC109
         """Answer a verb as the manager would."""
         if self.away:
             await asyncio.sleep(0)
@@ -204,7 +204,11 @@ class FakeManager:
         environment = self.environments[session]
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+            except (asyncio.IncompleteReadError, ConnectionError):
+                writer.close()
+                return
             body = b"session of " + environment.get("JUPYTERHUB_USER", "?").encode()
             writer.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"

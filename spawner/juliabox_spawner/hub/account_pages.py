@@ -10,6 +10,7 @@ from jupyterhub.scopes import needs_scope
 from tornado import web
 
 from juliabox_spawner.hub.login_pages import refuse_large_form
+from juliabox_spawner.hub.password_api import PasswordResource
 
 
 class AccountPage(BaseHandler):  # type: ignore[misc]  # JupyterHub is untyped
@@ -162,4 +163,5 @@ HANDLERS: list[tuple[str, Any]] = [
     (r"/authorize", AuthorizationPage),
     (r"/change-password", ChangePasswordPage),
     (r"/change-password/([^/]+)", ChangeOtherPasswordPage),
+    (r"/api/users/([^/]+)/password", PasswordResource),
 ]

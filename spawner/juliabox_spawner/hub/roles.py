@@ -57,7 +57,7 @@ def culler_command(settings: HubSettings) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "jupyterhub_idle_culler",
+        "juliabox_spawner.hub.culler",
         f"--timeout={timeout}",
         f"--max-age={settings.max_age}",
         f"--cull-every={max(2, min(60, *bounds, max(bounds) // 2))}",

@@ -1,0 +1,65 @@
+"use strict";
+// Shows the stages of a start, and leaves the page when the server is ready or has failed.
+(() => {
+  const page = document.getElementById("start-progress");
+  const message = document.getElementById("progress-message");
+  const bar = document.getElementById("progress-bar");
+  const log = document.getElementById("progress-log");
+  const status = document.getElementById("stop-server-status");
+  const { base_url: base, xsrf_token: xsrf } = window.jhdata;
+  let cancelled = false;
+
+  const show = (event) => {
+    if (event.progress !== undefined) {
+      bar.style.width = `${event.progress}%`;
+      bar.setAttribute("aria-valuenow", event.progress);
+    }
+    if (event.message) {
+      message.textContent = event.message;
+      const step = document.createElement("li");
+      step.textContent = event.message;
+      log.append(step);
+    }
+  };
+
+  const events = new EventSource(page.dataset.events);
+  events.onmessage = (received) => {
+    const event = JSON.parse(received.data);
+    if (event.ready) {
+      event.message = "Ready";
+    }
+    show(event);
+    if (event.ready || event.failed) {
+      events.close();
+      if (event.failed) {
+        bar.classList.add("bg-danger");
+      }
+      if (!cancelled) {
+        // ready: the hub sends us on to the server; failed: it shows why
+        window.setTimeout(() => window.location.reload(), event.failed ? 600 : 0);
+      }
+    }
+  };
+
+  document.getElementById("stop-server-btn").addEventListener("click", async (click) => {
+    cancelled = true;
+    click.target.disabled = true;
+    status.hidden = false;
+    status.textContent = "Cancelling…";
+    const server = page.dataset.server;
+    const path = server ? `servers/${encodeURIComponent(server)}` : "server";
+    const answer = await fetch(`${base}api/users/${page.dataset.owner}/${path}`, {
+      method: "DELETE",
+      headers: { "X-XSRFToken": xsrf },
+    });
+    if (answer.ok) {
+      window.location.assign(`${base}home`);
+    } else {
+      status.textContent = "This start could not be cancelled.";
+      click.target.disabled = false;
+      cancelled = false;
+    }
+  });
+
+  window._jupyterhub_page_loaded = true;
+})();

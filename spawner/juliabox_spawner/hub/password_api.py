@@ -1,0 +1,44 @@
+"""``POST /hub/api/users/NAME/password``: set a person's password, for operators and admins."""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from jupyterhub.apihandlers.base import APIHandler
+from jupyterhub.scopes import needs_scope
+from tornado import web
+
+#: Letters and digits that are not mistaken for each other when typed from a screen.
+_ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+
+class PasswordResource(APIHandler):  # type: ignore[misc]  # JupyterHub is untyped
+    """A person's password; it can be set and never read."""
+
+    @needs_scope("admin:users")  # type: ignore[untyped-decorator]
+    async def post(self, user_name: str) -> None:
+        """Set ``{"password": "…"}``, or make one up and answer it as ``{"password": "…"}``.
+
+        The account is authorised and the person's log-ins end. 404 for a name that no user has.
+        """
+        if self.find_user(user_name) is None:
+            raise web.HTTPError(404, "There is no such user.")
+        body = self.get_json_body() or {}
+        given = body.get("password") if isinstance(body, dict) else None
+        if given is not None and not isinstance(given, str):
+            raise web.HTTPError(400, "The password must be a text.")
+        password = given or made_up()
+        await self.authenticator.set_password(user_name, password)
+        self.authenticator.authorize(user_name, True)
+        self.log.info("The password of %s was set by %s", user_name, self.current_user.name)
+        if given:
+            self.set_status(204)
+        else:
+            self.write(json.dumps({"name": user_name, "password": password}))
+
+
+def made_up() -> str:
+    """Return a new password of about 116 bits."""
+    groups = ("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
+    return "-".join(groups)
