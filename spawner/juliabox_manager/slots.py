@@ -23,8 +23,11 @@ import struct
 from asyncio import StreamReader, StreamWriter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import structlog
+from msgspec import Struct
 
 from juliabox_ext.errors import (
     ConfigurationError,
@@ -39,8 +42,6 @@ log = structlog.get_logger(__name__)
 
 HANDOVER_VERSION = 1
 
-#: What the entry program answers when it has taken the environment.
-ACCEPTED = {"version": HANDOVER_VERSION, "accepted": True}
 
 #: Longest line that the entry program may send.
 MAX_LINE = 4096
@@ -53,6 +54,16 @@ MAX_SOCKET_PATH = 107
 
 _SESSION = re.compile(r"[0-9a-f]{16}")
 _CREDENTIALS = struct.Struct("=iII")
+
+
+class _Acknowledgement(Struct, forbid_unknown_fields=True):
+    """What the entry program answers when it has taken the environment."""
+
+    version: Literal[1]
+    accepted: bool
+
+
+_acknowledgement = msgspec.json.Decoder(_Acknowledgement)
 
 
 @dataclass(eq=False)
@@ -156,6 +167,7 @@ class Slots:
             async with asyncio.timeout(timeout):
                 await _entry(slot)
         except TimeoutError:
+            slot.init = 0
             raise DeadlineError(
                 f"the entry program of session {session} did not connect within {timeout:g} s; "
                 "the container's log says why",
@@ -250,8 +262,8 @@ async def _hand_over(peer: _Peer, slot: _Slot, line: bytes) -> bool:
         peer.writer.write(line)
         await peer.writer.drain()
         answer = await peer.reader.readline()
-        accepted = bool(json.loads(answer) == ACCEPTED)
-    except (ConnectionError, ValueError, RecursionError):
+        accepted = _acknowledgement.decode(answer).accepted
+    except (ConnectionError, ValueError, msgspec.DecodeError):
         accepted = False
     if not accepted:
         _refuse(slot, peer, "no acknowledgement")
