@@ -11,8 +11,7 @@ if [ "${1:-}" = mark ]; then
     exit 0
 fi
 [ $# -gt 0 ] || set -- /
-rm -rf /out
-mkdir /out
+mkdir -p /out
 find "$@" -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /run \
         -o -path /root -o -path /build -o -path /out -o -path /etc/apt -o -path /var/cache \
         -o -path /var/lib/apt -o -path /var/log -o -name __pycache__ -path '/usr/lib/python3/*' \

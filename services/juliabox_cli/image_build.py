@@ -31,8 +31,8 @@ def image_tags(source: Path | None = None, options: BuildOptions | None = None) 
     """
     options = options or BuildOptions.from_environment()
     options.check()
-    digests = Sources(source).digests(options.julia_source)
-    return {name: f"juliabox/{name}:{digests[name]}" for name in IMAGES}
+    tags = Sources(source).tags(options.julia_source)
+    return {name: tags[name] for name in IMAGES}
 
 
 def ensure_images(
@@ -51,14 +51,13 @@ def ensure_images(
     Raises ``ConfigurationError`` or ``UnavailableError`` that says what to do.
     """
     options = options or BuildOptions.from_environment()
-    tags = image_tags(source, options)
+    options.check()
     client = engine or _connect()
     try:
         builder = Builder(
             engine=client,
             sources=Sources(source),
             options=options,
-            tags=tags,
             progress=progress,
             refresh=refresh,
         )
@@ -68,25 +67,29 @@ def ensure_images(
             client.close()
 
 
-def old_images(engine: docker.DockerClient, keep: dict[str, str]) -> Iterator[str]:
+def old_images(engine: docker.DockerClient, keep: set[str]) -> Iterator[str]:
     """Yield tags of JuliaBox images that are not in ``keep`` and that no container uses."""
     used = {entry["ImageID"] for entry in engine.api.containers(all=True)}
-    kept = {*keep.values(), keep["base"].replace("/base:", "/tools:")}
+    kinds = {tag.partition(":")[0] for tag in keep}
     for image in engine.images.list():
         for tag in image.tags:
-            owner, _, name = tag.rpartition(":")[0].partition("/")
-            ours = owner == "juliabox" and name in (*IMAGES, "tools")
-            if ours and tag not in kept and image.id not in used:
+            if tag.partition(":")[0] in kinds and tag not in keep and image.id not in used:
                 yield tag
 
 
-def prune_images(engine: docker.DockerClient, keep: dict[str, str]) -> list[str]:
-    """Remove older JuliaBox images that nothing uses; return the removed tags.
+def prune_images(
+    engine: docker.DockerClient,
+    source: Path | None = None,
+    options: BuildOptions | None = None,
+) -> list[str]:
+    """Remove JuliaBox images of other sources that nothing uses; return the removed tags.
 
-    ``keep`` is what ``image_tags`` returns. Only called when the operator asks for it.
+    Only called when the operator asks for it: other installations on the same engine may want
+    them when they start again, and would build them anew.
     """
+    options = options or BuildOptions.from_environment()
     removed = []
-    for tag in list(old_images(engine, keep)):
+    for tag in list(old_images(engine, set(Sources(source).tags(options.julia_source).values()))):
         try:
             engine.images.remove(tag)
             removed.append(tag)

@@ -14,18 +14,28 @@ from docker.errors import APIError, DockerException, ImageNotFound
 
 from juliabox_cli.image_options import BuildOptions
 from juliabox_cli.image_rootfs import ensure_rootfs, rootfs_mirror
-from juliabox_cli.image_source import IMAGES, Context, Sources
+from juliabox_cli.image_source import IMAGES, PARTS, Context, Sources
 from juliabox_ext.errors import ConfigurationError, UnavailableError
 
 Progress = Callable[[str, float], None]
 
 #: Share of a cold build's time, for one bar over all of it.
-WEIGHTS = {"rootfs": 0.22, "base": 0.1, "tools": 0.08, "control": 0.2, "julia": 0.4}
+WEIGHTS = {
+    "rootfs": 0.2,
+    "base": 0.1,
+    "tools": 0.06,
+    "control-parts": 0.2,
+    "control": 0.02,
+    "julia-parts": 0.4,
+    "julia": 0.02,
+}
 TITLES = {
     "rootfs": "Debian",
     "base": "base image",
     "tools": "build tools",
+    "control-parts": "proxy and Python packages of the hub",
     "control": "control image",
+    "julia-parts": "Julia and JupyterLab",
     "julia": "session image",
 }
 #: Free bytes that a build is not started below.
@@ -56,11 +66,11 @@ class Builder:
         engine: docker.DockerClient,
         sources: Sources,
         options: BuildOptions,
-        tags: dict[str, str],
         progress: Progress | None,
         refresh: bool,
     ) -> None:
-        self.engine, self.sources, self.options, self.tags = engine, sources, options, tags
+        self.engine, self.sources, self.options = engine, sources, options
+        self.tags = sources.tags(options.julia_source)
         self.refresh = refresh
         self._progress = progress or (lambda step, fraction: None)
         self._lock = threading.Lock()
@@ -79,20 +89,19 @@ class Builder:
         return {name: str(self.engine.images.get(self.tags[name]).id) for name in IMAGES}
 
     def _missing(self) -> list[str]:
-        """Return the images to make; one that stands on another base than ours counts too."""
+        """Return the images to make."""
         if self.refresh:
             return list(IMAGES)
         base = self._id(self.tags["base"])
-        missing = [] if base else ["base"]
-        for name in IMAGES[1:]:
-            try:
-                image = self.engine.images.get(self.tags[name])
-            except ImageNotFound:
-                missing.append(name)
-                continue
-            if base and (image.labels or {}).get("juliabox.base", base) != base:
-                missing.append(name)
-        return missing
+        return [name for name in IMAGES if not self._fresh(name, base)]
+
+    def _fresh(self, name: str, base: str | None) -> bool:
+        """Tell whether an image is there and stands on our base, where that is there to compare."""
+        try:
+            image = self.engine.images.get(self.tags[name])
+        except ImageNotFound:
+            return False
+        return not base or (image.labels or {}).get("juliabox.base", base) == base
 
     def _id(self, tag: str) -> str | None:
         try:
@@ -129,7 +138,9 @@ class Builder:
 
     def _build(self, missing: list[str]) -> None:
         self._check_disk()
-        self._done = {step: 1.0 for step in WEIGHTS if step in IMAGES and step not in missing}
+        self._done = {
+            step: 1.0 for step in WEIGHTS if step.removesuffix("-parts") in {*IMAGES} - {*missing}
+        }
         rootfs = ensure_rootfs(
             self.engine,
             image=self.options.debian_image,
@@ -138,33 +149,36 @@ class Builder:
             report=lambda fraction: self._report("rootfs", fraction),
         )
         self._done["rootfs"] = 1.0
-        arguments = {"APT_MIRROR": rootfs_mirror(self.engine, self.options.apt_mirror)}
-        base_context = self.sources.context("base")
+        arguments = {
+            "APT_MIRROR": rootfs_mirror(self.engine, self.options.apt_mirror),
+            "BASE": self.tags["base"],
+            "JULIA_SOURCE": self.options.julia_source,
+            "NPM_REGISTRY": self.options.npm_registry,
+            "PIP_INDEX_URL": self.options.pip_index,
+            "ROOTFS": rootfs,
+            "TOOLS": self.tags["tools"],
+        }
+        context = self.sources.context("base")
         bundle = self.options.ca_bundle
-        base_context.files["ca.crt"] = bundle.read_bytes() if bundle else b""
-        tools = f"juliabox/tools:{self.tags['base'].rpartition(':')[2]}"
-        arguments["ROOTFS"] = rootfs
+        context.files["ca.crt"] = bundle.read_bytes() if bundle else b""
         if "base" in missing:
-            self._image("base", self.tags["base"], base_context, arguments, target="base")
-        self._image("tools", tools, base_context, arguments, target="tools")
-        base = self._id(self.tags["base"]) or ""
-        arguments |= {"BASE": self.tags["base"], "TOOLS": tools}
-        arguments["JULIA_SOURCE"] = self.options.julia_source
+            self._image("base", context, arguments, target="base")
+        self._image("tools", context, arguments, target="tools")
+        wanted = [name for name in ("julia", "control") if name in missing or "base" in missing]
         with ThreadPoolExecutor(2) as pool:
-            jobs = [
-                pool.submit(
-                    self._image,
-                    name,
-                    self.tags[name],
-                    self.sources.context(name),
-                    arguments,
-                    labels={"juliabox.base": base},
-                )
-                for name in ("julia", "control")
-                if name in missing or "base" in missing
-            ]
-            for job in jobs:
+            for job in [pool.submit(self._parts_and_own, name, arguments) for name in wanted]:
                 job.result()
+
+    def _parts_and_own(self, name: str, arguments: dict[str, str]) -> None:
+        """Build the lower part of an image where it is missing, and the image on it."""
+        base = self._id(self.tags["base"])
+        labels = {"juliabox.base": base or ""}
+        parts = f"{name}-parts"
+        if self.refresh or not self._fresh(parts, base):
+            self._image(parts, self.sources.context(parts), arguments, labels=labels)
+        self._report(parts, 1.0)
+        arguments = arguments | {"PARTS": self.tags[parts]}
+        self._image(name, self.sources.context(name), arguments, labels=labels)
 
     def _check_disk(self) -> None:
         """Refuse early when the engine's disk has no room, where that can be known."""
@@ -182,7 +196,6 @@ class Builder:
     def _image(
         self,
         step: str,
-        tag: str,
         context: Context,
         arguments: dict[str, str],
         *,
@@ -190,27 +203,20 @@ class Builder:
         labels: dict[str, str] | None = None,
     ) -> None:
         """Build one image with the engine's own builder and follow its steps."""
-        folder = "base" if step == "tools" else step
         self._report(step, 0.0)
-        options = self.options
-        wanted = {
-            **arguments,
-            "PIP_INDEX_URL": options.pip_index,
-            "NPM_REGISTRY": options.npm_registry,
-        }
-        declared = set(
-            re.findall(r"^ARG (\w+)", context.files[f"{folder}/Dockerfile"].decode(), re.M)
-        )
-        buildargs = {k: v for k, v in wanted.items() if k in declared and v} | options.proxies
+        folder = "base" if step == "tools" else step.removesuffix("-parts")
+        file = "own.Dockerfile" if step in PARTS else "Dockerfile"
+        declared = re.findall(r"^ARG (\w+)", context.files[f"{folder}/{file}"].decode(), re.M)
+        used = {key: value for key, value in arguments.items() if key in declared and value}
         output: list[str] = []
         try:
             for line in self.engine.api.build(
                 fileobj=context.tar(),
                 custom_context=True,
-                dockerfile=f"{folder}/Dockerfile",
-                tag=tag,
+                dockerfile=f"{folder}/{file}",
+                tag=self.tags[step],
                 target=target or "",
-                buildargs=buildargs,
+                buildargs=used | self.options.proxies,
                 labels=labels or {},
                 nocache=self.refresh and step != "tools",
                 rm=True,
@@ -219,7 +225,9 @@ class Builder:
             ):
                 self._line(step, line, output)
         except (APIError, OSError) as error:
-            raise UnavailableError(f"the engine stopped building {tag}: {error}") from error
+            raise UnavailableError(
+                f"the engine stopped building {self.tags[step]}: {error}"
+            ) from error
         self._report(step, 1.0)
 
     def _line(self, step: str, line: dict[str, str], output: list[str]) -> None:

@@ -31,6 +31,18 @@ PROJECT = (
 #: A fixed time for all files: in the past, and one that a zip file can hold.
 TIME = 631152000
 IMAGES = ("base", "control", "julia")
+#: What the lower, slowly changing part of an image is made of (``images/<name>/Dockerfile``); all
+#: other files go into the image itself (``images/<name>/own.Dockerfile``).
+PARTS = {
+    "control": {
+        "Dockerfile",
+        "package-lock.json",
+        "package.json",
+        "requirements.lock",
+        "seccomp.py",
+    },
+    "julia": {"Dockerfile", "julia.sh", "requirements.lock", "system.sh"},
+}
 DIST_INFO_SKIPPED = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 
 
@@ -95,22 +107,25 @@ class Sources:
             )
 
     def context(self, image: str) -> Context:
-        """Return the build context of ``base``, ``control`` or ``julia``."""
-        context = Context(dict(_tree(self.images / image, image)))
-        if image == "base":
-            context.files.update(_tree(self.images / "stages", "stages"))
-        if image == "control":
-            context.files.update(self._project())
-        return context
+        """Return the build context of ``base``, ``<name>-parts`` or ``<name>``."""
+        name = image.removesuffix("-parts")
+        files = dict(_tree(self.images / name, name))
+        if name == "base":
+            return Context(files | dict(_tree(self.images / "stages", "stages")))
+        lower = {f"{name}/{file}" for file in PARTS[name]}
+        if image.endswith("-parts"):
+            return Context({path: files[path] for path in lower})
+        own = {path: files[path] for path in files.keys() - lower}
+        return Context(own | (self._project() if name == "control" else {}))
 
-    def digests(self, julia_source: str) -> dict[str, str]:
-        """Return image name -> hash; control's and julia's contain that of base."""
+    def tags(self, julia_source: str) -> dict[str, str]:
+        """Return image -> ``juliabox/<image>:<hash>``, for the parts and the tools as well."""
         base = self.context("base").digest()
-        return {
-            "base": base,
-            "control": self.context("control").digest(base),
-            "julia": self.context("julia").digest(base, julia_source),
-        }
+        digests = {"base": base, "tools": base}
+        for name, more in (("control", ()), ("julia", (julia_source,))):
+            parts = self.context(f"{name}-parts").digest(base, *more)
+            digests |= {f"{name}-parts": parts, name: self.context(name).digest(parts)}
+        return {image: f"juliabox/{image}:{digest}" for image, digest in digests.items()}
 
     def _project(self) -> dict[str, bytes]:
         """Return the project's source tree, or a wheel of the installed distribution."""

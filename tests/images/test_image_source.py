@@ -106,7 +106,7 @@ def test_an_installed_distribution_is_put_back_into_a_wheel(
     assert "juliabox_config/__init__.py" in names
     assert not [name for name in names if name.startswith("juliabox_images/julia")]
     assert sources.context("julia").files.keys() == Sources(checkout).context("julia").files.keys()
-    assert sources.digests("debian") == Sources().digests("debian")
+    assert sources.tags("debian") == Sources().tags("debian")
 
 
 def install(checkout: Path, site: Path) -> None:

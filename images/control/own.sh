@@ -1,0 +1,8 @@
+#!/bin/sh
+# Lay out JuliaBox itself below /out: from its source tree, or from a wheel laid beside it.
+set -eu
+if ! ls /build/project/*.whl > /dev/null 2>&1; then
+    /build/tools/bin/uv build --offline --no-cache --wheel --no-build-isolation \
+        --python /build/tools/bin/python --out-dir /build/project /build/project
+fi
+exec /build/install.sh /build/project/*.whl
