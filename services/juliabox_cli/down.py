@@ -78,12 +78,15 @@ class _Down:
         """Stop by the manager, which unmounts; what it does not stop is removed on the engine."""
         one = self._installation
         asked = 0
+        manager = one.engine.container(f"{one.config.name}-manager")
         try:
+            if manager is None or not manager["State"].get("Running"):
+                raise UnavailableError("the manager is down")
             sessions: list[SessionInfo] = one.manager.call(SessionList(), timeout=10.0)
             asked = len(sessions)
             one.manager.call_all([SessionRemove(item.session) for item in sessions], timeout=60.0)
-        except JuliaBoxError:
-            step.advance("the manager does not answer", 0.5)
+        except JuliaBoxError as error:
+            step.advance(error.message, 0.5)
         left = [
             item["Id"]
             for item in one.engine.containers(one.config.name)

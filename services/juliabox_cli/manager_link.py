@@ -21,7 +21,7 @@ class ManagerLink:
         self._state = state
         self._endpoint = f"tcp://{addresses.manager_control}:{MANAGER_PORT}"
 
-    def call(self, verb: Verb, timeout: float = 30.0) -> Any:
+    def call(self, verb: Verb, timeout: float = 10.0) -> Any:
         """Return the typed answer; raise the manager's error, or ``UnavailableError``."""
         return asyncio.run(self._call([verb], timeout))[0]
 
