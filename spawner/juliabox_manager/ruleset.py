@@ -114,14 +114,17 @@ class Addresses:
 
 
 def _address(field: str, text: str) -> Network:
-    try:
-        return ip_network(ip_address(text))
-    except ValueError as error:
-        raise ConfigurationError(f"network.{field}: {error}") from None
+    found = _network(field, text)
+    if found.num_addresses != 1:
+        raise ConfigurationError(f"network.{field}: {text!r} is not one address")
+    return found
 
 
 def _network(field: str, text: str) -> Network:
     try:
+        if "%" in text:
+            # ipaddress admits any text as the zone of an IPv6 address
+            raise ValueError(f"{text!r} has a zone")
         return ip_network(text)
     except ValueError as error:
         raise ConfigurationError(f"network.{field}: {error}") from None
@@ -191,7 +194,9 @@ def _output(addresses: Addresses, found: Surroundings) -> list[str]:
         "fib saddr type != local drop",
         f"limit rate over {burst} goto refuse",
         *_each_family("daddr", [addresses.hub], f"tcp dport {addresses.hub_port} {_ADMIT}"),
-        *_each_family("daddr", resolvers, f"meta l4proto {{ {_TCP}, {_UDP} }} th dport 53 {_ADMIT}"),
+        *_each_family(
+            "daddr", resolvers, f"meta l4proto {{ {_TCP}, {_UDP} }} th dport 53 {_ADMIT}"
+        ),
         *_each_family("daddr", never, "goto refuse"),
         f"tcp dport {{ 25, 465, 587 }} limit rate over {mails} goto refuse",
         *_each_family("daddr", addresses.allow, _ADMIT),
