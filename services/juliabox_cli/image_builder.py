@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import re
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
@@ -80,13 +84,31 @@ class Builder:
     def run(self) -> dict[str, str]:
         """Make what is missing and return image name -> engine id."""
         missing = self._missing()
-        if missing and not self.refresh:
-            missing = self._load(missing)
-            missing = self._pull(missing)
         if missing:
-            self._build(missing)
+            with self._alone():
+                missing = self._missing()  # another process may have made them meanwhile
+                if missing and not self.refresh:
+                    missing = self._pull(self._load(missing))
+                if missing:
+                    self._build(missing)
         self._progress("images are there", 1.0)
         return {name: str(self.engine.images.get(self.tags[name]).id) for name in IMAGES}
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process build on this engine at a time: two would do the same work twice."""
+        name = hashlib.sha256(str(self.engine.info()["ID"]).encode()).hexdigest()[:12]
+        path = Path(tempfile.gettempdir()) / f"juliabox-images-{os.getuid()}-{name}.lock"
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._report("rootfs", 0.0, "waiting for another build of the images")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
 
     def _missing(self) -> list[str]:
         """Return the images to make."""
