@@ -112,7 +112,8 @@ class Engine:
         """
         if method not in self.CALLS:
             return asyncio.ensure_future(self._refuse(method))
-        task = asyncio.ensure_future(self._translated(getattr(self, f"_{method}")(*args, **kwargs)))
+        translated = getattr(self, f"_{method}")
+        task = asyncio.ensure_future(self._work(lambda: translated(*args, **kwargs)))
         if method in {"create_container", "start"}:
             self._changing = task
             task.add_done_callback(_observe)
@@ -152,9 +153,9 @@ class Engine:
             )
         )
 
-    async def _translated(self, work: Awaitable[Any]) -> Any:
+    async def _work(self, call: Callable[[], Awaitable[Any]]) -> Any:
         try:
-            return await work
+            return await call()
         except JuliaBoxError as error:
             raise docker_error(error) from error
 
