@@ -33,6 +33,7 @@ from juliabox_manager.protocol import (
     error_from,
     error_info,
 )
+from juliabox_manager.verbs import verb_tag
 
 #: Connections that may wait for one request; a client renews its connection as it retries.
 MAX_WAITING = 8
@@ -134,7 +135,8 @@ class InFlight:
         """Answer a connection whose deadline passed; the work goes on unless it changes nothing."""
         work.waiting.pop(identity, None)
         error = DeadlineError(
-            f"not done within {request.deadline:g} s; the work goes on: ask again with the same id"
+            f"{verb_tag(type(request.body))} was not done within {request.deadline:.3g} seconds; the "
+            "manager goes on with it: look again in a moment"
         )
         self._send(identity, encode(Reply(request.id, error=error_info(error))))
         if work.read_only and not work.waiting and work.task is not None:

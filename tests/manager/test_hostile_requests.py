@@ -16,6 +16,12 @@ from structlog.testing import capture_logs
 
 from juliabox_ext.errors import RequestError
 from juliabox_manager import protocol
+from juliabox_manager.engine import Engine
+from juliabox_manager.netpolicy import NetworkPolicy
+from juliabox_manager.service import Manager
+from juliabox_manager.slots import Slots
+from juliabox_manager.store import Store
+from juliabox_manager.volumes import HomeVolumes
 from support.door import LIMITS, SESSION, Door, ping, raw, request_id, resident_bytes, valid_create
 from support.hostile_requests import FORBIDDEN, hostile_bodies
 
@@ -53,6 +59,70 @@ async def _ask_all(door: Door) -> None:
                 assert len(reply.error.message) < 400, name
                 assert "Traceback" not in reply.error.message, name
             assert (await peer.ask(ping())).error is None
+
+
+async def test_what_is_well_formed_and_not_allowed_makes_no_call_to_the_engine(
+    tmp_path: Path,
+) -> None:
+    """The real manager behind the door, before an engine that counts who comes (S1 to S4)."""
+    calls = 0
+
+    def count(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        writer.close()
+
+    door = Door(tmp_path)
+    settings = door.settings()
+    engine = await asyncio.start_unix_server(count, tmp_path / "engine.sock")
+    store = Store(tmp_path / "manager.sqlite")
+    await store.open()
+    manager = Manager(
+        settings,
+        store,
+        Engine(f"unix://{tmp_path}/engine.sock", settings.installation, settings.network.name),
+        Slots(tmp_path / "slots"),
+        HomeVolumes(settings),
+        NetworkPolicy(settings.network),
+    )
+    manager.ready = True
+    door.behaviour = manager.handle
+    async with door.open():
+        with door.peer() as peer:
+            for _, body in BODIES:
+                assert (await peer.ask(raw(body))).error is not None
+            assert not door.handled
+            for expected, body in _not_allowed():
+                reply = await peer.ask(raw(body))
+                assert reply.error is not None, body
+                assert reply.error.family == expected, (body, reply.error)
+    assert len(door.handled) == len(_not_allowed())
+    assert calls == 0
+    await manager.close()
+    engine.close()
+
+
+def _not_allowed() -> list[tuple[str, dict[str, Any]]]:
+    images = (
+        "evil/image",
+        "juliabox/julia:latest",
+        "juliabox/julia@sha256:" + "0" * 64,
+        "juliabox",
+    )
+    tops = {"memory": 2**30 + 1, "cpu": 2.1, "pids": 257, "disk": 2**30 + 1}
+    verbs = ("session.inspect", "session.stop")
+    return [
+        *(("PolicyError", valid_create(image=image)) for image in images),
+        *(("PolicyError", {"verb": "image.ensure", "image": image}) for image in images),
+        *(
+            ("PolicyError", valid_create(limits={**LIMITS, field: top}))
+            for field, top in tops.items()
+        ),
+        *(("NotFoundError", {"verb": verb, "session": SESSION}) for verb in verbs),
+        ("NotFoundError", {"verb": "session.start", "session": SESSION, "environment": {}}),
+        ("NotFoundError", {"verb": "session.find", "owner": "eve", "server": ""}),
+        ("NotFoundError", {"verb": "volume.restore", "owner": ".."}),
+    ]
 
 
 @pytest.mark.parametrize("field", sorted(FORBIDDEN))
