@@ -135,8 +135,8 @@ class InFlight:
         """Answer a connection whose deadline passed; the work goes on unless it changes nothing."""
         work.waiting.pop(identity, None)
         error = DeadlineError(
-            f"{verb_tag(type(request.body))} was not done within {request.deadline:.3g} seconds; the "
-            "manager goes on with it: look again in a moment"
+            f"{verb_tag(type(request.body))} was not done within {request.deadline:.3g} seconds; "
+            "the manager goes on with it: look again in a moment"
         )
         self._send(identity, encode(Reply(request.id, error=error_info(error))))
         if work.read_only and not work.waiting and work.task is not None:
