@@ -24,10 +24,20 @@ official() {
     tar -xzf /build/julia.tar.gz -C /opt/julia --strip-components=1
     rm -rf /opt/julia/share/doc/julia/html/en/.git /opt/julia/share/man
     ln -s /opt/julia/bin/julia /usr/local/bin/julia
-    JUPYTER_DATA_DIR=/build/jupyter JULIA_DEPOT_PATH="$depot:" JUPYTER=/opt/venv/bin/jupyter \
-        JULIA_SSL_CA_ROOTS_PATH=$([ -s /build/ca.crt ] && echo /build/ca.crt || true) \
-        /build/with-ca.sh julia -e 'using Pkg; Pkg.add(name="IJulia", version="1.25"); using IJulia;
-            IJulia.installkernel("Julia"; displayname="Julia", julia=`julia`)' || return 1
+    # the project stands last on every session's load path, so that no environment of the user's
+    # hides IJulia from its kernel; byte code for every processor, not just that of this machine
+    if [ "$cpu" = x64 ]; then
+        export JULIA_CPU_TARGET="generic;sandybridge,-xsaveopt,clone_all;haswell,-rdrnd,base(1)"
+    fi
+    [ ! -s /build/ca.crt ] || export JULIA_SSL_CA_ROOTS_PATH=/build/ca.crt
+    JUPYTER_DATA_DIR=/build/jupyter JUPYTER=jupyter JULIA_DEPOT_PATH="$depot:" \
+        julia --project=/opt/juliabox/environment -e '
+            using Pkg
+            Pkg.add(name="IJulia", version="1.25")
+            using IJulia
+            IJulia.installkernel("Julia"; julia=`/usr/local/bin/julia`, displayname="Julia")
+        ' || return 1
+    rm -rf "$depot/registries" "$depot/logs"
     mkdir -p /opt/venv/share/jupyter/kernels
     cp -r /build/jupyter/kernels/* /opt/venv/share/jupyter/kernels/
     echo official > /opt/juliabox/julia-source
@@ -43,7 +53,7 @@ mkdir -p "$depot"
 case $1 in
 official) official ;;
 debian) debian ;;
-auto) official || { rm -rf /opt/julia "$depot"/* /usr/local/bin/julia; debian; } ;;
+auto) official || { rm -rf /opt/julia /opt/juliabox/environment "$depot"/* /usr/local/bin/julia; debian; } ;;
 *) echo "JULIA_SOURCE is auto, official or debian, not '$1'" >&2; exit 2 ;;
 esac
 julia --startup-file=no -e 'try; sqrt(-1); catch; println("Julia ", VERSION, ": ", sum(1:10)); end'

@@ -180,9 +180,9 @@ class Builder:
             "ROOTFS": rootfs,
             "TOOLS": self.tags["tools"],
         }
-        context = self.sources.context("base")
         bundle = self.options.ca_bundle
-        context.files["ca.crt"] = bundle.read_bytes() if bundle else b""
+        trusted = {"ca.crt": bundle.read_bytes() if bundle else b""}
+        context = Context(self.sources.context("base").files | trusted)
         if "base" in missing:
             self._image("base", context, arguments, target="base")
         self._image("tools", context, arguments, target="tools")

@@ -91,10 +91,11 @@ def _checkout() -> Path | None:
 
 
 class Sources:
-    """Reads the build contexts of all images."""
+    """The build contexts of all images, each read once: what is built is what the tag names."""
 
     def __init__(self, source: Path | None = None) -> None:
         self.root = source or _checkout()
+        self._contexts: dict[str, Context] = {}
         if self.root is not None:
             self.images = self.root / "images"
         else:
@@ -108,6 +109,11 @@ class Sources:
 
     def context(self, image: str) -> Context:
         """Return the build context of ``base``, ``<name>-parts`` or ``<name>``."""
+        if image not in self._contexts:
+            self._contexts[image] = self._read(image)
+        return self._contexts[image]
+
+    def _read(self, image: str) -> Context:
         name = image.removesuffix("-parts")
         files = dict(_tree(self.images / name, name))
         if name == "base":

@@ -35,6 +35,8 @@ c.ServerApp.allow_remote_access = True
 c.ServerApp.max_body_size = 2 * 1024**3
 c.ServerApp.max_buffer_size = 2 * 1024**3
 c.ServerApp.websocket_compression_options = {}
+# neither language servers nor the classic notebook are in the image
+c.ServerApp.jpserver_extensions = {"jupyter_lsp": False, "notebook_shim": False}
 c.ServerApp.shutdown_no_activity_timeout = 0
 c.ContentsManager.allow_hidden = True
 c.FileContentsManager.delete_to_trash = False
