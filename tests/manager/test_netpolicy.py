@@ -7,15 +7,17 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import docker
 import msgspec
 import pytest
 
-from juliabox_ext.errors import ConfigurationError, NotFoundError, PolicyError
+from juliabox_ext.errors import ConfigurationError, NotFoundError, PolicyError, UnavailableError
+from juliabox_manager import surroundings
 from juliabox_manager.netpolicy import NetworkPolicy
-from juliabox_manager.ruleset import CONNECTIONS_AT_ONCE
+from juliabox_manager.ruleset import CONNECTIONS_AT_ONCE, MAILS_AT_ONCE
 from juliabox_manager.settings import NetworkSettings
 from juliabox_manager.surroundings import EngineHost
 from support.namespaces import Bridge, Namespace, bridge
@@ -49,7 +51,7 @@ def net() -> Iterator[Bridge]:
     with bridge() as made:
         for name, number in (("hub", 2), ("proxy", 3), ("ada", 10), ("eve", 11)):
             made.join(name, number).listen(*PORTS)
-        made.gateway.listen(*PORTS)
+        made.gateway.listen(*PORTS, 25, 587)
         made.lend(*PRIVATE, *METADATA, *INTERNET, *resolvers())
         yield made
 
@@ -78,7 +80,9 @@ def targets(net: Bridge) -> dict[str, list[tuple[str, int]]]:
 
 
 def reached(source: Namespace, net: Bridge) -> dict[str, set[tuple[str, int]]]:
-    return {part: source.reached(tried) for part, tried in targets(net).items()}
+    wanted = targets(net)
+    found = source.reached([target for tried in wanted.values() for target in tried], seconds=1)
+    return {part: found & set(tried) for part, tried in wanted.items()}
 
 
 async def test_the_matrix_of_what_a_session_reaches(net: Bridge, ada: Namespace) -> None:
@@ -200,6 +204,35 @@ async def test_a_flood_of_new_connections_is_cut(ada: Namespace) -> None:
             scan()
     await asyncio.sleep(1)
     assert scan() == 1
+
+
+async def test_mail_is_slow_and_the_rest_is_not(ada: Namespace) -> None:
+    await policy(allow=["10.77.0.0/24"]).apply(ada.pid)
+    assert [ada.reaches("198.51.100.7", 25) for _ in range(8)].count(True) == MAILS_AT_ONCE
+    assert not ada.reaches("10.77.0.1", 587)
+    assert ada.reaches("198.51.100.7", 443)
+
+
+async def test_the_hosts_public_addresses_are_no_internet(
+    ada: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = EngineHost("unix:///var/run/docker.sock").look()
+    host = seen._replace(addresses=INTERNET)
+    monkeypatch.setattr(EngineHost, "look", lambda _: host)
+    await policy(allow=["198.51.100.0/24"]).apply(ada.pid)
+    assert not any(ada.reaches(address, 443) for address in INTERNET)
+
+
+async def test_an_engine_that_cannot_be_looked_at_leaves_no_guess(
+    ada: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surroundings, "_view", _fail)
+    with pytest.raises(UnavailableError, match="juliabox doctor"):
+        await NetworkPolicy(SETTINGS, "unix:///nowhere.sock").apply(ada.pid)
+
+
+def _fail(process: Path) -> None:
+    raise PermissionError(process)
 
 
 # -- S12 -----------------------------------------------------------------------------------------

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import zmq
 import zmq.asyncio
+from structlog.testing import capture_logs
 from zmq.utils import z85
 
 from juliabox_ext.errors import ConfigurationError, InternalError
+from juliabox_manager import server
 from juliabox_manager.protocol import ZAP_DOMAIN
 from juliabox_manager.zap import ZAP_ENDPOINT, Admission
 from support.door import Door, Peer, new_keys, ping
@@ -73,6 +75,30 @@ async def test_a_dead_admission_admits_nobody_and_ends_the_server(tmp_path: Path
     with pytest.raises(InternalError, match="zap task ended"):
         await asyncio.wait_for(running, 10)
     assert not door.server.admitting
+
+
+async def test_the_server_delivers_nothing_without_an_admission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libzmq by itself admits every key when nobody answers its questions."""
+
+    class Absent:
+        def close(self) -> None:
+            pass
+
+    def start(*_: object) -> tuple[Absent, asyncio.Task[None]]:
+        return Absent(), asyncio.create_task(asyncio.sleep(60))
+
+    monkeypatch.setattr(server, "start_admission", start)
+    door = Door(tmp_path)
+    with capture_logs() as lines:
+        async with door.open():
+            with door.peer() as peer:
+                await peer.send(ping())
+                assert await peer.hears_nothing()
+    assert door.handled == []
+    # not even up to the check of the client's name
+    assert not [line for line in lines if line.get("audit")]
 
 
 async def test_a_socket_whose_admission_never_answers_delivers_nothing(tmp_path: Path) -> None:

