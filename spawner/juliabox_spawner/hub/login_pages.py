@@ -27,6 +27,13 @@ class LoginPage(LoginHandler):  # type: ignore[misc]  # JupyterHub is untyped
             return BaseHandler.render_template(self, name, **ns)
         return super().render_template(name, **ns)
 
+    def get_next_url(self, *args: Any, **kwargs: Any) -> str:
+        """Return where to go after the log-in; raise 400 for an address with control characters."""
+        if any(ord(character) < 32 for character in self.get_argument("next", "", strip=False)):
+            raise web.HTTPError(400, "The address to go to is not valid.")
+        url: str = super().get_next_url(*args, **kwargs)
+        return url
+
     async def post(self) -> None:
         """Log in."""
         refuse_large_form(self)

@@ -1,0 +1,39 @@
+"""One hub for the tests that leave it as they find it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from juliabox_spawner.settings import ProfileSettings
+from support.hub_stand import HubStand
+from support.visitor import Visitor
+
+
+@pytest.fixture(scope="session")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubStand]:
+    """A hub that tests share; each test uses people of its own."""
+    profiles = [
+        ProfileSettings("standard", "Standard", default=True),
+        ProfileSettings("lab", "Lab", groups=["lab"]),
+    ]
+    with HubStand(tmp_path_factory.mktemp("stand"), profiles=profiles) as running:
+        yield running
+
+
+@pytest.fixture
+def visitor(stand: HubStand) -> Iterator[Visitor]:
+    """Somebody who has not logged in."""
+    made = Visitor(stand)
+    yield made
+    made.http.close()
+
+
+@pytest.fixture(scope="session")
+def admin(stand: HubStand) -> Iterator[Visitor]:
+    """The first admin, logged in."""
+    made = Visitor(stand)
+    assert made.log_in("admin").status_code == 302
+    yield made
+    made.http.close()
