@@ -268,14 +268,24 @@ async def test_another_managers_process_recognises_the_policy(ada: Namespace) ->
     assert not await policy(internet=False).in_place(ada.pid)
 
 
+_DOCKERS_TABLE = """table ip nat {
+chain o { type nat hook output priority -100
+ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:40000
+}
+}
+"""
+
+
 async def test_what_was_opened_while_the_table_was_missing_is_closed_with_it(
     net: Bridge, ada: Namespace
 ) -> None:
     eve, hub = net.members["eve"], net.members["hub"]
     chosen = policy()
+    # as Docker's resolver does, this keeps connections tracked while our table is missing
+    ada.run("nft", "-f", "-", text=_DOCKERS_TABLE)
     await chosen.apply(ada.pid)
     wanted = hub.connect("10.201.0.10", 8888)
-    ada.run("nft", "flush", "ruleset")
+    ada.run("nft", "delete", "table", "inet", "juliabox")
     outgoing, incoming = ada.connect("10.201.0.11", 22), eve.connect("10.201.0.10", 22)
     await chosen.apply(ada.pid)
     for connection in (outgoing, incoming, wanted):
@@ -284,6 +294,7 @@ async def test_what_was_opened_while_the_table_was_missing_is_closed_with_it(
     unacknowledged = {c: _unacknowledged(c) for c in (outgoing, incoming, wanted)}
     for connection in (outgoing, incoming, wanted):
         connection.close()
+    ada.run("nft", "delete", "table", "ip", "nat")
     assert unacknowledged[wanted] == 0
     assert unacknowledged[incoming] > 0
     assert unacknowledged[outgoing] != 0
@@ -309,11 +320,7 @@ async def test_applying_again_cuts_no_admitted_connection(net: Bridge, ada: Name
 
 async def test_rules_of_others_are_left_alone(ada: Namespace) -> None:
     """Docker's resolver lives by a nat table in the container's namespace."""
-    ada.run(
-        *("nft", "-f", "-"),
-        text="table ip nat {\nchain o { type nat hook output priority -100\n"
-        "ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:40000\n}\n}\n",
-    )
+    ada.run("nft", "-f", "-", text=_DOCKERS_TABLE)
     before = ada.run("nft", "list", "table", "ip", "nat")
     await policy().apply(ada.pid)
     await policy().apply(ada.pid)

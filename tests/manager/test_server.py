@@ -224,22 +224,29 @@ async def test_an_environment_is_in_no_log_and_no_record(door: Door) -> None:
 
 
 async def test_oversize_many_frames_and_junk_leave_the_server_well(door: Door) -> None:
-    async with door.open():
-        with door.peer() as peer:
-            await peer.ask(ping())
-            before = resident_bytes()
-            await peer.send(b"x" * (protocol.MAX_REQUEST_BYTES + 1))
-        with door.peer() as peer:
-            await peer.send(*[b"x"] * 200_000)
-            for frame in (b"", b"\x91" * 200_000, b"\xff" * 100, b"\xdf\xff\xff\xff\xff", b"\xc1"):
-                await peer.send(frame)
-            await peer.send(ping())
-            assert (await peer.reply(60)).error is None
-        await _send_junk(door.server.endpoint)
-        with door.peer() as peer:
-            assert (await peer.ask(ping())).error is None
-        assert resident_bytes() - before < 100 * 2**20
+    with capture_logs() as lines:
+        async with door.open():
+            with door.peer() as peer:
+                await peer.ask(ping())
+                before = resident_bytes()
+                await peer.send(b"x" * (protocol.MAX_REQUEST_BYTES + 1))
+                assert await peer.hears_nothing()
+            assert not [line for line in lines if line.get("audit")], "libzmq drops it unread"
+            with door.peer() as peer:
+                await peer.send(*[b"x"] * 200_000)
+                await peer.send(ping(), ping())
+                for frame in (b"", b"\x91" * 200_000, b"\xff" * 100, b"\xdf\xff\xff\xff\xff"):
+                    await peer.send(frame)
+                await peer.send(ping())
+                assert (await peer.reply(60)).error is None
+            await _send_junk(door.server.endpoint)
+            with door.peer() as peer:
+                assert (await peer.ask(ping())).error is None
+            assert resident_bytes() - before < 100 * 2**20
     assert door.counts() == {"Ping": 3}
+    reasons = [line["reason"] for line in lines if line.get("audit")]
+    assert reasons == [*["frames"] * 2, *["schema"] * 4]
+    assert not [line for line in lines if line["log_level"] == "error"]
 
 
 async def _send_junk(endpoint: str) -> None:
