@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from juliabox_spawner.hub import logs
 from juliabox_spawner.hub.secret_files import read_secret
 from juliabox_spawner.settings import HubSettings
 
@@ -18,6 +19,7 @@ def configure_basics(c: Any, settings: HubSettings) -> None:
     """Set where the hub listens, how it is reached, and its external proxy."""
     secrets = settings.secrets
     c.JupyterHub.base_url = settings.base_url
+    c.JupyterHub.logging_config = logs.configuration()
     c.JupyterHub.hub_bind_url = settings.hub_bind
     # the proxy's way to the hub; sessions have their own, see configure_sessions
     c.JupyterHub.hub_connect_url = settings.hub_connect_edge

@@ -10,7 +10,7 @@ import logging
 import os
 from typing import Any
 
-from jupyterhub_idle_culler import IdleCuller
+from jupyterhub_idle_culler import IdleCuller  # type: ignore[import-untyped]
 
 
 class QuietToken(logging.Filter):

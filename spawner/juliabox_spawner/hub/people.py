@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from jupyterhub import orm
 from jupyterhub.apihandlers.users import UserAPIHandler
 from jupyterhub.auth import Authenticator
+from jupyterhub.roles import assign_default_roles
 from tornado import web
 
 from juliabox_ext.errors import JuliaBoxError
 from juliabox_spawner.hub import usernames
+from juliabox_spawner.hub.roles import OPERATOR
 
 
-class UserWithoutRename(UserAPIHandler):  # type: ignore[misc]  # JupyterHub is untyped
-    """JupyterHub's resource of one user, except that the name cannot be changed."""
+class UserResource(UserAPIHandler):  # type: ignore[misc]  # JupyterHub is untyped
+    """JupyterHub's resource of one user, with two rules of ours.
+
+    The name cannot be changed. The operator's service, which is no person and so never an admin to
+    JupyterHub, may make admins.
+    """
+
+    async def post(self, user_name: str) -> None:
+        """Add a user."""
+        admin = self._take_admin_flag()
+        await super().post(user_name)
+        self._grant(self.authenticator.normalize_username(user_name), admin)
 
     async def patch(self, user_name: str) -> None:
         """Change a user's properties; a new name is refused.
@@ -26,7 +40,34 @@ class UserWithoutRename(UserAPIHandler):  # type: ignore[misc]  # JupyterHub is 
             raise web.HTTPError(
                 400, "Users cannot be renamed: their files belong to the name. Add a new user."
             )
+        admin = self._take_admin_flag()
         await super().patch(user_name)
+        self._grant(user_name, admin)
+
+    def _take_admin_flag(self) -> bool:
+        """Take ``"admin": true`` out of the operator's request, to be granted afterwards."""
+        body = self.get_json_body()
+        if not (isinstance(body, dict) and body.get("admin") is True and self._is_operator()):
+            return False
+        del body["admin"]
+        self.request.body = json.dumps(body).encode()
+        return True
+
+    def _is_operator(self) -> bool:
+        caller = self.current_user
+        return isinstance(caller, orm.Service) and caller.name == OPERATOR
+
+    def _grant(self, name: str, admin: bool) -> None:
+        user = self.find_user(name) if admin else None
+        if user is None:
+            return
+        user.admin = True
+        assign_default_roles(self.db, entity=user.orm_user)
+        self.db.commit()
+        self.log.info("%s was made an admin by the operator", name)
+        model = {**self.user_model(user), "auth_state": None}
+        self._write_buffer.clear()
+        self.write(json.dumps(model))
 
 
 class PeopleAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub is untyped
@@ -77,4 +118,4 @@ class PeopleAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub is
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
         """Return the handlers that come before JupyterHub's own."""
-        return [*super().get_handlers(app), (r"/api/users/([^/]+)", UserWithoutRename)]
+        return [*super().get_handlers(app), (r"/api/users/([^/]+)", UserResource)]

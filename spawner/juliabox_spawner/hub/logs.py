@@ -1,0 +1,31 @@
+"""What the hub's log must not have: tokens that somebody put into an address."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+_SECRET_PARAMETER = re.compile(r"((?:token|_xsrf|code|state|password)=)[^&\s\"')]+", re.IGNORECASE)
+
+
+class Scrub(logging.Filter):
+    """Replaces the values of secret parameters in each message.
+
+    JupyterHub scrubs its access log; the warning about an address that it refuses, it does not.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Admit each record, scrubbed."""
+        message = record.getMessage()
+        scrubbed = _SECRET_PARAMETER.sub(r"\1[secret]", message)
+        if scrubbed != message:
+            record.msg, record.args = scrubbed, ()
+        return True
+
+
+def configuration() -> dict[str, object]:
+    """Return the part of a logging configuration that puts the filter before the hub's output."""
+    return {
+        "filters": {"scrub": {"()": f"{__name__}.Scrub"}},
+        "handlers": {"console": {"filters": ["scrub"]}},
+    }
