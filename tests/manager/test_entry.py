@@ -242,6 +242,21 @@ async def test_own_configuration_cannot_lock_a_person_out(
         assert "without the configuration in ~/.jupyter" in await running.end()
 
 
+@pytest.mark.soak
+async def test_own_configuration_that_hangs_is_left_out_after_a_while(
+    slots: Slots, python: Path
+) -> None:
+    slot = await slots.prepare(SESSION)
+    async with home(slot) as place, container(slot, python) as running:
+        own = "import time; time.sleep(1000)"
+        as_person(f'mkdir .jupyter; echo "{own}" > .jupyter/jupyter_server_config.py', place)
+        await release(slots, running)
+        await asyncio.sleep(28)
+        report = await running.report()
+        assert report["environment"]["JUPYTERHUB_DISABLE_USER_CONFIG"] == "1"
+        assert "did not listen" in await running.end()
+
+
 async def test_a_full_home_opens_and_is_reported(slots: Slots, python: Path) -> None:
     slot = await slots.prepare(SESSION)
     async with home(slot, size="64k") as place, container(slot, python) as running:

@@ -316,6 +316,38 @@ async def test_a_busy_home_is_stuck_until_its_last_user_ends(
     await volumes.detach("s", home)
 
 
+async def test_a_home_that_another_namespace_still_holds_is_used_again(
+    volumes: HomeVolumes, state: Path
+) -> None:
+    """A container that is being made has copies of all mounts; they must not lock a person out."""
+    home = slot(state)
+    await volumes.attach("ada", SIZE, "s", home)
+    as_person("echo kept > file", home)
+    holder = await asyncio.create_subprocess_exec(
+        "unshare", "--mount", "--propagation", "private", "sh", "-c", "echo; exec sleep 60",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert holder.stdout
+    await holder.stdout.readline()
+    await volumes.detach("s", home)
+    assert len(devices_of(state)) == 1
+    assert (await volumes.list())[0].state == "idle"
+    with pytest.raises(VolumeError):
+        await HomeVolumes(settings_for(state)).attach("ada", SIZE, "t", home)
+    await volumes.attach("ada", SIZE, "s", home)
+    assert len(devices_of(state)) == 1
+    assert as_person("cat file; echo more >> file", home).stdout == "kept\n"
+    assert os.statvfs(home).f_flag & os.ST_NOSUID
+    await volumes.detach("s", home)
+    holder.kill()
+    await holder.wait()
+    await volumes.purge()
+    assert devices_of(state) == []
+    await volumes.attach("ada", SIZE, "s", home)
+    assert as_person("cat file", home).stdout == "kept\nmore\n"
+    await volumes.detach("s", home)
+
+
 async def test_a_cancelled_start_leaves_what_a_stop_can_undo(
     volumes: HomeVolumes, state: Path
 ) -> None:

@@ -105,6 +105,7 @@ async def take_over(volume: Volume, plan: Plan, limit: float) -> None:
     if plan.keep and not plan.based:
         await in_thread(volume.base.mkdir, mode=0o755, parents=True, exist_ok=True)
         await mounts.bind(next(iter(plan.keep.values())), volume.base, keep=[])
+    volume.mounted = plan.based or bool(plan.keep)
     await volume.settle(limit)
     if volume.idle:
         os.close(await disk.lock(volume.folder / disk.IMAGE, wait=LOCK_LIMIT))

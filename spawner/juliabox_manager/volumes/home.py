@@ -84,8 +84,8 @@ class HomeVolumes:
                     f"again later; the operator looks for processes that use {volume.base}",
                     code="volume.stuck",
                 )
-            if volume.device is None:
-                await volume.mount(owner, size)
+            if not volume.mounted:
+                await volume.mount_again(owner, size)
             try:
                 await volume.bind(session, target)
             except BaseException:
@@ -128,7 +128,7 @@ class HomeVolumes:
         if volume is None or info.state == "removed":
             return info
         return shelf.in_use(
-            info, sorted(volume.sessions), stuck=volume.stuck, bound=volume.device is not None
+            info, sorted(volume.sessions), stuck=volume.stuck, mounted=volume.mounted
         )
 
     async def remove(self, owner: str) -> None:
@@ -169,12 +169,12 @@ class HomeVolumes:
     async def purge(self) -> None:
         """Delete what is past its grace period; try again to free what is stuck."""
         await in_thread(shelf.delete_expired, self._settings)
-        stuck = [name for name, volume in self._volumes.items() if volume.stuck]
+        stuck = [name for name, volume in self._volumes.items() if volume.unsettled]
         await asyncio.gather(*(self._finish(self._settle(name)) for name in stuck))
 
     async def _settle(self, name: str) -> None:
         async with self._claim(name) as volume:
-            if volume.stuck:
+            if volume.unsettled:
                 await volume.settle(self._unmount_limit)
 
     async def adopt(self, mounted: dict[str, tuple[str, Path]]) -> Sessions:

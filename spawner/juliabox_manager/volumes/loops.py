@@ -76,6 +76,11 @@ def is_bound(number: int) -> bool:
     return (_DEVICES / f"loop{number}" / "loop" / "backing_file").exists()
 
 
+def hold(number: int) -> int:
+    """Open a loop device, so that it is not freed until the descriptor is closed."""
+    return os.open(f"/dev/loop{number}", os.O_RDONLY | os.O_CLOEXEC)
+
+
 def unbind(number: int) -> None:
     """Free a loop device as soon as nothing uses it, even if it was bound without autoclear."""
     try:

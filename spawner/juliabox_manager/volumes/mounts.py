@@ -66,6 +66,13 @@ async def mount_home(number: int, target: Path, *, keep: Sequence[int]) -> None:
     await _mount(["-t", "ext4", "-o", HOME_OPTIONS, f"/dev/loop{number}", str(target)], keep)
 
 
+async def mount_again(number: int, target: Path, *, keep: Sequence[int]) -> None:
+    """Mount a home that another mount namespace still has mounted, read-only since we left it."""
+    device = f"/dev/loop{number}"
+    await _mount(["-t", "ext4", "-o", f"ro,{HOME_OPTIONS}", device, str(target)], keep)
+    await _mount(["-o", f"remount,rw,{HOME_OPTIONS}", str(target)], keep)
+
+
 async def bind(source: Path, target: Path, *, keep: Sequence[int]) -> None:
     """Show a mounted home at a second place; the flags of the first mount hold there too."""
     await _mount(["--bind", str(source), str(target)], keep)

@@ -86,9 +86,9 @@ def read_one(folder: Path) -> VolumeInfo:
     )
 
 
-def in_use(info: VolumeInfo, sessions: list[str], *, stuck: bool, bound: bool) -> VolumeInfo:
+def in_use(info: VolumeInfo, sessions: list[str], *, stuck: bool, mounted: bool) -> VolumeInfo:
     """Complete a description with what this process knows."""
-    state = "stuck" if stuck else "mounted" if bound else info.state
+    state = "stuck" if stuck else "mounted" if mounted else info.state
     return msgspec.structs.replace(info, sessions=sessions, state=state)
 
 

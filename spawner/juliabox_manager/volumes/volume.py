@@ -20,8 +20,9 @@ from juliabox_manager.volumes.commands import in_thread
 
 log = structlog.get_logger(__name__)
 
-#: Seconds for a device to become free once nothing has it mounted.
-RELEASE_LIMIT = 5.0
+#: Seconds for a device to become free once it is unmounted here. Another mount namespace may hold
+#: it for longer: a container that is just being made has copies of all mounts for a moment.
+RELEASE_LIMIT = 2.0
 
 #: Seconds that adoption waits for an image's lock: a program that the killed manager started may
 #: still run.
@@ -45,6 +46,9 @@ class Volume:
     #: device and inode of the image's file.
     device: int | None = None
     identity: tuple[int, int] | None = None
+    #: Whether the disk is mounted at ``base``. A device that is bound and not mounted lingers: it
+    #: is mounted again as it is, since a second device on one image would destroy it.
+    mounted: bool = False
     sessions: dict[str, Path] = field(default_factory=dict)
     #: Places that could not be unbound in time.
     leaving: list[Path] = field(default_factory=list)
@@ -67,6 +71,11 @@ class Volume:
         """Whether nothing of this volume is in use."""
         in_use = self.sessions or self.leaving or self.stuck
         return not in_use and self.held is None and self.device is None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something is still to be undone."""
+        return self.stuck or bool(self.leaving) or (not self.sessions and not self.idle)
 
     async def mount(self, owner: str, size: int) -> None:
         """Lock, check and mount the disk; make it first if the owner has none."""
@@ -141,8 +150,38 @@ class Volume:
         self.device, self.identity = number, await in_thread(loops.backing, number)
         try:
             await mounts.mount_home(number, self.base, keep=[held, descriptor])
+            self.mounted = True
         finally:
             os.close(descriptor)
+
+    async def mount_again(self, owner: str, size: int) -> None:
+        """Mount the disk of a device that lingers; or anew, if it has become free meanwhile."""
+        if self.device is None or not await self._lingers(self.device):
+            self._forget_device()
+            await self.mount(owner, size)
+            return
+        descriptor = await in_thread(loops.hold, self.device)
+        try:
+            # held open, the device cannot become another's between this look and the mount
+            if not await self._lingers(self.device):
+                raise UnavailableError(f"the home of {owner!r} is just being closed; try again")
+            await in_thread(self.base.mkdir, mode=0o755, parents=True, exist_ok=True)
+            await mounts.mount_again(self.device, self.base, keep=[descriptor])
+            self.mounted = True
+        except VolumeError:
+            await self.settle(RELEASE_LIMIT)
+            raise
+        finally:
+            os.close(descriptor)
+
+    async def _lingers(self, device: int) -> bool:
+        return await in_thread(loops.backing, device) == self.identity
+
+    def _forget_device(self) -> None:
+        self.device = self.identity = None
+        if self.held is not None:
+            os.close(self.held)
+            self.held = None
 
     async def bind(self, session: str, target: Path) -> None:
         """Show the mounted home to one more session."""
@@ -184,23 +223,24 @@ class Volume:
     async def _release(self, limit: float) -> None:
         """Unmount the disk; give the lock away only when the kernel has let go of the image."""
         await self._undo(self.base, limit, last=True)
-        if self.device is not None:
-            await self._await_free(self.device)
-            self.device = self.identity = None
-        if self.held is not None:
-            os.close(self.held)
-            self.held = None
+        self.mounted = False
         await in_thread(_remove_folder, self.base)
+        if self.device is not None and not await self._freed(self.device):
+            log.info("volume lingers", volume=self.name, device=self.device)
+            return
+        self._forget_device()
 
-    async def _await_free(self, device: int) -> None:
+    async def _freed(self, device: int) -> bool:
+        """Tell whether a device that nothing has mounted here has become free."""
         loop = asyncio.get_running_loop()
         end = loop.time() + RELEASE_LIMIT
-        if await in_thread(loops.backing, device) == self.identity:
+        if await self._lingers(device):
             await in_thread(loops.unbind, device)
-        while await in_thread(loops.backing, device) == self.identity:
+        while await self._lingers(device):
             if loop.time() >= end:
-                raise mounts.StuckError(self.base, f"/dev/loop{device} stays in use")
+                return False
             await asyncio.sleep(0.01)
+        return True
 
 
 def check_room(settings: ManagerSettings) -> None:
