@@ -54,15 +54,18 @@ end
 
 # --- interrupts -------------------------------------------------------------------------
 # The evaluating task may be stopped in two ways: by the reader task, when it waits, or by
-# SIGINT, when it computes. Neither may hit the driver's own work.
+# SIGINT, when it computes. The parent asks for the first always, and for the second when that
+# takes too long. Neither may hit the driver's own work.
 
 mutable struct Interrupts
     evaluating::Union{Task,Nothing}   # the task that runs the user's code now
+    outstanding::Int                  # requests that came and are not finished
     protected::Int                    # > 0: the evaluating task is in the driver's code
-    pending::Bool                     # an interrupt came while it was protected
+    pending::Bool                     # an interrupt awaits the user's code
+    warming::Bool                     # what is evaluated now is not a request
 end
 
-const interrupts = Interrupts(nothing, 0, false)
+const interrupts = Interrupts(nothing, 0, 0, false, false)
 
 """Run `work` so that an interrupt of the evaluating task comes after it, not within."""
 function uninterrupted(work)
@@ -72,36 +75,40 @@ function uninterrupted(work)
         disable_sigint(work)
     finally
         interrupts.protected -= 1
-        if interrupts.protected == 0 && interrupts.pending
-            interrupts.pending = false
-            throw(InterruptException())
-        end
+        interrupts.protected == 0 && throw_pending()
     end
 end
 
-"""Stop the evaluating task if it waits; called by the reader task, so it does wait."""
+function throw_pending()
+    interrupts.pending || return
+    interrupts.pending = false
+    throw(InterruptException())
+end
+
+"""Stop the request at hand, or the next where none is at hand yet. The reader task's part."""
 function interrupt_waiting()
+    interrupts.outstanding > 0 || return
     task = interrupts.evaluating
-    (task === nothing || istaskdone(task)) && return
-    if interrupts.protected > 0
+    if task === nothing || interrupts.protected > 0
         interrupts.pending = true
-    else
+    elseif !istaskdone(task)
         schedule(task, InterruptException(); error = true)
     end
     return
 end
 
-"""Run the user's `work` with interrupts on; a stale interrupt is dropped before."""
+"""Run the user's `work` with interrupts on. A SIGINT from before is dropped."""
 function interruptible(work)
+    interrupts.warming && return work()
     try
         Base.reenable_sigint(yield)
     catch exception
         exception isa InterruptException || rethrow()
     end
-    interrupts.pending = false
     interrupts.protected = 0
     interrupts.evaluating = current_task()
     try
+        throw_pending()
         return Base.reenable_sigint(work)
     finally
         interrupts.evaluating = nothing

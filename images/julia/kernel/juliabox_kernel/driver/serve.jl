@@ -17,10 +17,18 @@ function serve(fd::Integer, parent::Integer)
     disable_sigint() do
         load_startup()
         warm_up(requests)
-        for request in requests
-            answer(connection[], request...)
+        while true
+            serve_next(requests)
         end
     end
+end
+
+function serve_next(requests::Channel)
+    kind, fields = take!(requests)
+    answer(connection[], kind, fields)
+    interrupts.outstanding -= 1
+    interrupts.pending = false
+    send(connection[], 'f')
 end
 
 """End this process when the Python process dies, also in the middle of a computation."""
@@ -62,11 +70,13 @@ function warm_up(requests::Channel)
         yield()
         while isready(requests)
             set_optimization(usual)
-            answer(connection[], take!(requests)...)
+            serve_next(requests)
             set_optimization(1)
             yield()
         end
+        interrupts.warming = true
         answer(nowhere, request...)
+        interrupts.warming = false
         take!(nowhere.socket)
     end
     set_optimization(usual)
@@ -99,6 +109,7 @@ function read_requests(requests::Channel)
         elseif kind == 'R'
             put!(input[].answers, fields[1] == b"1" ? String(fields[2]) : nothing)
         else
+            interrupts.outstanding += 1
             put!(requests, (kind, String[String(field) for field in fields]))
         end
     end
@@ -136,7 +147,6 @@ function reply(work, to::Connection)
         nothing
     end
     answered === nothing || send(to, 'a', answered...)
-    send(to, 'f')
 end
 
 function inspect(code::String, position::Int)
@@ -161,13 +171,15 @@ function execute(to::Connection, code::String, count::String, silent::String, st
         report(to, hooks)
     end
     Libc.flush_cstdio()
-    send(to, 'f')
 end
 
 function report(to::Connection, hooks::Bool)
     send(to, 'e', describe(exception_stack())...)
+    (hooks && !isempty(IJulia.posterror_hooks)) || return
+    yield()
+    interrupts.pending = false   # the interrupt that is being reported
     try
-        hooks && interruptible(() -> run_hooks(IJulia.posterror_hooks))
+        interruptible(() -> run_hooks(IJulia.posterror_hooks))
     catch
         print(stderr, "A hook for errors failed: $(last(describe(exception_stack())))\n")
     end

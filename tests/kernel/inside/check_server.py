@@ -1,0 +1,108 @@
+"""The server extension and the welcome notebook, with a real Jupyter server and kernel."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = [Path("/opt/juliabox/notebooks"), Path("/src/julia/notebooks")]
+TOKEN = "check"
+
+
+class Server:
+    """A Jupyter server that looks for activity each half second."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}/api"
+        self.process = subprocess.Popen(
+            ["jupyter", "server", f"--port={port}", "--no-browser", f"--ServerApp.root_dir={folder}",
+             f"--IdentityProvider.token={TOKEN}", "--Activity.interval=0.5",
+             "--MultiKernelManager.default_kernel_name=julia"],
+            stderr=subprocess.DEVNULL, env={**os.environ, "JUPYTER_RUNTIME_DIR": str(folder)},
+        )  # fmt: skip
+
+    def call(self, path: str, data: dict[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(
+            self.address + path,
+            data=None if data is None else json.dumps(data).encode(),
+            headers={"Authorization": f"token {TOKEN}"},
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def idle_for(self, seconds: float) -> bool:
+        """Whether the last activity stays the same for that long."""
+        before = self.call("/status")["last_activity"]
+        time.sleep(seconds)
+        return self.call("/status")["last_activity"] == before
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    for _ in range(300):
+        try:
+            server.call("/status")
+            break
+        except OSError:
+            time.sleep(0.1)
+    yield server
+    server.process.send_signal(signal.SIGTERM)
+    server.process.wait(20)
+
+
+def test_silent_busy_kernel_counts_as_activity(server: Server, tmp_path: Path) -> None:
+    from jupyter_client.blocking.client import BlockingKernelClient
+
+    kernel = server.call("/kernels", {"name": "julia"})
+    folder = server.process.args[4].split("=")[1]  # type: ignore[index,union-attr]
+    client = BlockingKernelClient(connection_file=f"{folder}/kernel-{kernel['id']}.json")
+    client.load_connection_file()
+    client.start_channels()
+    client.wait_for_ready(timeout=40)
+    while server.call(f"/kernels/{kernel['id']}")["execution_state"] != "idle":
+        time.sleep(0.2)
+    time.sleep(1)
+    assert server.idle_for(1.5)
+    client.execute("sleep(6)")
+    time.sleep(1)
+    assert not server.idle_for(1.5)
+    client.stop_channels()
+
+
+def test_program_in_a_terminal_counts_and_a_prompt_does_not(server: Server) -> None:
+    from juliabox_activity.watch import has_foreground_program
+    from ptyprocess import PtyProcess
+
+    class Terminal:
+        ptyproc = PtyProcess.spawn(["bash", "--norc", "-i"])
+
+    time.sleep(1)
+    assert not has_foreground_program(Terminal)
+    Terminal.ptyproc.write(b"sleep 30\n")
+    time.sleep(1)
+    assert has_foreground_program(Terminal)
+    Terminal.ptyproc.terminate(force=True)
+    assert not has_foreground_program(object())
+
+
+def test_welcome_notebook_runs_from_top_to_bottom() -> None:
+    path = next(f for f in NOTEBOOKS if f.exists()) / "welcome.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    NotebookClient(notebook, kernel_name="julia", timeout=60).execute()
+    shown = {t for c in notebook.cells for o in c.get("outputs", []) for t in o.get("data", {})}
+    assert {"text/plain", "text/html", "text/latex", "image/svg+xml", "text/markdown"} <= shown
