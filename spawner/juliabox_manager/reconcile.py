@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import structlog
 
@@ -37,6 +37,7 @@ from juliabox_manager.protocol import SESSION_PORT
 from juliabox_manager.records import SessionRecord
 from juliabox_manager.sessions import Sessions
 
+T = TypeVar("T")
 log = structlog.get_logger("juliabox.manager.reconcile")
 
 #: Sessions looked at together: enough to be quick, few enough not to be felt.
@@ -113,9 +114,12 @@ class Reconciler:
                 self._sessions.in_background(self._resolve(live))
             elif verdict == "end":
                 self._sessions.in_background(self._sessions.end(live))
-        await _together(
-            self._adopt(live, verdict, live.record.session in missing) for live, verdict in verdicts
-        )
+
+        async def adopt(found: tuple[Live, Verdict]) -> None:
+            live, verdict = found
+            await self._adopt(live, verdict, live.record.session in missing)
+
+        await _together(adopt, verdicts)
         METRICS.reconcile_seconds.observe(time.monotonic() - begun)
 
     def _mounted(
@@ -173,9 +177,11 @@ class Reconciler:
         begun = time.monotonic()
         containers = {found.session: found for found in await self._engine.containers()}
         await self._remove_orphans(containers.values())
-        await _together(
-            self._look_after(live, containers.get(live.record.session)) for live in self._registry
-        )
+
+        async def look_after(live: Live) -> None:
+            await self._look_after(live, containers.get(live.record.session))
+
+        await _together(look_after, self._registry)
         await self._remove_slots()
         await self._volumes.purge()
         await self._store.flush()
@@ -230,7 +236,7 @@ class Reconciler:
             log.warning("container without session removed", session=container.session)
             await self._engine.remove(container)
 
-        await _together(remove(container) for container in containers if orphan(container))
+        await _together(remove, filter(orphan, containers))
 
     async def _remove_slots(self) -> None:
         for session in await asyncio.to_thread(self._slots.list):
@@ -240,15 +246,15 @@ class Reconciler:
                 await _quietly(self._slots.remove(session))
 
 
-async def _together(works: Iterable[Awaitable[None]]) -> None:
-    """Await works a few at a time; the failure of one is logged and stops no other."""
+async def _together(work: Callable[[T], Awaitable[None]], items: Iterable[T]) -> None:
+    """Work on items a few at a time; the failure of one is logged and stops no other."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(work: Awaitable[None]) -> None:
+    async def one(item: T) -> None:
         async with gate:
-            await _quietly(work)
+            await _quietly(work(item))
 
-    await asyncio.gather(*(one(work) for work in works))
+    await asyncio.gather(*map(one, items))
 
 
 async def _quietly(work: Awaitable[None]) -> None:

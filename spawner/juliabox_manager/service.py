@@ -41,6 +41,9 @@ log = structlog.get_logger("juliabox.manager")
 #: Seconds between two attempts of the first reconcile while the engine does not answer.
 _RETRY: Final = 1.0
 
+#: Seconds that a verb waits for the first reconcile.
+READY_LIMIT: Final = 15.0
+
 Handler = Callable[[Any], Awaitable[Any]]
 
 
@@ -78,8 +81,7 @@ class Manager:
         lifecycle = Lifecycle(parts)
         self._sessions = Sessions(self._registry, lifecycle, self._policy, self._hardening)
         self._reconciler = Reconciler(parts, self._registry, lifecycle, self._sessions)
-        #: False until the first reconcile is done.
-        self.ready = False
+        self._reconciled = asyncio.Event()
         self._info: EngineInfo | None = None
         self._look_again = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
@@ -101,6 +103,11 @@ class Manager:
             protocol.Ping: self._ping,
         }
 
+    @property
+    def ready(self) -> bool:
+        """Whether the first reconcile is done."""
+        return self._reconciled.is_set()
+
     async def start(self) -> None:
         """Open the store and begin to reconcile; returns before ``ready``.
 
@@ -113,7 +120,7 @@ class Manager:
 
     async def close(self) -> None:
         """Stop working. Sessions go on; the next manager adopts them."""
-        self.ready = False
+        self._reconciled.clear()
         if self._work is not None:
             await settle(self._work)
         await self._sessions.close()
@@ -121,14 +128,23 @@ class Manager:
         await self._store.close()
 
     async def handle(self, client: str, verb: Verb) -> Any:
-        """Carry out a client's verb; return its result or raise a ``JuliaBoxError``."""
+        """Carry out a client's verb; return its result or raise a ``JuliaBoxError``.
+
+        Just after a start, verbs wait for the first reconcile, so that a restart is not felt.
+        """
         if not self.ready and not isinstance(verb, protocol.Ping):
-            raise UnavailableError(
-                "the manager has just started and is looking at what there is; try again in a "
-                "moment, and see that the Docker engine runs if this goes on",
-                code="manager.starting",
-            )
+            await self._await_ready()
         return await self._handlers[type(verb)](verb)
+
+    async def _await_ready(self) -> None:
+        try:
+            await asyncio.wait_for(self._reconciled.wait(), READY_LIMIT)
+        except TimeoutError:
+            raise UnavailableError(
+                "the manager has started and cannot look at what there is; see that the Docker "
+                "engine runs, then try again",
+                code="manager.starting",
+            ) from None
 
     # -- sessions -----------------------------------------------------------------------------
 
@@ -228,7 +244,7 @@ class Manager:
             try:
                 await self._ask_engine()
                 await self._reconciler.first()
-                self.ready = True
+                self._reconciled.set()
             except JuliaBoxError as error:
                 log.warning("first reconcile failed; trying again", error=error.message)
                 await asyncio.sleep(_RETRY)

@@ -47,6 +47,7 @@ async def hub(place: ManagerProcess) -> AsyncIterator[ManagerClient]:
     yield client
     client.close()
     place.kill()
+    print(place.log())  # shown with a failure
 
 
 async def a_life(hub: ManagerClient, made: SessionInfo | None = None) -> SessionInfo:
@@ -76,8 +77,27 @@ async def settled(place: ManagerProcess, hub: ManagerClient) -> None:
     raise AssertionError(f"left over: {left}\n{place.log()}")
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", STEPS)
+#: One kill in each stretch of a life; the soak kills before and after every step.
+SAMPLE = {
+    "before:create.recorded",
+    "after:create.slot",
+    "before:create.container",
+    "after:create.container",
+    "after:start.starting",
+    "before:start.started",
+    "before:start.running",
+    "after:end.stopping",
+    "before:end.detached",
+    "after:end.container",
+}
+KILLS = [
+    pytest.param(step, when, marks=() if f"{when}:{step}" in SAMPLE else pytest.mark.soak)
+    for step in STEPS
+    for when in ("before", "after")
+]
+
+
+@pytest.mark.parametrize(("step", "when"), KILLS)
 async def test_a_kill_at_a_step_leaves_nothing_and_the_repeated_request_succeeds(
     place: ManagerProcess, hub: ManagerClient, step: str, when: str
 ) -> None:
@@ -94,11 +114,10 @@ async def test_a_kill_at_a_step_leaves_nothing_and_the_repeated_request_succeeds
         assert error.code in {"not_found.session", "session.ended"}, error.message
         assert (await a_life(hub)).state == "ended"
     assert place.containers() == []
-    info = await started(hub, **ENVIRONMENT)
-    assert len(place.containers()) == 1
-    assert inside(info.container, "open('/home/juser/works', 'w').write('yes')")[0] == 0
+    if step.startswith("end."):
+        info = await started(hub, **ENVIRONMENT)
+        assert inside(info.container, "open('/home/juser/works', 'w').write('yes')")[0] == 0
     await settled(place, hub)
-    place.stop()
 
 
 @pytest.mark.parametrize("step", ["start.started", "start.mounted", "start.releasing"])
@@ -155,7 +174,7 @@ async def test_a_session_that_died_while_the_manager_was_away_has_ended(
     await settled(place, hub)
 
 
-ROUNDS = int(os.environ.get("JULIABOX_SOAK_KILLS", "3"))
+ROUNDS = int(os.environ.get("JULIABOX_SOAK_KILLS", "2"))
 
 
 async def test_random_kills_leave_nothing_and_everybody_can_start(

@@ -7,6 +7,8 @@ real images are built.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import io
 import os
 import shutil
@@ -20,7 +22,7 @@ import docker
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = ROOT / "images/julia/juliabox_entry.py"
-TAG = "jbt-tiny:1"
+TAG = f"jbt-tiny:{os.getpid()}"
 
 #: Stands for the single-user server: says that it is up, and ends on SIGTERM, after a while if
 #: asked to by a file in the home.
@@ -54,8 +56,13 @@ _LEFT_OUT = {"test", "tests", "idlelib", "ensurepip", "tkinter", "lib2to3", "sit
 _PREFIX = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
+@functools.cache
 def make() -> str:
-    """Import the image under :data:`TAG` and return its engine id."""
+    """Import the image under :data:`TAG` and return its engine id; once in a run.
+
+    It is removed when the run ends.
+    """
+    atexit.register(_remove)
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
         _add_python(archive)
@@ -71,12 +78,16 @@ def make() -> str:
         client.api.import_image_from_data(
             content.getvalue(),
             repository="jbt-tiny",
-            tag="1",
+            tag=str(os.getpid()),
             changes=[f"ENTRYPOINT {entry}", "ENV PATH=/usr/bin:/bin"],
         )
         return str(client.api.inspect_image(TAG)["Id"])
     finally:
         client.close()
+
+
+def _remove() -> None:
+    subprocess.run(["docker", "rmi", "-f", TAG], check=False, capture_output=True)
 
 
 def _add_python(archive: tarfile.TarFile) -> None:

@@ -1,0 +1,195 @@
+"""Random interleavings of verbs, crashes, failures and restarts, on a machine without Docker.
+
+Whatever happens: an environment goes only to a container with policy and home; no home is taken
+from a running server; nobody has two containers; each verb ends with a result or a typed error;
+and when all is removed, nothing is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from juliabox_ext.errors import JuliaBoxError
+from juliabox_manager import lifecycle, reconcile
+from juliabox_manager.live import settle
+from juliabox_manager.protocol import (
+    Limits,
+    SessionCreate,
+    SessionInspect,
+    SessionList,
+    SessionRemove,
+    SessionStart,
+    SessionStop,
+    VolumeRemove,
+)
+from juliabox_manager.service import Manager
+from manager.test_policy import settings as manager_settings
+from support.fake_parts import (
+    Dead,
+    FakeEngine,
+    FakeNetwork,
+    FakeSlots,
+    FakeVolumes,
+    MortalStore,
+    World,
+)
+
+OWNERS = ("ada", "bob")
+LIMITS = Limits(memory=64 * 2**20, cpu=0.5, pids=64, disk=32 * 2**20)
+CALLS = ("create", "start", "apply", "attach", "release", "inspect", "kill", "remove", "detach")
+
+ACTIONS = st.one_of(
+    st.tuples(
+        st.sampled_from(("create", "start", "start", "stop", "remove", "die", "life", "life")),
+        st.sampled_from(OWNERS),
+    ),
+    st.tuples(st.just("fail"), st.sampled_from(CALLS)),
+    st.tuples(st.sampled_from(("kill", "pause", "reconcile")), st.just("")),
+)
+
+
+class Machine:
+    """One world with one manager at a time."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder = folder
+        self.world = World(random.Random(seed))
+        self.works: list[asyncio.Task[Any]] = []
+        made = manager_settings(folder)
+        self.settings = msgspec.structs.replace(
+            made,
+            capacity=msgspec.structs.replace(made.capacity, disk_reserve=0, memory=0),
+            reconcile_interval=0.002,
+        )
+
+    async def boot(self) -> None:
+        parts = FakeSlots(self.world), FakeVolumes(self.world), FakeNetwork(self.world)
+        engine = FakeEngine(self.world)
+        store = MortalStore(self.folder / "manager.sqlite")
+        self.parts = [engine, *parts, store]
+        self.store = store
+        self.manager = Manager(self.settings, store, engine, *parts)  # type: ignore[arg-type]
+        await self.manager.start()
+
+    async def kill(self) -> None:
+        """End the manager so that it can do nothing more, then begin another."""
+        for part in self.parts:
+            part.dead = True
+        manager = self.manager
+        assert manager._work is not None
+        await settle(manager._work, *manager._sessions._works)
+        await self.store.close()
+        await self.boot()
+
+    async def call(self, verb: Any) -> Any:
+        try:
+            return await self.manager.handle("hub", verb)
+        except (JuliaBoxError, Dead, asyncio.CancelledError):
+            return None
+
+    def _sessions(self, owner: str) -> list[str]:
+        registry = self.manager._registry
+        return [live.record.session for live in registry if live.record.owner == owner]
+
+    async def act(self, action: str, target: str) -> None:
+        match action:
+            case "kill":
+                await self.kill()
+            case "pause":
+                await asyncio.sleep(0.003)
+            case "fail":
+                self.world.failures.append(target)
+            case "reconcile":
+                self.manager._look_again.set()
+            case "die":
+                for session in self._sessions(target):
+                    self.world.die(session)
+            case "create":
+                self.work(self.call(SessionCreate(target, "", "juliabox/julia", LIMITS)))
+            case "life":
+                self.work(self.life(target))
+            case _:
+                verbs = {"start": SessionStart, "stop": SessionStop, "remove": SessionRemove}
+                for session in self._sessions(target):
+                    arguments = {"environment": {}} if action == "start" else {}
+                    if action == "stop":
+                        arguments = {"grace": 0.001}
+                    self.work(self.call(verbs[action](session=session, **arguments)))
+
+    async def life(self, owner: str) -> None:
+        made = await self.call(SessionCreate(owner, "", "juliabox/julia", LIMITS))
+        if made is not None:
+            await self.call(SessionStart(made.session, {"A": owner}))
+            await self.call(VolumeRemove(owner))
+
+    def work(self, coroutine: Any) -> None:
+        self.works.append(asyncio.create_task(coroutine))
+
+    def check(self) -> None:
+        self.world.check()
+        assert self.world.faults == []
+        owners: Counter[str] = Counter()
+        for live in self.manager._registry:
+            box = self.world.boxes.get(live.record.session)
+            owners[live.record.owner] += box is not None and box.running
+        assert all(number <= 1 for number in owners.values()), owners
+
+    async def finish(self) -> None:
+        """See that everybody can start, and that nothing is left when all is removed."""
+        self.world.failures.clear()
+        await asyncio.wait_for(asyncio.gather(*self.works), 20)
+        for owner in OWNERS:
+            for session in self._sessions(owner):
+                await self.call(SessionRemove(session))
+            made = await self.manager.handle(
+                "hub", SessionCreate(owner, "", "juliabox/julia", LIMITS)
+            )
+            info = await self.manager.handle("hub", SessionStart(made.session, {}))
+            assert info.state == "running"
+            assert (await self.manager.handle("hub", SessionInspect(made.session))) == info
+        self.check()
+        for info in await self.manager.handle("hub", SessionList()):
+            await self.manager.handle("hub", SessionRemove(info.session))
+        for _ in range(500):
+            world = self.world
+            if not (world.boxes or world.homes or world.slots or await self.store.sessions()):
+                break
+            await asyncio.sleep(0.002)
+        assert (world.boxes, world.homes, world.slots) == ({}, {}, set())
+        assert await self.store.sessions() == []
+        self.check()
+        await self.manager.close()
+
+
+@given(st.lists(ACTIONS, max_size=25), st.integers(0, 2**32))
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+def test_no_interleaving_breaks_a_promise(actions: list[tuple[str, str]], seed: int) -> None:
+    async def run(folder: Path) -> None:
+        machine = Machine(folder, seed)
+        await machine.boot()
+        for action, target in actions:
+            await machine.act(action, target)
+            for _ in range(machine.world.chance.randrange(30)):
+                await asyncio.sleep(0)
+            machine.check()
+        await machine.finish()
+
+    with (
+        tempfile.TemporaryDirectory(dir="/dev/shm") as folder,
+        mock.patch.object(reconcile, "RESOLVE_LIMIT", 0.05),
+        mock.patch.object(lifecycle, "KILL_LIMIT", 0.05),
+        mock.patch.object(reconcile, "listens", lambda pid, port: False),
+    ):
+        asyncio.run(run(Path(folder)))
