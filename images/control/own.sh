@@ -5,4 +5,5 @@ if ! ls /build/project/*.whl > /dev/null 2>&1; then
     /build/tools/bin/uv build --offline --no-cache --wheel --no-build-isolation \
         --python /build/tools/bin/python --out-dir /build/project /build/project
 fi
-exec /build/install.sh /build/project/*.whl
+/build/install.sh /build/project/*.whl
+find /out -name direct_url.json -delete

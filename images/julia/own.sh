@@ -14,3 +14,4 @@ for package in kernel juliabox_activity; do
     fi
 done
 [ ! -d /build/wheels ] || /build/install.sh /build/wheels/*.whl
+find /out -name direct_url.json -delete

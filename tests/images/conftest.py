@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from docker.models.containers import Container
 
 from juliabox_cli.image_build import ensure_images
+
+ROOT = Path(__file__).resolve().parents[2]
 
 #: What the manager gives a session; security.md, "Settings".
 HARDENING = {
@@ -37,9 +40,16 @@ def engine() -> Iterator[docker.DockerClient]:
 
 
 @pytest.fixture(scope="session")
-def images(engine: docker.DockerClient) -> dict[str, str]:
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, so that an edit during the run changes nothing."""
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "node_modules", "*.egg-info")
+    return Path(shutil.copytree(ROOT, tmp_path_factory.mktemp("source") / "c", ignore=ignored))
+
+
+@pytest.fixture(scope="session")
+def images(engine: docker.DockerClient, snapshot: Path) -> dict[str, str]:
     """Image name -> engine id."""
-    return ensure_images(engine=engine)
+    return ensure_images(snapshot, engine=engine)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.engine
 def test_a_second_call_builds_nothing_and_takes_no_time(
-    engine: docker.DockerClient, images: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    engine: docker.DockerClient,
+    images: dict[str, str],
+    snapshot: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("something was built")
@@ -27,17 +30,17 @@ def test_a_second_call_builds_nothing_and_takes_no_time(
     monkeypatch.setattr(engine.api, "build", refuse)
     seen: list[float] = []
     start = time.monotonic()
-    assert ensure_images(engine=engine, progress=lambda _, part: seen.append(part)) == images
+    again = ensure_images(snapshot, engine=engine, progress=lambda _, part: seen.append(part))
+    assert again == images
     assert time.monotonic() - start < 3
     assert seen == [1.0]
 
 
 @pytest.mark.engine
 def test_an_edit_of_the_spawner_replaces_only_the_last_layer_of_control(
-    engine: docker.DockerClient, images: dict[str, str], tmp_path: Path
+    engine: docker.DockerClient, images: dict[str, str], snapshot: Path, tmp_path: Path
 ) -> None:
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "node_modules", "*.egg-info")
-    shutil.copytree(ROOT, tmp_path / "checkout", ignore=ignored)
+    shutil.copytree(snapshot, tmp_path / "checkout")
     edited = tmp_path / "checkout/spawner/juliabox_spawner/__init__.py"
     edited.write_text(edited.read_text() + f"\nEDITED = {time.time_ns()}\n")
     fractions: list[float] = []

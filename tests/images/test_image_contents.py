@@ -136,14 +136,14 @@ def test_node_is_new_enough_for_the_proxy(
 
 
 def test_the_project_and_its_data_are_in_the_control_image(
-    engine: docker.DockerClient, images: dict[str, str]
+    engine: docker.DockerClient, images: dict[str, str], snapshot: Path
 ) -> None:
     script = (
         "python -P -c 'import juliabox_manager.protocol, juliabox_spawner, juliabox_ext.errors,"
         " importlib.resources as r;"
         ' print(sorted(f.name for f in r.files("juliabox_config").iterdir()))\''
     )
-    root = Path(__file__).resolve().parents[2] / "jupyterhub_config"
+    root = snapshot / "jupyterhub_config"
     output = shell(engine, images["control"], script)
     for path in root.iterdir():
         if not path.name.startswith((".", "__pycache__")):

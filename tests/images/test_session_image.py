@@ -150,7 +150,7 @@ def test_the_entry_program_waits_in_its_slot_as_the_user(
         (slot / "entry.sock").chmod(0o666)
         door.listen()
         door.settimeout(60)
-        container = session(volumes={str(slot): {"bind": "/home", "mode": "ro,rslave"}})
+        container = session(volumes={str(slot): {"bind": "/home", "mode": "ro"}})
         visitor, _ = door.accept()
         with visitor:
             peer = visitor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
