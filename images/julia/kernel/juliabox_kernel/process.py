@@ -16,6 +16,7 @@ from juliabox_kernel.output import Output
 
 DRIVER = Path(__file__).parent / "driver" / "main.jl"
 LIKELY_VICTIM = "500"  # oom_score_adj: the kernel of the machine ends Julia, not the server
+GUARD = 'read -r _; kill -KILL "-$0"'  # waits for the kernel's end, then ends the process group
 GOODBYE = 2.0  # seconds for Julia's own atexit hooks
 
 
@@ -36,6 +37,7 @@ class JuliaProcess:
         self._closing = threading.Event()
         self._memory = MemoryWatch()
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._socket: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
@@ -69,6 +71,13 @@ class JuliaProcess:
             theirs.close()
             os.close(out_write)
             os.close(err_write)
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", GUARD, str(self.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
         with contextlib.suppress(OSError):
             Path(f"/proc/{self.pid}/oom_score_adj").write_text(LIKELY_VICTIM)
         self._socket = ours
@@ -141,3 +150,6 @@ class JuliaProcess:
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+        if self._guard and self._guard.poll() is None:
+            self._guard.kill()
+            self._guard.wait()
