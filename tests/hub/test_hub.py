@@ -209,6 +209,7 @@ def test_a_failed_start_shows_its_reason_and_last_lines(stand: HubStand) -> None
         )
     finally:
         stand.manager.serving = True
+    print(page[page.index("jb-asleep") :][:900])
     assert "It fell over." in page and "ModuleNotFoundError: lab" in page
 
 
