@@ -164,14 +164,19 @@ class FakeSlots(_Part):
         self.listening.add(session)
         return Path("/fake") / session
 
-    async def await_entry(self, session: str, pid: int, timeout: float) -> None:
+    async def await_entry(self, session: str, pid: int, timeout: float) -> None:  # noqa: ASYNC109
         await self.turn("await_entry")
         box = self.world.boxes.get(session)
         if box is None or not box.running or box.released or box.pid != pid:
             await asyncio.sleep(0.01)
             raise DeadlineError("no entry")
 
-    async def release(self, session: str, environment: dict[str, str], timeout: float) -> None:
+    async def release(
+        self,
+        session: str,
+        environment: dict[str, str],
+        timeout: float,  # noqa: ASYNC109
+    ) -> None:
         await self.turn("release")
         box = self.world.boxes.get(session)
         if box is None or not box.running or session not in self.listening:
