@@ -21,11 +21,16 @@ _RUN = """\
 # Written by juliabox up: starts the Docker engine for runsv.
 exec 2>&1
 clear_stale() {{
-    # a PID file counts only while a process of that very name has the PID
+    # a PID file counts only while a living process of that very name has the PID: the engine takes
+    # a zombie for a running containerd, waits 15 s for it and gives up
     test -f "$1" || return 0
     pid=$(cat "$1")
-    test "$(cat /proc/"$pid"/comm 2>/dev/null)" = "$2" || rm -f "$1"
+    grep -qs "^Name:[[:space:]]*$2\\$" /proc/"$pid"/status &&
+        ! grep -qs '^State:[[:space:]]*[ZX]' /proc/"$pid"/status && return 0
+    rm -f "$1"
 }}
+# containerd dies with the engine, a moment later
+test ! -f {containerd_pidfile} || sleep 0.2
 clear_stale {pidfile} dockerd
 clear_stale {containerd_pidfile} containerd
 if test -f {pidfile}; then
