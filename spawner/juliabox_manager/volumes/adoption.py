@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
+from juliabox_ext.errors import VolumeError
 from juliabox_manager.settings import ManagerSettings
 from juliabox_manager.volumes import disk, loops, mounts, shelf
 from juliabox_manager.volumes.commands import in_thread
@@ -109,6 +111,29 @@ async def take_over(volume: Volume, plan: Plan, limit: float) -> None:
     await volume.settle(limit)
     if volume.idle:
         os.close(await disk.lock(volume.folder / disk.IMAGE, wait=LOCK_LIMIT))
+
+
+async def await_programs(settings: ManagerSettings, bound: set[str]) -> None:
+    """Wait for programs of the killed manager that still work on images without a device."""
+    for folder in await in_thread(_locked, settings, bound):
+        try:
+            os.close(await disk.lock(folder / disk.IMAGE, wait=LOCK_LIMIT))
+        except VolumeError as error:
+            log.error("volume stays locked", volume=folder.name, reason=error.message)
+
+
+def _locked(settings: ManagerSettings, bound: set[str]) -> list[Path]:
+    """Return the volumes that are locked although no device is bound to them."""
+    found = []
+    for image in shelf.home_folder(settings).glob(f"*/{disk.IMAGE}"):
+        if image.parent.name in bound or image.parent.name.startswith(disk.HALF_MADE):
+            continue
+        with image.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found.append(image.parent)
+    return found
 
 
 async def undo_strays(places: list[Path], limit: float) -> None:

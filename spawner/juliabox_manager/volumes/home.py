@@ -190,6 +190,7 @@ class HomeVolumes:
         await in_thread(shelf.prepare, self._settings)
         found = await adoption.survey(self._settings, mounted)
         await self._take_over_all(found)
+        await adoption.await_programs(self._settings, set(found.plans))
         # a program that the old manager started may have mounted something in between
         found = await adoption.survey(self._settings, mounted)
         if found.leftovers:
