@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from juliabox_cli import docker_engine, engine_install
+from juliabox_cli import docker_engine, engine_install, mounts
 from juliabox_cli.engine_service import EngineService
 from juliabox_ext.errors import UnavailableError
 
@@ -48,6 +48,7 @@ def service() -> Iterator[EngineService]:
     yield made
     subprocess.run(["sv", "-w", "20", "force-shutdown", str(made.folder)], check=False)
     subprocess.run(["ip", "netns", "delete", NAMESPACE], check=False)
+    mounts.undo_all(root)
     shutil.rmtree(root, ignore_errors=True)
 
 

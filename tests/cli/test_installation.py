@@ -1,0 +1,85 @@
+"""A real installation from its operator's side: up again, an edit, down, and up with the data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.installation import Installation
+
+pytestmark = pytest.mark.engine
+
+PARTS = ("manager", "hub", "proxy")
+
+
+def _status(installation: Installation) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(installation.juliabox("status", "--json"))
+    return found
+
+
+def _containers(installation: Installation) -> dict[str, str]:
+    components = _status(installation)["components"]
+    return {part: components[part]["container"] for part in PARTS}
+
+
+def _names(installation: Installation, *command: str) -> list[str]:
+    done = subprocess.run(
+        ["docker", *command, "--format", "{{json .}}"], capture_output=True, text=True, check=True
+    )
+    return [line for line in done.stdout.splitlines() if installation.name in line]
+
+
+def test_a_running_service_is_healthy_and_the_doctor_finds_nothing(
+    installation: Installation,
+) -> None:
+    status = _status(installation)
+    assert status["healthy"] is True
+    assert status["url"] == f"{installation.url}/"
+    assert {status["components"][part]["state"] for part in PARTS} == {"running"}
+    checks = json.loads(installation.juliabox("doctor", "--json"))["checks"]
+    assert [one for one in checks if not one["ok"]] == []
+    assert installation.sessions() == [] or installation.sessions()[0]["container"]
+
+
+def test_a_second_up_changes_nothing_and_an_edit_replaces_only_its_part(
+    installation: Installation,
+) -> None:
+    before = _containers(installation)
+    began = time.monotonic()
+    installation.juliabox("up")
+    assert time.monotonic() - began < 20
+    assert _containers(installation) == before
+    installation.juliabox("config", "set", "announcement", "Back at noon")
+    installation.juliabox("up")
+    after = _containers(installation)
+    assert {part for part in PARTS if after[part] != before[part]} == {"hub"}
+    installation.juliabox("config", "unset", "announcement")
+
+
+def test_down_leaves_nothing_running_and_up_finds_people_and_passwords_again(
+    installation: Installation,
+) -> None:
+    installation.add_user("ada")
+    password = installation.admin_password
+    installation.juliabox("down")
+    assert _names(installation, "ps", "--all") == []
+    assert _names(installation, "network", "ls") == []
+    assert str(installation.state) not in Path("/proc/self/mountinfo").read_text()
+    printed = installation.juliabox("up")
+    assert "password" not in printed
+    assert installation.admin_password == password
+    people = json.loads(installation.juliabox("user", "list", "--json"))
+    assert {"admin", "ada"} <= {one["name"] for one in people}
+    installation.juliabox("user", "remove", "ada", "--yes")
+
+
+def test_a_token_stands_alone_on_standard_output(installation: Installation) -> None:
+    printed = installation.juliabox("token", "admin")
+    assert len(printed.split()) == 1
+    with installation.api() as api:
+        assert api.get("/user").json()["name"] == "admin"

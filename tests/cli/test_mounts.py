@@ -1,0 +1,45 @@
+"""The state folder's propagation, and what is left mounted under it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from juliabox_cli import mounts
+
+INFO = """\
+27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+28 27 0:40 / /var/lib/juli\\040abox rw,relatime shared:5 master:1 - ext4 /dev/vda rw
+29 28 7:0 / /var/lib/juli\\040abox/mounts/a rw - ext4 /dev/loop0 rw
+"""
+
+
+def test_the_deepest_mount_decides_whether_a_folder_is_shared() -> None:
+    found = mounts.read_mounts(INFO)
+    root = Path("/var/lib/juli abox")
+    assert mounts.mount_of(Path("/var/lib"), found) == mounts.Mount(Path("/"), False)
+    assert mounts.mount_of(root / "slots", found).shared
+    assert not mounts.mount_of(root / "mounts" / "a" / "b", found).shared
+
+
+@pytest.mark.engine
+def test_a_folder_is_made_shared_once_and_left_clean(tmp_path: Path) -> None:
+    folder = Path(os.path.realpath(tmp_path)) / "s"
+    (folder / "mounts" / "a").mkdir(parents=True)
+    was_shared = mounts.is_shared(folder)
+    try:
+        assert mounts.ensure_shared(folder) is not was_shared
+        assert mounts.is_shared(folder)
+        assert not mounts.ensure_shared(folder)
+        point = folder / "mounts" / "a"
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(point)], check=True)
+        assert mounts.left_mounts(folder) == [point]
+        assert mounts.undo_all(folder) == []
+        assert mounts.left_mounts(folder) == []
+    finally:
+        mounts.undo_all(folder)
+        mounts.unshare(folder)
+    assert mounts.is_shared(folder) is was_shared
