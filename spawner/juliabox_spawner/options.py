@@ -109,13 +109,12 @@ def check_spawner(spawner: Any) -> None:
     for name in (*REFUSED, *FIXED):
         if not spawner.has_trait(name):
             continue
-        # traits with a computed default count as set only if they hold something else
-        if name in spawner._trait_values and name not in _COMPUTED:
-            value = spawner._trait_values[name]
-            if value != spawner.traits()[name].default_value:
-                problem = _problem(name, value)
-                if problem:
-                    problems.append(f"{name}: {problem}")
+        # a value that was merely read is there too, as the default or as an empty container
+        value = spawner._trait_values.get(name)
+        if value and name not in _COMPUTED and value != spawner.traits()[name].default_value:
+            problem = _problem(name, value)
+            if problem:
+                problems.append(f"{name}: {problem}")
     if getattr(spawner, "internal_ssl", False):
         problems.append(f"internal_ssl: {_NO_CERTS}")
     if problems:

@@ -86,6 +86,13 @@ class JuliaBoxSpawner(SpawnerOptions):
         """Return nothing: the image's entry program is the command."""
         return []
 
+    async def get_ip_and_port(self) -> tuple[str, int]:
+        """Return where the manager says that the session's server listens."""
+        info = await self.engine.look()
+        if info is None or not info.address:
+            raise exit_error(info.exit if info else None)
+        return info.address, info.port
+
     def get_env(self) -> dict[str, str]:
         """Return the environment with the limits that were decided and the profile's additions."""
         env: dict[str, str] = super().get_env()

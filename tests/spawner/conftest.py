@@ -61,7 +61,6 @@ class World:
         class Spawner(JuliaBoxSpawner):
             def __init__(self, **kwargs: Any) -> None:
                 super().__init__(manager=manager, **kwargs)
-                self.port = manager.port
 
         return User(
             orm_user,

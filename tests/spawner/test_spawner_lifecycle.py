@@ -95,6 +95,19 @@ async def test_a_refused_start_says_why_and_leaves_nothing(
     assert world.manager.sessions == {}
 
 
+async def test_the_same_spawner_starts_again_after_a_failure_and_after_a_stop(world: Any) -> None:
+    user = world.user("ada")
+    spawner = user.get_or_create_spawner("", "")
+    spawner.api_token = "t" * 32
+    world.manager.errors[p.SessionStart] = [VolumeError("the disk of ada is locked")]
+    with pytest.raises(StartError, match="locked"):
+        await spawner.start()
+    for _ in range(2):
+        await spawner.start()
+        await spawner.stop()
+    assert world.manager.sessions == {}
+
+
 async def test_an_image_off_the_list_is_named(world: Any) -> None:
     world.config.JuliaBoxSpawner.image = "evil/image"
     with pytest.raises(StartError) as caught:

@@ -75,7 +75,7 @@ class HubStand:
             for name in ("proxy_token", "operator_token", "routes_token", "cookie_secret")
         }
         self.settings = self._write(settings)
-        self.manager = FakeManager()
+        self.manager = FakeManager(free_port())
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
