@@ -34,7 +34,9 @@ def container(julia_image: str) -> Iterator[str]:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("part", [f.stem.removeprefix("check_") for f in sorted(INSIDE.glob("check_*.py"))])
+@pytest.mark.parametrize(
+    "part", [f.stem.removeprefix("check_") for f in sorted(INSIDE.glob("check_*.py"))]
+)
 def test_kernel_in_the_session_image(container: str, part: str) -> None:
     done = subprocess.run(
         ["docker", "exec", container, "python", "-P", "-W", "ignore", "-c", RUN, "-q", "--timeout=120",

@@ -148,7 +148,7 @@ def kernel_memory(kernel: Notebook) -> float:
 
 
 def test_stream_messages_are_batched(kernel: Notebook) -> None:
-    outcome = kernel.run('for i in 1:300; println(i); sleep(0.005); end')
+    outcome = kernel.run("for i in 1:300; println(i); sleep(0.005); end")
     assert outcome.stdout.splitlines() == [str(i) for i in range(1, 301)]
     assert len(outcome.of("stream")) <= outcome.seconds * 25
 
@@ -183,6 +183,7 @@ def test_stack_overflow_is_a_short_error(kernel: Notebook) -> None:
 def test_syntax_error_runs_nothing(kernel: Notebook) -> None:
     outcome = kernel.run('println("ran")\nx = (1 +\n')
     assert outcome.reply["content"]["ename"] == "ParseError"
+    assert "line 2" in outcome.reply["content"]["evalue"]
     assert outcome.stdout == ""
 
 

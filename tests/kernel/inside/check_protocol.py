@@ -11,7 +11,7 @@ class JuliaKernelTests(jkt.KernelTests):
     code_stderr = 'println(stderr, "oops")'
     code_page_something = ""
     code_generate_error = 'error("x")'
-    code_execute_result = [{"code": "6*7", "result": "42"}]
+    code_execute_result = [{"code": "6*7", "result": "42"}, {"code": "1+2", "result": "3"}]
     code_display_data = [
         {"code": 'display(MIME("text/html"), "<b>x</b>")', "mime": "text/html"},
         {"code": 'display(MIME("image/png"), UInt8[1])', "mime": "image/png"},
@@ -21,6 +21,6 @@ class JuliaKernelTests(jkt.KernelTests):
     incomplete_code_samples = ["function f()", "begin"]
     invalid_code_samples = ["import = 7q", "x = )"]
     code_inspect_sample = "println"
-    code_history_pattern = "1?2*"
+    code_history_pattern = "6?7*"
     supported_history_operations = ("tail", "range", "search")
     code_clear_output = "IJulia.clear_output()"

@@ -15,7 +15,7 @@ SETTING = "juliabox_last_activity"
 COMPUTING = {"busy", "starting", "restarting"}
 
 
-class Activity(ExtensionApp):  # type: ignore[misc]
+class Activity(ExtensionApp):
     """Keeps `last_activity` fresh while something computes."""
 
     name = "juliabox_activity"

@@ -63,7 +63,7 @@ class JuliaKernel(Kernel):
     ).tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self._cell: Message = {}  # parent of all output: the request of the last cell
         self._cell_ident: Any = None
         self._quiet = False
@@ -94,8 +94,8 @@ class JuliaKernel(Kernel):
 
     def start(self) -> None:
         """Start Julia at once, so that it is warm when the first cell comes."""
-        super().start()
-        loop = self.io_loop.asyncio_loop
+        super().start()  # type: ignore[no-untyped-call]
+        loop: asyncio.AbstractEventLoop = self.io_loop.asyncio_loop  # type: ignore[attr-defined]
         self._loop = loop
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         self._starting = loop.create_task(self._start_julia())
@@ -250,7 +250,7 @@ class JuliaKernel(Kernel):
         allow_stdin: bool = False,
     ) -> Message:
         """Run a cell."""
-        self._cell = self.get_parent("shell")
+        self._cell = self.get_parent("shell")  # type: ignore[no-untyped-call]
         self._cell_ident = self._parent_ident["shell"] if allow_stdin else None
         self._quiet = silent
         count = self.execution_count
@@ -259,9 +259,7 @@ class JuliaKernel(Kernel):
         elif not silent:
             self.execution_count -= 1
         try:
-            await self._ask(
-                Ask.EXECUTE, code, str(count), str(int(silent)), str(int(allow_stdin))
-            )
+            await self._ask(Ask.EXECUTE, code, str(count), str(int(silent)), str(int(allow_stdin)))
         except JuliaFailure as failure:
             self._publish("error", failure.content)
             return {"status": "error", "execution_count": count, **failure.content}
@@ -289,9 +287,7 @@ class JuliaKernel(Kernel):
         content |= {"cursor_start": position, "cursor_end": position}
         data = code.encode()
         try:
-            answer = await self._ask(
-                Ask.COMPLETE, code, str(len(code[:position].encode()))
-            )
+            answer = await self._ask(Ask.COMPLETE, code, str(len(code[:position].encode())))
         except JuliaFailure:
             return content
         start, end = (len(data[: int(offset)].decode("utf-8", "ignore")) for offset in answer[:2])
@@ -316,7 +312,9 @@ class JuliaKernel(Kernel):
             status, indent = (field.decode() for field in await self._ask(Ask.IS_COMPLETE, code))
         except (JuliaFailure, ValueError):
             return {"status": "unknown"}
-        return {"status": status, "indent": indent} if status == "incomplete" else {"status": status}
+        return (
+            {"status": status, "indent": indent} if status == "incomplete" else {"status": status}
+        )
 
     async def do_history(  # type: ignore[override]
         self, hist_access_type: str, output: bool, raw: bool, **options: Any
@@ -349,5 +347,3 @@ class JuliaKernel(Kernel):
     def _interrupt(self) -> None:
         self._cancel_question()
         self._interrupter.interrupt()
-
-

@@ -38,7 +38,7 @@ function statements(code::AbstractString, filename::AbstractString)
             line = argument
             continue
         elseif Meta.isexpr(argument, (:error, :incomplete))
-            throw(syntax_error(argument, line))
+            throw(syntax_error(argument, code))
         end
         push!(found, Expr(:toplevel, line, soft_scope(argument)))
     end
@@ -51,11 +51,25 @@ struct ParseError <: Exception
 end
 
 Base.showerror(io::IO, exception::ParseError) =
-    print(io, "syntax: ", exception.message, " (line ", exception.line, " of the cell)")
+    print(io, "syntax: ", exception.message, " (in what starts at line ", exception.line, ")")
 
-syntax_error(argument::Expr, line) =
+syntax_error(argument::Expr, code::AbstractString) =
     argument.args[1] isa Exception ? argument.args[1] :
-    ParseError(string(argument.args...), line.line)
+    ParseError(string(argument.args...), failing_line(code))
+
+"""The line at which the statement that cannot be parsed starts."""
+function failing_line(code::AbstractString)
+    position = 1
+    while position <= ncodeunits(code)
+        start = position
+        expression, position = Meta.parse(code, position; raise = false, depwarn = false)
+        Meta.isexpr(expression, (:error, :incomplete)) || continue
+        blank = match(r"^(\s|#[^\n]*\n)*", SubString(code, start)).match
+        return 1 + count(==('\n'), SubString(code, 1, prevind(code, start))) +
+               count(==('\n'), blank)
+    end
+    return 1
+end
 
 """Evaluate a cell in `Main`. Returns the value of its last statement."""
 function evaluate(code::AbstractString, filename::AbstractString)
