@@ -128,6 +128,11 @@ class SpawnerOptions(DockerSpawner):  # type: ignore[misc]  # DockerSpawner is u
     def _default_options_from_form(self) -> Any:
         return profiles.from_form
 
+    @default("apply_user_options")
+    def _default_apply_user_options(self) -> Any:
+        # options are judged at start, where a refusal has a reason
+        return lambda spawner, user_options: None
+
     @validate("profile_list")
     def _validate_profile_list(self, proposal: Any) -> Any:
         if not callable(proposal.value):

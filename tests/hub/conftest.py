@@ -16,6 +16,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubStand]:
     """A hub that tests share; each test uses people of its own."""
     profiles = [
         ProfileSettings("standard", "Standard", default=True),
+        ProfileSettings("large", "Large"),
         ProfileSettings("lab", "Lab", groups=["lab"]),
     ]
     with HubStand(tmp_path_factory.mktemp("stand"), profiles=profiles) as running:
