@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -72,7 +73,7 @@ class ManagerProcess:
     name: str
     state: Path
     image_id: str
-    subnet: str = "10.203.{}.0/24"
+    subnet: str
     engine: str = "unix:///var/run/docker.sock"
     changes: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
@@ -231,9 +232,7 @@ def installation(number: int, image_id: str, **changes: Any) -> Iterator[Manager
     """Yield an installation with no manager running; take away all of it afterwards."""
     state = Path(tempfile.mkdtemp(prefix="jbt-s-", dir="/tmp"))
     name = f"jbt-sessions-{os.getpid()}-{number}"
-    made = ManagerProcess(name, state, image_id, f"10.203.{number}.0/24", changes=changes)
-    docker_cli("network", "create", "--subnet", made.subnet, "--ip-range",
-               made.subnet.replace(".0/24", ".128/25"), f"{name}-sessions")  # fmt: skip
+    made = ManagerProcess(name, state, image_id, _make_network(f"{name}-sessions"), changes=changes)
     subprocess.run(["mount", "--bind", str(state), str(state)], check=True)
     subprocess.run(["mount", "--make-rshared", str(state)], check=True)
     try:
@@ -248,6 +247,17 @@ def installation(number: int, image_id: str, **changes: Any) -> Iterator[Manager
         subprocess.run(["umount", "-l", str(state)], check=True)
         docker_cli("network", "rm", f"{name}-sessions")
         shutil.rmtree(state)
+
+
+def _make_network(name: str) -> str:
+    """Make a Docker network on a subnet that no other run of the tests has; return the subnet."""
+    for octet in random.sample(range(100, 250), 100):
+        wanted = f"10.203.{octet}"
+        with contextlib.suppress(AssertionError):
+            docker_cli("network", "create", "--subnet", f"{wanted}.0/24", "--ip-range",
+                       f"{wanted}.128/25", name)  # fmt: skip
+            return f"{wanted}.0/24"
+    raise AssertionError("no subnet is free")
 
 
 def docker_cli(*arguments: str) -> str:
