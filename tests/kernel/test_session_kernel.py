@@ -25,7 +25,8 @@ def container(julia_image: str) -> Iterator[str]:
          "--tmpfs", "/run/juliabox:mode=1777", "--tmpfs", "/home/juser:uid=1000,gid=1000",
          "--user", "1000:1000", "--workdir", "/tmp", "--cap-drop", "ALL",
          "--security-opt", "no-new-privileges",
-         "--volume", f"{sysconfig.get_path('purelib')}:/host:ro", "--volume", f"{INSIDE}:/inside:ro",
+         "--volume", f"{sysconfig.get_path('purelib')}:/host:ro",
+         "--volume", f"{INSIDE}:/inside:ro",
          "--entrypoint", "sleep", julia_image, "600"],
         check=True, capture_output=True,
     )  # fmt: skip
@@ -39,7 +40,8 @@ def container(julia_image: str) -> Iterator[str]:
 )
 def test_kernel_in_the_session_image(container: str, part: str) -> None:
     done = subprocess.run(
-        ["docker", "exec", container, "python", "-P", "-W", "ignore", "-c", RUN, "-q", "--timeout=120",
+        ["docker", "exec", "--env", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1", container,
+         "python", "-P", "-W", "ignore", "-c", RUN, "-q", "-p", "pytest_timeout", "--timeout=120",
          "-p", "no:cacheprovider", "--rootdir=/inside", "-c", "/dev/null",
          "--override-ini=python_files=check_*.py", f"/inside/check_{part}.py"],
         capture_output=True, text=True, timeout=280, check=False,

@@ -3,10 +3,11 @@
 import itertools
 import json
 import re
-import resource
 import time
+from pathlib import Path
 
 import pytest
+
 from conftest import Notebook
 
 
@@ -37,9 +38,9 @@ def test_definitions_of_all_kinds_work_in_one_cell(kernel: Notebook) -> None:
 
 
 def test_unicode_names_and_text(kernel: Notebook) -> None:
-    outcome = kernel.run('π̂ = "naïve – 日本語 🎈"; println(π̂); π̂')
-    assert outcome.stdout == "naïve – 日本語 🎈\n"
-    assert outcome.result == {"text/plain": '"naïve – 日本語 🎈"'}
+    outcome = kernel.run('π̂ = "naïve · 日本語 🎈"; println(π̂); π̂')
+    assert outcome.stdout == "naïve · 日本語 🎈\n"
+    assert outcome.result == {"text/plain": '"naïve · 日本語 🎈"'}
 
 
 @pytest.mark.parametrize(
@@ -131,19 +132,17 @@ def test_output_of_a_task_after_the_cell_belongs_to_the_last_cell(kernel: Notebo
 
 
 def test_ten_megabytes_arrive_whole_in_few_messages_and_little_memory(kernel: Notebook) -> None:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     outcome = kernel.run('for i in 1:100_000; println("x"^99); end; println("end")')
     assert len(outcome.stdout) == 10_000_004
     assert outcome.stdout.endswith("x\nend\n")
     assert len(outcome.of("stream")) < max(20, outcome.seconds * 25)
     assert kernel_memory(kernel) < 160
-    assert before >= 0
 
 
 def kernel_memory(kernel: Notebook) -> float:
     """MiB of the Python process."""
     pid = kernel.manager.provisioner.pid  # type: ignore[union-attr]
-    with open(f"/proc/{pid}/status") as status:
+    with Path(f"/proc/{pid}/status").open() as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 

@@ -1,6 +1,7 @@
 """Completion, documentation and completeness."""
 
 import pytest
+
 from conftest import Notebook
 
 
@@ -15,8 +16,8 @@ def complete(kernel: Notebook, code: str, position: int | None = None) -> tuple[
     [
         ("sq", "sqrt", "sq"),
         ("x = Base.Math.sinp", "sinpi", "sinp"),
-        ("\\alpha", "α", "\\alpha"),
-        ("αβ = 1; \\bet", "\\beta", "\\bet"),
+        ("\\theta", "θ", "\\theta"),
+        ("θβ = 1; \\bet", "\\beta", "\\bet"),
         ('"ü" * "🎈"; \\pi', "π", "\\pi"),
         ("😀 = 1; prin", "print", "prin"),
         ('read("/etc/host', "hostname", "host"),
@@ -41,7 +42,7 @@ def test_completion_of_nothing_is_empty_or_harmless(kernel: Notebook, code: str)
 
 
 @pytest.mark.parametrize(
-    ("code", "position"), [("sum(1:3)", 2), ("sum(1, ", 7), ("α = 1; Base.sum", 15), ("@time", 5)]
+    ("code", "position"), [("sum(1:3)", 2), ("sum(1, ", 7), ("θ = 1; Base.sum", 15), ("@time", 5)]
 )
 def test_documentation_at_the_cursor(kernel: Notebook, code: str, position: int) -> None:
     reply = kernel.ask(kernel.client.inspect(code, position))

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+
 from conftest import Notebook, Outcome
 
 TIGHT_FUNCTION = """

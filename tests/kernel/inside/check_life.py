@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from conftest import Notebook
 
 LOST = "variables, functions and loaded packages are gone"

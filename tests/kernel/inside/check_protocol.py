@@ -11,15 +11,15 @@ class JuliaKernelTests(jkt.KernelTests):
     code_stderr = 'println(stderr, "oops")'
     code_page_something = ""
     code_generate_error = 'error("x")'
-    code_execute_result = [{"code": "6*7", "result": "42"}, {"code": "1+2", "result": "3"}]
-    code_display_data = [
+    code_execute_result = ({"code": "6*7", "result": "42"}, {"code": "1+2", "result": "3"})
+    code_display_data = (
         {"code": 'display(MIME("text/html"), "<b>x</b>")', "mime": "text/html"},
         {"code": 'display(MIME("image/png"), UInt8[1])', "mime": "image/png"},
-    ]
-    completion_samples = [{"text": "printl", "matches": {"println"}}]
-    complete_code_samples = ["1", "x = 2", "f(x) = 3"]
-    incomplete_code_samples = ["function f()", "begin"]
-    invalid_code_samples = ["import = 7q", "x = )"]
+    )
+    completion_samples = ({"text": "printl", "matches": {"println"}},)
+    complete_code_samples = ("1", "x = 2", "f(x) = 3")
+    incomplete_code_samples = ("function f()", "begin")
+    invalid_code_samples = ("import = 7q", "x = )")
     code_inspect_sample = "println"
     code_history_pattern = "6?7*"
     supported_history_operations = ("tail", "range", "search")

@@ -26,11 +26,12 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
+        self.folder = folder
         self.address = f"http://127.0.0.1:{port}/api"
         self.process = subprocess.Popen(
-            ["jupyter", "server", f"--port={port}", "--no-browser", f"--ServerApp.root_dir={folder}",
-             f"--IdentityProvider.token={TOKEN}", "--Activity.interval=0.5",
-             "--MultiKernelManager.default_kernel_name=julia"],
+            ["jupyter", "server", f"--port={port}", "--no-browser",
+             f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}",
+             "--Activity.interval=0.5", "--MultiKernelManager.default_kernel_name=julia"],
             stderr=subprocess.DEVNULL, env={**os.environ, "JUPYTER_RUNTIME_DIR": str(folder)},
         )  # fmt: skip
 
@@ -68,8 +69,8 @@ def test_silent_busy_kernel_counts_as_activity(server: Server, tmp_path: Path) -
     from jupyter_client.blocking.client import BlockingKernelClient
 
     kernel = server.call("/kernels", {"name": "julia"})
-    folder = server.process.args[4].split("=")[1]  # type: ignore[index,union-attr]
-    client = BlockingKernelClient(connection_file=f"{folder}/kernel-{kernel['id']}.json")
+
+    client = BlockingKernelClient(connection_file=f"{server.folder}/kernel-{kernel['id']}.json")
     client.load_connection_file()
     client.start_channels()
     client.wait_for_ready(timeout=40)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
 from tornado.ioloop import PeriodicCallback
 from traitlets import Bool, Float
 
@@ -42,17 +43,16 @@ class Activity(ExtensionApp):
 
     def look(self) -> None:
         """Note activity if anything computes now."""
-        assert self.serverapp is not None
-        if any(self._computing()):
-            self.serverapp.web_app.settings[SETTING] = datetime.now(UTC)
+        server = self.serverapp
+        if server is not None and any(self._computing(server)):
+            server.web_app.settings[SETTING] = datetime.now(UTC)
 
-    def _computing(self) -> Iterator[bool]:
-        assert self.serverapp is not None
-        kernels = self.serverapp.kernel_manager
+    def _computing(self, server: ServerApp) -> Iterator[bool]:
+        kernels = server.kernel_manager
         for kernel_id in list(kernels.list_kernel_ids()):
             kernel = kernels.get_kernel(kernel_id)
             yield getattr(kernel, "execution_state", "idle") in COMPUTING
-        manager = self.serverapp.web_app.settings.get("terminal_manager")
+        manager = server.web_app.settings.get("terminal_manager")
         if self.terminals and manager:
             for terminal in list(manager.terminals.values()):
                 yield has_foreground_program(terminal)

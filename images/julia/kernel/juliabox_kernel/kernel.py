@@ -28,7 +28,9 @@ Message = dict[str, Any]
 def julia_version(program: str) -> str:
     """Return Julia's version without waiting for a session of it; empty when it cannot run."""
     try:
-        answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10)
+        answer = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return answer.stdout.strip().rpartition(" ")[2]
@@ -137,7 +139,8 @@ class JuliaKernel(Kernel):
         if self._process is None or (self._process.ended.is_set() and not self._process.version):
             await self._start_julia()
         process = self._process
-        assert process is not None
+        if process is None:
+            raise JuliaFailure("JuliaEnded", "Julia was not started.", "Julia was not started.")
         await process.ready.wait()
         if process.ended.is_set() and not process.version:
             raise JuliaFailure("JuliaEnded", process.reason, process.reason)
@@ -200,8 +203,13 @@ class JuliaKernel(Kernel):
         """Publish on behalf of the last cell, whatever is asked at the moment."""
         if not self._quiet and self.session:
             self.session.send(
-                self.iopub_socket, kind, content, parent=self._cell, ident=self._topic(kind)
+                self.iopub_socket, kind, content, parent=self._cell, ident=self._name(kind)
             )
+
+    def _name(self, kind: str) -> bytes:
+        """Return the topic under which subscribers find messages of this kind."""
+        topic: bytes = self._topic(kind)  # type: ignore[no-untyped-call]
+        return topic
 
     def _stream(self, name: str, text: str) -> None:
         self._publish("stream", {"name": name, "text": text})
@@ -218,7 +226,8 @@ class JuliaKernel(Kernel):
 
     async def _question(self, prompt: str, password: bool) -> None:
         """Ask the person for a line and hand it to Julia."""
-        assert self.session is not None
+        if self.session is None:
+            return
         content = {"prompt": prompt, "password": password}
         while self.stdin_socket.poll(0):  # answers to questions that were withdrawn
             self.stdin_socket.recv_multipart()
@@ -280,7 +289,7 @@ class JuliaKernel(Kernel):
                 found[name] = {"status": "error", **failure.content}
         return found
 
-    async def do_complete(self, code: str, cursor_pos: int | None) -> Message:  # type: ignore[override]
+    async def do_complete(self, code: str, cursor_pos: int | None) -> Message:
         """Complete the name, path or LaTeX symbol before the cursor."""
         position = len(code) if cursor_pos is None else cursor_pos
         content: Message = {"status": "ok", "matches": [], "metadata": {}}
@@ -294,7 +303,7 @@ class JuliaKernel(Kernel):
         matches = [text.decode("utf-8", "replace") for text in answer[2:]]
         return content | {"matches": matches, "cursor_start": start, "cursor_end": end}
 
-    async def do_inspect(  # type: ignore[override]
+    async def do_inspect(
         self, code: str, cursor_pos: int | None, detail_level: int = 0, omit_sections: Any = ()
     ) -> Message:
         """Document the name at the cursor, or that of the call around it."""
@@ -306,7 +315,7 @@ class JuliaKernel(Kernel):
         data = documentation(*(field.decode() for field in answer)) if answer else {}
         return {"status": "ok", "found": bool(data), "data": data, "metadata": {}}
 
-    async def do_is_complete(self, code: str) -> Message:  # type: ignore[override]
+    async def do_is_complete(self, code: str) -> Message:
         """Say whether a console should run this or wait for more."""
         try:
             status, indent = (field.decode() for field in await self._ask(Ask.IS_COMPLETE, code))
@@ -327,7 +336,7 @@ class JuliaKernel(Kernel):
         content = {"comm_id": parent["content"].get("comm_id", ""), "data": {}}
         if self.session:
             self.session.send(
-                self.iopub_socket, "comm_close", content, parent, ident=self._topic("comm_close")
+                self.iopub_socket, "comm_close", content, parent, ident=self._name("comm_close")
             )
 
     # --- interrupts ---------------------------------------------------------------------

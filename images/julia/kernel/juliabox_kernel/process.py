@@ -20,6 +20,17 @@ GUARD = 'read -r _; kill -KILL "-$0"'  # waits for the kernel's end, then ends t
 GOODBYE = 2.0  # seconds for Julia's own atexit hooks
 
 
+def _guard(group: int) -> subprocess.Popen[bytes]:
+    """Start a process that ends the process group when this process ends, however that be."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", GUARD, str(group)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
+
+
 class JuliaProcess:
     """One Julia process with its socket and its output pipes. Used from the kernel's loop.
 
@@ -49,11 +60,16 @@ class JuliaProcess:
 
     async def start(self, command: list[str], environment: dict[str, str]) -> None:
         """Start `command`, the driver's path and descriptor appended."""
+        process = self._spawn(command, environment)
+        reader, self._writer = await asyncio.open_connection(sock=self._socket)
+        self._task = asyncio.create_task(self._receive(reader, process))
+
+    def _spawn(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         ours, theirs = socket.socketpair()
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         try:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [*command, str(DRIVER), str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=out_write,
@@ -71,19 +87,13 @@ class JuliaProcess:
             theirs.close()
             os.close(out_write)
             os.close(err_write)
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, str(self.pid)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            process_group=0,
-        )
-        with contextlib.suppress(OSError):
-            Path(f"/proc/{self.pid}/oom_score_adj").write_text(LIKELY_VICTIM)
+        self._process = process
         self._socket = ours
+        self._guard = _guard(process.pid)
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process.pid}/oom_score_adj").write_text(LIKELY_VICTIM)
         self._output.open(out_read, err_read)
-        reader, self._writer = await asyncio.open_connection(sock=ours)
-        self._task = asyncio.create_task(self._receive(reader))
+        return process
 
     def send(self, kind: Ask, *fields: str) -> None:
         """Send one frame; dropped when Julia has gone."""
@@ -120,7 +130,9 @@ class JuliaProcess:
         self._kill_group()
         self._process.wait()
 
-    async def _receive(self, reader: asyncio.StreamReader) -> None:
+    async def _receive(
+        self, reader: asyncio.StreamReader, process: subprocess.Popen[bytes]
+    ) -> None:
         while frame := await read_frame(reader):
             if frame.kind is Told.HELLO:
                 self.version = frame.text(0)
@@ -128,15 +140,14 @@ class JuliaProcess:
                 continue
             await self._output.settle()
             await self._on_frame(frame)
-        await self._finish()
+        await self._finish(process)
 
-    async def _finish(self) -> None:
-        assert self._process is not None
+    async def _finish(self, process: subprocess.Popen[bytes]) -> None:
         try:
-            code = await asyncio.wait_for(asyncio.to_thread(self._process.wait), GOODBYE)
+            code = await asyncio.wait_for(asyncio.to_thread(process.wait), GOODBYE)
         except TimeoutError:
-            self._process.kill()
-            code = await asyncio.to_thread(self._process.wait)
+            process.kill()
+            code = await asyncio.to_thread(process.wait)
         self._kill_group()
         if not self._closing.is_set():
             self.reason = self._memory.describe_end(code)
