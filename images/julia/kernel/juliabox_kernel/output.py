@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 CHUNK = 64 * 1024  # bytes per read of a pipe
 HELD = 512 * 1024  # bytes held before the pipes are left alone, which blocks the writer
+GATHER = 0.01  # seconds for the pieces of one print to come together
 INTERVAL = 0.05  # seconds between messages, so about 20 messages per second
 
 
@@ -137,7 +138,7 @@ class Output:
     def _schedule(self, delay: float) -> None:
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(delay, 0.002), self._flush)
+            self._timer = loop.call_later(max(delay, GATHER), self._flush)
 
     def _flush(self) -> None:
         if self._timer:
