@@ -71,14 +71,14 @@ def session(
     def start(command: list[str] | None = None, **more: object) -> Container:
         if command is not None:
             more |= {"entrypoint": ["/usr/bin/tini", "--"], "command": command}
-        container = engine.containers.run(
+        container = engine.containers.create(
             images["julia"],
             name=f"jbt-images-{uuid4().hex[:12]}",
-            detach=True,
             security_opt=["no-new-privileges:true", f"seccomp={seccomp}"],
             **{**HARDENING, **more},
         )
         started.append(container)
+        container.start()
         return container
 
     yield start
