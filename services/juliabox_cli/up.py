@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -94,6 +95,7 @@ class _Up:
         one = self._installation
         with self._steps.step("Parts") as step:
             before = self._running()
+            self._clear_leftovers()
             one.compose.up()
             after = self._running()
             fresh = [part for part in after if after[part] != before.get(part)]
@@ -103,6 +105,14 @@ class _Up:
                 lambda: health.probe(one.config, one.engine, one.manager), PATIENCE, step.advance
             )
             step.result = "healthy"
+
+    def _clear_leftovers(self) -> None:
+        """Remove containers that docker-compose 1.29 renamed and left when it was cut off."""
+        one = self._installation
+        left = re.compile(rf"/[0-9a-f]{{12}}_{re.escape(one.config.name)}-({'|'.join(PARTS)})")
+        for container in one.engine.containers(one.config.name):
+            if left.fullmatch(container["Name"]):
+                one.engine.remove_container(container["Id"])
 
     def _running(self) -> dict[str, str]:
         one = self._installation
