@@ -230,3 +230,11 @@ def test_wide_results_are_cut_to_a_screen(kernel: Notebook) -> None:
     lines = result["text/plain"].splitlines()
     assert len(lines) < 40
     assert max(itertools.chain(map(len, lines))) <= 100
+
+
+def test_flood_of_displays_arrives_whole(kernel: Notebook) -> None:
+    outcome = kernel.run("for i in 1:500; println(i); display(i); end")
+    assert len(outcome.of("display_data")) == 500
+    texts = [m["content"].get("text") or m["content"]["data"]["text/plain"] + "\n"
+             for m in outcome.messages if m["msg_type"] in ("stream", "display_data")]  # fmt: skip
+    assert "".join(texts).split() == [str(i) for i in range(1, 501) for _ in range(2)]

@@ -18,6 +18,7 @@ class Ask(enum.Enum):
     IS_COMPLETE = b"K"  # code
     EXPRESSION = b"U"  # code
     INTERRUPT = b"N"
+    SHOWN = b"D"  # what DISPLAY or CLEAR asked for is published
     INPUT = b"R"  # "1" and the line, or "0"
 
 

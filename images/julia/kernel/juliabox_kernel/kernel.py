@@ -180,8 +180,10 @@ class JuliaKernel(Kernel):
                 self._publish("execute_result", {**content, "data": bundle(frame.fields)})
             case Told.DISPLAY:
                 self._display(frame)
+                self._tell_shown()
             case Told.CLEAR:
                 self._publish("clear_output", {"wait": frame.text(0) == "1"})
+                self._tell_shown()
             case Told.DOCUMENTATION:
                 data = documentation(frame.text(1), frame.text(2))
                 self._publish("display_data", {"data": data, "metadata": {}, "transient": {}})
@@ -223,6 +225,10 @@ class JuliaKernel(Kernel):
         }
         kind = "update_display_data" if frame.text(1) == "1" else "display_data"
         self._publish(kind, content)
+
+    def _tell_shown(self) -> None:
+        if self._process:
+            self._process.send(Ask.SHOWN)
 
     async def _question(self, prompt: str, password: bool) -> None:
         """Ask the person for a line and hand it to Julia."""

@@ -77,20 +77,20 @@ function tell_broken_show(value, mime, exception)
     print(stderr, "Error showing a value of type $(typeof(value)) as $mime: $message\n")
 end
 
-Base.display(d::NotebookDisplay, value) = send(d.connection, 'd', "", "0", bundle(value)...)
+Base.display(d::NotebookDisplay, value) = show_frame(d.connection, 'd', "", "0", bundle(value)...)
 Base.display(d::NotebookDisplay, mime::MIME, value) =
-    send(d.connection, 'd', "", "0", string(mime), render(mime, value))
+    show_frame(d.connection, 'd', "", "0", string(mime), render(mime, value))
 Base.display(d::NotebookDisplay, mime::MIME"text/plain", value) =
-    send(d.connection, 'd', "", "0", "text/plain", render(mime, value))
+    show_frame(d.connection, 'd', "", "0", "text/plain", render(mime, value))
 Base.displayable(::NotebookDisplay, mime::MIME) = istextmime(mime) || string(mime) in RICH_TYPES
 
 # --- for programs that change what they have shown ----------------------------------------
 
 """Forget the output of the cell; with `wait`, when the next output comes."""
-clear_output(wait::Bool = false) = send(connection[], 'c', wait ? "1" : "0")
+clear_output(wait::Bool = false) = show_frame(connection[], 'c', wait ? "1" : "0")
 
 """Show `value` under a name of the caller's choice, for `update_display`."""
-display_with_id(value, id::AbstractString) = send(connection[], 'd', id, "0", bundle(value)...)
+display_with_id(value, id::AbstractString) = show_frame(connection[], 'd', id, "0", bundle(value)...)
 
 """Replace what was shown under the name `id`, in whatever cell it is."""
-update_display(value, id::AbstractString) = send(connection[], 'd', id, "1", bundle(value)...)
+update_display(value, id::AbstractString) = show_frame(connection[], 'd', id, "1", bundle(value)...)

@@ -6,7 +6,12 @@ const LARGEST_FIELD = 64 * 1024 * 1024   # bytes; a larger rendering is replaced
 mutable struct Connection
     socket::IO
     sending::ReentrantLock
+    showing::ReentrantLock
+    shown::Channel{Nothing}   # the parent's word that a display is out
 end
+
+Connection(socket::IO) =
+    Connection(socket, ReentrantLock(), ReentrantLock(), Channel{Nothing}(Inf))
 
 """Open the socket that the parent process left at file descriptor `fd`."""
 function connect_parent(fd::Integer)
@@ -14,7 +19,7 @@ function connect_parent(fd::Integer)
     ccall(:fcntl, Cint, (Cint, Cint, Cint), fd, 2, close_on_exec)   # 2: F_SETFD
     socket = Base.PipeEndpoint()
     Base.open_pipe!(socket, RawFD(fd))
-    return Connection(socket, ReentrantLock())
+    return Connection(socket)
 end
 
 as_bytes(field::Vector{UInt8}) = field
@@ -33,6 +38,20 @@ function send(connection::Connection, kind::Char, fields...)
     uninterrupted() do
         lock(connection.sending) do
             write(connection.socket, take!(frame))
+        end
+    end
+    return nothing
+end
+
+"""
+Send a frame that shows something, and await the parent's word that it is out: what is printed
+from then on comes after it, and a flood of displays goes no faster than they are shown.
+"""
+function show_frame(connection::Connection, kind::Char, fields...)
+    uninterrupted() do
+        lock(connection.showing) do
+            send(connection, kind, fields...)
+            take!(connection.shown)
         end
     end
     return nothing

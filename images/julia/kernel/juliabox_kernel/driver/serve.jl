@@ -64,7 +64,7 @@ Compile what the first cells need, while the person reads. Requests that come me
 first; what is done here shows nowhere and defines nothing.
 """
 function warm_up(requests::Channel)
-    nowhere = Connection(IOBuffer(), ReentrantLock())
+    nowhere = Connection(IOBuffer())
     usual = set_optimization(1)   # halves the time; none of this is the person's code
     for request in WARMING
         yield()
@@ -106,6 +106,8 @@ function read_requests(requests::Channel)
         if kind == 'N'
             interrupt_waiting()
             send(connection[], 'n')
+        elseif kind == 'D'
+            put!(connection[].shown, nothing)
         elseif kind == 'R'
             put!(input[].answers, fields[1] == b"1" ? String(fields[2]) : nothing)
         else
