@@ -68,10 +68,6 @@ class Person:
     def new_notebook(self) -> None:
         """Open a new Julia notebook through the file menu, and wait for its kernel."""
         self.open_menu("File", "New", "Notebook")
-        dialog = self.page.locator(".jp-Dialog")
-        dialog.or_(self.notebook).first.wait_for()
-        if dialog.count():
-            dialog.get_by_role("button", name="Select").click()
         indicator = self.notebook.locator(".jp-Notebook-ExecutionIndicator")
         expect(indicator).to_have_attribute("data-status", "idle", timeout=START_TIMEOUT_MS)
 

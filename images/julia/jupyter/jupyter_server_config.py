@@ -55,5 +55,8 @@ c.LabApp.extension_manager = "readonly"
 
 c.ResourceUseDisplay.mem_limit = int(limit("MEM_LIMIT"))
 c.ResourceUseDisplay.track_cpu_percent = True
-c.ResourceUseDisplay.cpu_limit = limit("CPU_LIMIT")
+# in percent of one core, as the display counts
+c.ResourceUseDisplay.cpu_limit = limit("CPU_LIMIT") * 100
+c.ResourceUseDisplay.track_disk_usage = True
+c.ResourceUseDisplay.disk_path = HOME
 c.ResourceUseDisplay.enable_prometheus_metrics = False
