@@ -68,8 +68,9 @@ class Person:
     def new_notebook(self) -> None:
         """Open a new Julia notebook through the file menu, and wait for its kernel."""
         self.open_menu("File", "New", "Notebook")
-        indicator = self.notebook.locator(".jp-Notebook-ExecutionIndicator")
-        expect(indicator).to_have_attribute("data-status", "idle", timeout=START_TIMEOUT_MS)
+        expect(self.page.locator("#jp-main-statusbar")).to_contain_text(
+            "Julia | Idle", timeout=START_TIMEOUT_MS
+        )
 
     def interrupt(self) -> None:
         """Interrupt the kernel of the notebook in front."""
@@ -77,9 +78,9 @@ class Person:
 
     def type_cell(self, source: str) -> Locator:
         """Type into the last cell of the notebook in front, and run it without waiting."""
-        cell = self.notebook.locator(".jp-Cell").last
-        editor = cell.locator(".cm-content")
-        editor.click()
+        cells = self.notebook.locator(".jp-CodeCell")
+        cell = cells.nth(cells.count() - 1)
+        cell.locator(".cm-content").click()
         # pasted as one text: typing would trigger the editor's own brackets and completion
         self.page.keyboard.insert_text(source)
         self.page.keyboard.press("Shift+Enter")
@@ -87,9 +88,7 @@ class Person:
 
     def run_cell(self, source: str) -> Locator:
         """Run a cell, wait until it is done, and return its output area."""
-        index = self.notebook.locator(".jp-CodeCell").count() - 1
-        self.type_cell(source)
-        cell = self.notebook.locator(".jp-CodeCell").nth(index)
+        cell = self.type_cell(source)
         expect(cell.locator(".jp-InputPrompt")).to_have_text(
             re.compile(r"\[\d+\]"), timeout=START_TIMEOUT_MS
         )
