@@ -24,7 +24,10 @@ c.DockerSpawner.mem_limit = "1G"
 c.DockerSpawner.cmd = ["jupyterhub-singleuser"]
 # the image's entry program waits for a manager, which a peer does not have
 c.DockerSpawner.extra_create_kwargs = {"entrypoint": ["tini", "--"], "user": "1000"}
-c.DockerSpawner.environment = {"HOME": "/tmp"}
-c.DockerSpawner.notebook_dir = "/tmp"
+# memory stands in for a volume: it costs the peer nothing, and it owns no files of other runs
+c.DockerSpawner.extra_host_config = {
+    "tmpfs": {"/run/juliabox": "uid=1000,mode=0700", "/home/juser": "uid=1000,mode=0700"}
+}
+c.DockerSpawner.notebook_dir = "/home/juser"
 c.DockerSpawner.start_timeout = 120
 c.DockerSpawner.http_timeout = 120
