@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from pathlib import Path
+
+from juliabox_ext.errors import ConfigurationError
 
 
 def write_bytes(path: Path, content: bytes, *, mode: int, owner: int | None = None) -> bool:
@@ -36,14 +39,29 @@ def write_text(path: Path, content: str, *, mode: int, owner: int | None = None)
 
 
 def ensure_folder(path: Path, *, mode: int, owner: int | None = None) -> None:
-    """Make a folder with its parents, and set its mode and owner."""
+    """Make a folder with its parents, and set its mode and owner.
+
+    Raises ``ConfigurationError`` for what is no folder. A link is never followed: some folders lie
+    in one that a part without root may write.
+    """
     path.mkdir(parents=True, exist_ok=True)
-    _set(path, mode, owner)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        raise ConfigurationError(
+            f"{path} is not a folder but a link; remove it, then repeat", code="state.link"
+        ) from None
+    try:
+        _set(descriptor, mode, owner)
+    finally:
+        os.close(descriptor)
 
 
-def _set(path: Path, mode: int, owner: int | None) -> None:
-    status = path.stat()
+def _set(file: Path | int, mode: int, owner: int | None) -> None:
+    status = os.stat(file)  # noqa: PTH116  # a path or a descriptor
     if owner is not None and (status.st_uid, status.st_gid) != (owner, owner):
-        os.chown(path, owner, owner)
+        os.chown(file, owner, owner)
     if status.st_mode & 0o7777 != mode:
-        path.chmod(mode)
+        os.chmod(file, mode)  # noqa: PTH101  # a path or a descriptor

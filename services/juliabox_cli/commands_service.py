@@ -17,6 +17,7 @@ from juliabox_cli import up as up_steps
 from juliabox_cli.compose import PARTS
 from juliabox_cli.installation import Installation, open_installation
 from juliabox_cli.rendering import public_url
+from juliabox_cli.state import find_state
 from juliabox_ext.errors import NotFoundError
 
 
@@ -33,15 +34,9 @@ def up() -> None:
 
 @click.command()
 @click.option("--keep-sessions", is_flag=True, help="Let running sessions go on.")
-@click.option("--delete-data", is_flag=True, help="Delete all data of this installation, too.")
-@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
-def down(keep_sessions: bool, delete_data: bool, yes: bool) -> None:
+def down(keep_sessions: bool) -> None:
     """Stop the service and its sessions; all data is kept."""
-    console = Console(stderr=True)
-    if delete_data:
-        _destroy(console, yes)
-        return
-    down_steps.down(console, keep_sessions=keep_sessions)
+    down_steps.down(Console(stderr=True), keep_sessions=keep_sessions)
     click.echo("JuliaBox is down; all data is kept")
 
 
@@ -49,13 +44,10 @@ def down(keep_sessions: bool, delete_data: bool, yes: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def destroy(yes: bool) -> None:
     """Stop the service and delete everything of this installation, homes included."""
-    _destroy(Console(stderr=True), yes)
-
-
-def _destroy(console: Console, yes: bool) -> None:
     if not yes:
-        click.confirm("Delete all homes, users and settings of this installation?", abort=True)
-    down_steps.destroy(console)
+        root = find_state().root
+        click.confirm(f"Delete all homes, users and settings in {root}?", abort=True)
+    down_steps.destroy(Console(stderr=True))
     click.echo("JuliaBox and all its data are gone; images stay on the engine")
 
 

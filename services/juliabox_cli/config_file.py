@@ -30,6 +30,7 @@ def ensure(path: Path) -> bool:
     """Write the commented defaults unless the file exists; return whether it was written."""
     if path.exists():
         return False
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_text(path, TEMPLATE, mode=0o600)
     return True
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 
 from rich.console import Console
 
 from juliabox_cli import mounts, preflight
 from juliabox_cli.docker_engine import SESSION_LABEL
 from juliabox_cli.installation import Installation, open_installation
-from juliabox_cli.state import exclusive, find_state
+from juliabox_cli.state import delete, exclusive, find_state
 from juliabox_cli.steps import Step, Steps
-from juliabox_ext.errors import InternalError, JuliaBoxError, UnavailableError
+from juliabox_ext.errors import InternalError, JuliaBoxError, NotFoundError, UnavailableError
 from juliabox_manager.protocol import SessionInfo, SessionList, SessionRemove
 
 #: Seconds between SIGTERM and SIGKILL of a part.
@@ -30,20 +29,28 @@ def down(console: Console, *, keep_sessions: bool) -> None:
 
 
 def destroy(console: Console) -> None:
-    """Stop everything of the installation and delete its state folder."""
-    down(console, keep_sessions=False)
+    """Stop everything of the installation and delete what it keeps; nothing else is touched."""
     state = find_state()
-    if not state.root.exists():
-        return
-    with Steps(console).step("Data") as step:
-        left = mounts.left_mounts(state.root)
-        if left:
-            raise InternalError(
-                f"{left[0]} is still mounted, so nothing was deleted; `umount` it, then repeat",
-                code="down.still_mounted",
+    preflight.require_root()
+    with exclusive(state):
+        if state.read_install() is None:
+            raise NotFoundError(
+                f"there is no installation in {state.root}, so nothing was deleted",
+                code="installation.missing",
             )
-        shutil.rmtree(state.root)
-        step.result = f"deleted {state.root}"
+        steps = Steps(console)
+        _Down(open_installation(), steps).run(keep_sessions=False)
+        with steps.step("Data") as step:
+            left = mounts.left_mounts(state.root)
+            if left:
+                raise InternalError(
+                    f"{left[0]} is still mounted, so nothing was deleted; `umount` it, then repeat",
+                    code="down.still_mounted",
+                )
+            others = delete(state)
+            step.result = f"deleted {state.root}"
+            if others:
+                step.result = f"deleted, but {', '.join(others)} in {state.root} is not JuliaBox's"
 
 
 class _Down:
@@ -55,8 +62,10 @@ class _Down:
 
     def run(self, *, keep_sessions: bool) -> None:
         one = self._installation
+        preflight.check_same_name(one.config, one.state)
         if one.state.read_install() is None or not one.state.compose_env.exists():
             return
+        preflight.check_name(one.config, one.state, one.engine)
         with self._steps.step("Proxy and hub") as step:
             one.compose.stop(["proxy", "hub"], _GRACE)
             step.result = "stopped"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from juliabox_cli.docker_engine import Engine
 from juliabox_cli.hub_api import HubApi
 from juliabox_cli.manager_link import ManagerLink
 from juliabox_cli.source import source_folder
-from juliabox_cli.state import Install, State, find_state
+from juliabox_cli.state import Install, State, find_state, require_access
 from juliabox_ext.errors import ConfigurationError, NotFoundError, UnavailableError
 
 NETWORKS = ("edge", "control", "egress", "sessions")
@@ -121,9 +120,5 @@ class Installation:
 def open_installation() -> Installation:
     """Return the installation of the state folder, with its configuration checked."""
     state = find_state()
-    if state.root.exists() and not os.access(state.root, os.R_OK | os.X_OK):
-        raise UnavailableError(
-            f"no access to the state folder {state.root}: it belongs to root. Repeat with sudo",
-            code="not_root",
-        )
+    require_access(state)
     return Installation(state, config_file.load(state.config))

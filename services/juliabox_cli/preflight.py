@@ -56,8 +56,8 @@ def _publishes(container: dict[str, Any], config: Config) -> bool:
     return any(wanted in (bindings or []) for bindings in ports.values())
 
 
-def check_name(config: Config, state: State, engine: Engine) -> None:
-    """Refuse a name that another installation on this engine uses, and a changed name."""
+def check_same_name(config: Config, state: State) -> None:
+    """Refuse a name other than the one that the installation was made with."""
     install = state.read_install()
     if install is not None and install.name != config.name:
         raise ConfigurationError(
@@ -65,16 +65,22 @@ def check_name(config: Config, state: State, engine: Engine) -> None:
             f"containers and networks carry that. Run `juliabox config set name {install.name}`",
             code="name.changed",
         )
-    manager = engine.container(f"{config.name}-manager")
-    if manager is None:
-        return
-    targets = {mount.get("Destination") for mount in manager.get("Mounts", [])}
-    if str(state.root) not in targets:
-        raise ConflictError(
-            f"the name {config.name} is used on this engine by another installation. Choose a "
-            "name with `juliabox config set name NAME`",
-            code="name.taken",
-        )
+
+
+def check_name(config: Config, state: State, engine: Engine) -> None:
+    """Refuse a changed name, and one that another installation on this engine uses."""
+    check_same_name(config, state)
+    for container in engine.containers(config.name):
+        sources = {str(mount.get("Source", "")) for mount in container.get("Mounts") or []}
+        if not any(
+            source == str(state.root) or source.startswith(f"{state.root}/") for source in sources
+        ):
+            raise ConflictError(
+                f"the name {config.name} is used on this engine by another installation "
+                f"(container {container['Name'].lstrip('/')}). Choose a name with "
+                "`juliabox config set name NAME`",
+                code="name.taken",
+            )
 
 
 def check_disk(state: State, building: bool) -> None:

@@ -7,6 +7,8 @@ import fcntl
 import hashlib
 import json
 import os
+import re
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,13 +17,26 @@ from pathlib import Path
 import msgspec
 
 from juliabox_cli.atomic_files import ensure_folder, write_bytes
-from juliabox_ext.errors import ConfigurationError, ConflictError
+from juliabox_ext.errors import ConfigurationError, ConflictError, UnavailableError
 
 #: Uid and gid of the control parts without root: proxy and hub.
 CONTROL_UID = 900
 
 #: A slot's socket path must stay under 108 bytes: STATE/slots/<16>/entry.sock.
 _LONGEST_STATE = 70
+
+#: What a state folder holds. Whatever else is found in it is somebody else's.
+LAYOUT = (
+    "config.yaml",
+    "install.json",
+    "run",
+    "secrets",
+    "hub",
+    "manager",
+    "volumes",
+    "mounts",
+    "slots",
+)
 
 
 class Install(msgspec.Struct, forbid_unknown_fields=False):
@@ -97,16 +112,59 @@ class State:
 
 def find_state() -> State:
     """Return the state folder that ``JULIABOX_STATE`` names, or the default."""
-    root = Path(os.environ.get("JULIABOX_STATE") or "/var/lib/juliabox")
-    if not root.is_absolute():
-        root = Path.cwd() / root
-    root = Path(os.path.normpath(root))
-    if len(str(root)) > _LONGEST_STATE or any(char in str(root) for char in " :,\"'\\\n$"):
+    given = Path(os.environ.get("JULIABOX_STATE") or "/var/lib/juliabox")
+    root = (Path.cwd() / given).resolve()
+    # the path stands in URLs, in variables of compose and in the kernel's list of mounts
+    if len(os.fsencode(root)) > _LONGEST_STATE or not re.fullmatch(r"[\w./+@=~-]+", str(root)):
         raise ConfigurationError(
-            f"the state folder {root} must be a path of at most {_LONGEST_STATE} characters "
-            "without spaces, colons, commas, quotes, $ and backslashes; set JULIABOX_STATE"
+            f"the state folder {root} must be a path of at most {_LONGEST_STATE} bytes that has "
+            "letters, digits and . _ - + @ = ~ only; set JULIABOX_STATE"
         )
-    return State(root.resolve())
+    return State(root)
+
+
+def refuse_foreign(state: State) -> None:
+    """Refuse a folder that holds others' files and no configuration of JuliaBox.
+
+    Its mode would be changed, and a slip such as ``JULIABOX_STATE=/tmp`` would hurt the host.
+    """
+    if not state.root.is_dir() or state.config.exists() or state.install.exists():
+        return
+    others = [
+        path.name
+        for path in sorted(state.root.iterdir())
+        if path.name != "lost+found" and not path.name.startswith(f".{state.config.name}.")
+    ]
+    if others:
+        raise ConfigurationError(
+            f"{state.root} is not a state folder of JuliaBox: it holds {others[0]} and no "
+            "config.yaml. Set JULIABOX_STATE to a folder that is new or empty",
+            code="state.foreign",
+        )
+
+
+def require_access(state: State) -> None:
+    """Raise ``UnavailableError`` for somebody who may not look into the folder."""
+    if state.root.exists() and not os.access(state.root, os.R_OK | os.X_OK):
+        raise UnavailableError(
+            f"no access to the state folder {state.root}: it belongs to root. Repeat with sudo",
+            code="not_root",
+        )
+
+
+def delete(state: State) -> list[str]:
+    """Delete what JuliaBox keeps in the folder, and the folder; return what else it holds."""
+    for path in list(state.root.iterdir()):
+        if not any(path.name == name or path.name.startswith(f".{name}.") for name in LAYOUT):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    with contextlib.suppress(OSError):  # a disk of its own, or others' files
+        state.root.rmdir()
+        return []
+    return sorted(path.name for path in state.root.iterdir())
 
 
 def make_folders(state: State) -> None:

@@ -13,7 +13,7 @@ from juliabox_cli.images import ensure_images, missing_images
 from juliabox_cli.installation import Installation, open_installation
 from juliabox_cli.rendering import public_url, render
 from juliabox_cli.secret_files import ensure_secrets, install_certificate
-from juliabox_cli.state import exclusive, find_state, make_folders
+from juliabox_cli.state import exclusive, find_state, make_folders, refuse_foreign
 from juliabox_cli.steps import Steps
 
 #: Seconds until all parts must answer.
@@ -34,9 +34,10 @@ def up(console: Console) -> Outcome:
     """Bring the installation up and return what to print."""
     state = find_state()
     preflight.require_root()
+    refuse_foreign(state)
     with exclusive(state):
         if config_file.ensure(state.config):
-            console.print(f"Wrote {state.config} with the defaults", highlight=False)
+            console.print(f"Wrote {state.config} with the defaults", highlight=False, markup=False)
         installation = open_installation()
         return _Up(installation, Steps(console)).run()
 
@@ -67,7 +68,8 @@ class _Up:
         with self._steps.step("Checks") as step:
             preflight.check_name(one.config, one.state, one.engine)
             preflight.check_port(one.config, one.engine)
-            preflight.check_memory()
+            if "manager" not in self._running():  # else its sessions are what takes the memory
+                preflight.check_memory()
             preflight.check_disk(one.state, building=bool(missing_images(one.config, one.engine)))
             step.result = "passed"
 

@@ -24,6 +24,9 @@ class FakeEngine:
     def container(self, name: str) -> dict[str, Any] | None:
         return self._containers.get(name.replace("-", "_"))
 
+    def containers(self, installation: str) -> list[dict[str, Any]]:
+        return list(self._containers.values())
+
 
 @pytest.fixture
 def taken_port() -> Any:
@@ -47,11 +50,13 @@ def test_the_port_of_our_own_proxy_is_no_conflict(taken_port: int) -> None:
     preflight.check_port(Config(port=taken_port), engine)
 
 
-def test_a_name_of_another_installation_is_refused(state: State) -> None:
-    engine: Any = FakeEngine(juliabox_manager={"Mounts": [{"Destination": "/elsewhere"}]})
-    with pytest.raises(ConflictError, match="another installation"):
+@pytest.mark.parametrize("name", ["juliabox-manager", "juliabox-s-0123"], ids=["part", "session"])
+def test_a_name_of_another_installation_is_refused(state: State, name: str) -> None:
+    engine: Any = FakeEngine(other={"Name": f"/{name}", "Mounts": [{"Source": "/elsewhere/hub"}]})
+    with pytest.raises(ConflictError, match=f"another installation .container {name}"):
         preflight.check_name(Config(), state, engine)
-    own: Any = FakeEngine(juliabox_manager={"Mounts": [{"Destination": str(state.root)}]})
+    mounts = [{"Source": "/dev"}, {"Source": f"{state.root}/slots/0123"}]
+    own: Any = FakeEngine(own={"Name": f"/{name}", "Mounts": mounts})
     preflight.check_name(Config(), state, own)
 
 
@@ -105,7 +110,9 @@ def test_an_engine_of_another_host_is_refused(monkeypatch: pytest.MonkeyPatch) -
         docker_engine.socket_path()
 
 
-@pytest.mark.parametrize("path", ["/a b", "/a:b", "/" + "x" * 90, "/a$b"])
+@pytest.mark.parametrize(
+    "path", ["/a b", "/a:b", "/" + "x" * 90, "/" + "ü" * 40, "/a$b", "/a#b", "/a?b", "/a%20"]
+)
 def test_a_state_folder_that_would_break_later_is_refused(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
