@@ -22,6 +22,14 @@ end
 """
 
 
+@pytest.fixture(autouse=True, scope="module")
+def warm(kernel: Notebook) -> None:
+    """Wait until the kernel compiles nothing of its own in the background."""
+    quick = 0
+    while quick < 5:
+        quick = quick + 1 if kernel.run("1").seconds < 0.3 else 0
+
+
 def interrupted(kernel: Notebook, code: str, after: float = 1.0, times: int = 1) -> Outcome:
     request = kernel.send(code)
 
@@ -59,7 +67,7 @@ def test_interrupt_ends_the_cell_and_keeps_the_state(kernel: Notebook, code: str
     kernel.run("kept = 7")
     outcome = interrupted(kernel, code)
     assert outcome.status == "error"
-    assert outcome.seconds < 5
+    assert outcome.seconds < 10
     if "run(" not in code:
         assert outcome.reply["content"]["ename"] == "InterruptException"
 

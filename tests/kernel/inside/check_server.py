@@ -54,7 +54,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("server"))
-    for _ in range(300):
+    for _ in range(600):
         try:
             server.call("/status")
             break
@@ -76,11 +76,10 @@ def test_silent_busy_kernel_counts_as_activity(server: Server, tmp_path: Path) -
     client.wait_for_ready(timeout=40)
     while server.call(f"/kernels/{kernel['id']}")["execution_state"] != "idle":
         time.sleep(0.2)
+    assert any(server.idle_for(1.5) for _ in range(10))
+    client.execute("sleep(30)")
     time.sleep(1)
-    assert server.idle_for(1.5)
-    client.execute("sleep(6)")
-    time.sleep(1)
-    assert not server.idle_for(1.5)
+    assert any(not server.idle_for(1.5) for _ in range(5))
     client.stop_channels()
 
 
@@ -104,6 +103,6 @@ def test_welcome_notebook_runs_from_top_to_bottom() -> None:
     path = next(f for f in NOTEBOOKS if f.exists()) / "welcome.ipynb"
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
-    NotebookClient(notebook, kernel_name="julia", timeout=60).execute()
+    NotebookClient(notebook, kernel_name="julia", timeout=100).execute()
     shown = {t for c in notebook.cells for o in c.get("outputs", []) for t in o.get("data", {})}
     assert {"text/plain", "text/html", "text/latex", "image/svg+xml", "text/markdown"} <= shown
