@@ -74,14 +74,21 @@ class EventFeed:
         self._listeners: dict[str, Callable[[Event], None]] = {}
         self._users = 0
         self._cursor = -1
+        self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Take the newest sequence number, so that later events are not missed."""
         self._users += 1
         if self._task is None or self._task.done():
-            self._cursor = await self._newest()
-            self._task = asyncio.ensure_future(self._run())
+            # made before anything is awaited: starts of the same moment share one poll
+            self._ready = asyncio.Event()
+            self._task = asyncio.ensure_future(self._run(self._ready))
+        try:
+            await self._ready.wait()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Undo one :meth:`open`; the last one ends the long poll."""
@@ -106,7 +113,11 @@ class EventFeed:
             return -1
         return events[-1].sequence if events else 0
 
-    async def _run(self) -> None:
+    async def _run(self, ready: asyncio.Event) -> None:
+        try:
+            self._cursor = await self._newest()
+        finally:
+            ready.set()
         while True:
             try:
                 if self._cursor < 0:

@@ -52,6 +52,8 @@ class JuliaBoxSpawner(SpawnerOptions):
         super().__init__(**kwargs)
         self._steps: Progress | None = None
         self._ended: asyncio.Event | None = None
+        #: Session whose events are listened to.
+        self._heard = ""
         self._profile: profiles.Profile | None = None
 
     # -- the seams -------------------------------------------------------------------------
@@ -155,7 +157,7 @@ class JuliaBoxSpawner(SpawnerOptions):
             raise failure from error
         finally:
             steps.finish()
-            feed.forget(self.engine.session)
+            feed.forget(self._heard)
             feed.close()
 
     async def _start(self, steps: Progress) -> tuple[str, int]:
@@ -171,6 +173,7 @@ class JuliaBoxSpawner(SpawnerOptions):
         self.object_id = session
         if self._steps is not None:
             self._steps.stage("create")
+        self._heard = session
         self._feed().listen(session, self._on_event)
 
     def _on_event(self, event: Event) -> None:
