@@ -85,12 +85,14 @@ class Lifecycle:
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
-                return work.result()
+                work.result()
+        finally:
+            await settle(work, gone)
+        if live.exited.is_set():
+            # whoever noticed it left it to the start, up to its very end
             raise InternalError(
                 f"session {live.record.session} ended while it started", code="session.failed"
             )
-        finally:
-            await settle(work, gone)
 
     async def _begin(self, live: Live, environment: dict[str, str]) -> None:
         record = live.record

@@ -34,7 +34,7 @@ from juliabox_manager.live import Live, Registry
 from juliabox_manager.metrics import METRICS
 from juliabox_manager.parts import Parts
 from juliabox_manager.protocol import SESSION_PORT
-from juliabox_manager.records import SessionRecord
+from juliabox_manager.records import RUNS, SessionRecord
 from juliabox_manager.sessions import Sessions
 
 T = TypeVar("T")
@@ -108,16 +108,10 @@ class Reconciler:
         await self._remove_orphans(containers.values())
         missing = await self._volumes.adopt(self._mounted(verdicts, containers))
         await self._remove_slots()
-        # sessions that need waiting for do so on their own: the manager is ready without them
-        for live, verdict in verdicts:
-            if verdict == "resolve":
-                self._sessions.in_background(self._resolve(live))
-            elif verdict == "end":
-                self._sessions.in_background(self._sessions.end(live))
 
         async def adopt(found: tuple[Live, Verdict]) -> None:
             live, verdict = found
-            await self._adopt(live, verdict, live.record.session in missing)
+            await self._adopt(live, verdict, homeless=live.record.session in missing)
 
         await _together(adopt, verdicts)
         METRICS.reconcile_seconds.observe(time.monotonic() - begun)
@@ -134,7 +128,8 @@ class Reconciler:
             and found.running
         }
 
-    async def _adopt(self, live: Live, verdict: Verdict, homeless: bool) -> None:
+    async def _adopt(self, live: Live, verdict: Verdict, *, homeless: bool = False) -> None:
+        """Carry out a verdict; what needs waiting for goes on by itself, and is not awaited."""
         record = live.record
         if verdict != "nothing":
             METRICS.reconcile_repairs.labels(verdict).inc()
@@ -143,16 +138,23 @@ class Reconciler:
             await self._sessions.discard(live, "its making was cut off by a restart")
         elif verdict == "wait":
             async with live.lock:
-                await self._lifecycle.step_back(live)
-        elif verdict == "keep" and homeless:
+                if record.state in {"created", "starting"}:  # nobody stopped it meanwhile
+                    await self._lifecycle.step_back(live)
+        elif verdict == "end":
+            self._sessions.in_background(_quietly(self._sessions.end(live)))
+        elif verdict in {"keep", "resolve"} and homeless:
             await self._sessions.end(live, "its home is no longer mounted")
         elif verdict == "keep":
             await self._watch_over(live)
+        elif verdict == "resolve":
+            self._sessions.in_background(_quietly(self._resolve(live)))
 
     async def _resolve(self, live: Live) -> None:
         """Find out whether a session's environment was handed over before the restart."""
         session = live.record.session
         async with live.lock:
+            if live.record.state != "starting":
+                return  # somebody stopped it meanwhile
             await self._slots.prepare(session)
             end = time.monotonic() + RESOLVE_LIMIT
             while (found := await self._engine.inspect(session)) is not None and found.running:
@@ -189,19 +191,31 @@ class Reconciler:
 
     async def _look_after(self, live: Live, container: Container | None) -> None:
         record = live.record
-        if live.lock.locked() or live.starting:
+        if live.starting:
+            await self._look_at_start(live)
+        elif live.lock.locked():
             return  # in good hands
-        if record.state == "ended":
+        elif record.state == "ended":
             if self._store.age() - record.ended_age > ENDED_LIMIT:
                 await self._sessions.discard(live, "")
         elif record.state == "stopping":
             await self._sessions.end(live)
         elif record.state == "running":
             await self._watch_over(live)
+        elif record.state == "starting":
+            # a restart cut its start off, and could not find out at once what had become of it
+            await self._adopt(live, judge(record, await self._engine.inspect(record.session)))
         elif container is None and await self._engine.inspect(record.session) is None:
             await self._sessions.discard(live, "its container was removed")
         elif time.monotonic() - live.since > UNSTARTED_LIMIT:
             await self._sessions.discard(live, "it was not started in time")
+
+    async def _look_at_start(self, live: Live) -> None:
+        """Let a start know that its container has died, if the engine's news of it was missed."""
+        if live.record.step in RUNS:
+            found = await self._engine.inspect(live.record.session)
+            if found is None or not found.running:
+                live.exited.set()
 
     async def _watch_over(self, live: Live) -> None:
         """End a running session whose container has died; set its policy again if it is not there.

@@ -36,6 +36,10 @@ STEPS: Final = (
 INTENTS: Final = frozenset({"create.recorded", "start.starting", "start.releasing"})
 
 
+#: Steps of a start at which the container has been seen to run.
+RUNS: Final = frozenset({"start.started", "start.protected", "start.mounted", "start.releasing"})
+
+
 class SessionRecord(Struct, kw_only=True):
     """One session as the store keeps it; holds no secret."""
 

@@ -1,0 +1,138 @@
+"""What the manager does when it missed news of the engine, or when a look at it failed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from juliabox_ext.errors import InternalError
+from juliabox_manager import reconcile
+from juliabox_manager.live import settle
+from juliabox_manager.protocol import Limits, SessionCreate, SessionInspect, SessionStart
+from juliabox_manager.service import Manager
+from manager.test_policy import settings as manager_settings
+from support.fake_parts import FakeEngine, FakeNetwork, FakeSlots, FakeVolumes, MortalStore, World
+
+CREATE = SessionCreate(
+    "ada", "", "juliabox/julia", Limits(memory=64 * 2**20, cpu=0.5, pids=64, disk=32 * 2**20)
+)
+
+
+class Place:
+    """A world, and managers over it one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.world = World(random.Random(1))
+        self.manager: Any = None
+
+    async def boot(self, interval: float) -> Manager:
+        made = manager_settings(self.folder)
+        settings = msgspec.structs.replace(
+            made,
+            capacity=msgspec.structs.replace(made.capacity, disk_reserve=0, memory=0),
+            reconcile_interval=interval,
+        )
+        self.slots, world = FakeSlots(self.world), self.world
+        self.parts = [FakeEngine(world), self.slots, FakeVolumes(world), FakeNetwork(world)]
+        engine, *others = self.parts
+        self.store = MortalStore(self.folder / "manager.sqlite")
+        self.manager = Manager(settings, self.store, engine, *others)  # type: ignore[arg-type]
+        await self.manager.start()
+        return self.manager  # type: ignore[no-any-return]
+
+    async def kill(self) -> None:
+        for part in (*self.parts, self.store):
+            part.dead = True  # type: ignore[union-attr]
+        await settle(self.manager._work, *self.manager._sessions._works)
+        await self.store.close()
+
+    async def until(self, session: str, state: str) -> None:
+        seen = None
+        for _ in range(500):
+            seen = await self.manager.handle("hub", SessionInspect(session))
+            if seen.state == state:
+                return
+            await asyncio.sleep(0.002)
+        raise AssertionError(f"{seen} is not {state}")
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    made = Place(tmp_path)
+    yield made
+    await made.manager.close()
+
+
+def hanging(reached: asyncio.Event) -> Callable[..., Any]:
+    """Return a call that never ends."""
+
+    async def hang(*_: object, **__: object) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    return hang
+
+
+async def test_a_look_that_failed_after_a_restart_is_taken_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a session whose person works in it would be removed as "not started in time"."""
+    manager = await place.boot(60.0)
+    made = await manager.handle("hub", CREATE)
+    reached = asyncio.Event()
+    release = place.slots.release
+
+    async def release_and_hang(*arguments: Any) -> None:
+        await release(*arguments)
+        await hanging(reached)()
+
+    monkeypatch.setattr(place.slots, "release", release_and_hang)
+    starting = asyncio.create_task(manager.handle("hub", SessionStart(made.session, {})))
+    await reached.wait()
+    starting.cancel()
+    await place.kill()
+
+    monkeypatch.setattr(reconcile, "listens", lambda *_: True)
+    place.world.failures.append("inspect")
+    await place.boot(0.002)
+    await place.until(made.session, "running")
+
+
+async def test_a_start_whose_container_died_unnoticed_fails_at_the_next_look(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's news break off when it is restarted, which ends containers."""
+    manager = await place.boot(0.002)
+    made = await manager.handle("hub", CREATE)
+    reached = asyncio.Event()
+    monkeypatch.setattr(place.slots, "await_entry", hanging(reached))
+    starting = asyncio.create_task(manager.handle("hub", SessionStart(made.session, {})))
+    await reached.wait()
+    place.world.listener = None
+    place.world.die(made.session)
+    with pytest.raises(InternalError, match="ended while it started"):
+        await asyncio.wait_for(starting, 2)
+
+
+async def test_a_server_that_dies_as_its_start_ends_is_noticed_at_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = await place.boot(60.0)
+    made = await manager.handle("hub", CREATE)
+    close = place.slots.close
+
+    async def close_and_die(session: str) -> None:
+        await close(session)
+        place.world.die(session)
+
+    monkeypatch.setattr(place.slots, "close", close_and_die)
+    with pytest.raises(InternalError, match="ended while it started"):
+        await manager.handle("hub", SessionStart(made.session, {}))
+    await place.until(made.session, "ended")
