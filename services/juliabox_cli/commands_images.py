@@ -1,4 +1,4 @@
-"""``juliabox image``: build the images without starting anything."""
+"""``juliabox image``: build the images without starting anything, and remove old ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from juliabox_cli.steps import Steps
 
 @click.group()
 def image() -> None:
-    """Build the images of the control parts and of sessions."""
+    """Build the images of the control parts and of sessions; remove old ones."""
 
 
 @image.command()
@@ -30,6 +30,17 @@ def build(refresh: bool) -> None:
     click.echo(f"{found.control} {installation.engine.image_id(found.control)}")
     for name, identity in found.sessions.items():
         click.echo(f"{name} {identity}")
+
+
+@image.command()
+def prune() -> None:
+    """Remove JuliaBox's images of earlier builds that no container uses; print their names.
+
+    Another installation on this engine, made from another checkout, would build its own anew.
+    """
+    installation = open_installation()
+    for tag in images.prune(installation.config, installation.engine):
+        click.echo(tag)
 
 
 COMMANDS: list[click.Command] = [image]

@@ -78,11 +78,8 @@ class Compose:
 
     def environment(self) -> dict[str, str]:
         """Return the environment: this engine's socket, and none of our variables from outside."""
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith("JULIABOX_")
-        }
-        kept.pop("COMPOSE_FILE", None)
-        kept.pop("COMPOSE_PROFILES", None)
+        ours = ("JULIABOX_", "COMPOSE_", "DOCKER_TLS", "DOCKER_CONTEXT", "DOCKER_CERT_PATH")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         return {**kept, "DOCKER_HOST": f"unix://{self.socket}", "COMPOSE_INTERACTIVE_NO_CLI": "1"}
 
 

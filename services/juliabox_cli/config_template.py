@@ -99,8 +99,9 @@ volumes:
   inodes_per_gib: 65536
 
 images:
-  # Which Julia: official (with IJulia), debian, or auto (official where it can be reached).
-  julia_source: auto
+  # Which Julia: official (with IJulia), debian, or auto (official where it can be reached). Left
+  # out, the variable JULIA_SOURCE decides, else auto.
+#  julia_source: auto
   # Pull images from this registry instead of building them; or load them from a folder of archives.
   registry: ""
   folder: ""

@@ -20,7 +20,7 @@ def options(config: Config) -> image_build.BuildOptions:
     """Return the build's options: the environment's, overridden by what the file sets."""
     found = image_build.BuildOptions.from_environment()
     chosen: dict[str, object] = {}
-    if config.images.julia_source != "auto":
+    if "julia_source" in config.images.model_fields_set:
         chosen["julia_source"] = config.images.julia_source
     if config.images.registry:
         chosen["registry"] = config.images.registry
@@ -33,6 +33,11 @@ def missing_images(config: Config, engine: Engine) -> list[str]:
     """Return the names of JuliaBox's images that this engine lacks."""
     tags = image_build.image_tags(source_folder(), options(config))
     return [name for name in ("control", "julia") if engine.image_id(tags[name]) is None]
+
+
+def prune(config: Config, engine: Engine) -> list[str]:
+    """Remove JuliaBox's images of other sources that no container uses; return their tags."""
+    return image_build.prune_images(engine.client, source_folder(), options(config))
 
 
 def ensure_images(

@@ -45,6 +45,13 @@ def _clean(key: str, value: Any, depth: int) -> Any:
     return [_clean("", inner, depth + 1) for inner in value]
 
 
+def level(environ: Mapping[str, str]) -> int:
+    """Return the level that ``JULIABOX_LOG_LEVEL`` names; info if it names none."""
+    return logging.getLevelNamesMapping().get(
+        environ.get("JULIABOX_LOG_LEVEL", "").upper(), logging.INFO
+    )
+
+
 def configure(part: str, level: int = logging.INFO, stream: TextIO | None = None) -> None:
     """Send structlog and the standard library's loggers to ``stream`` (default: stdout) as JSON."""
     shared: list[Any] = [

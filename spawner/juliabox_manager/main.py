@@ -111,7 +111,7 @@ async def serve(settings: ManagerSettings) -> None:
 )
 def main(settings_file: Path) -> None:
     """Run the container manager of one JuliaBox installation."""
-    logs.configure("manager")
+    logs.configure("manager", logs.level(os.environ))
     try:
         settings = load(settings_file)
         with state_lock(settings.state / "manager"):

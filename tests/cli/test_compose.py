@@ -37,7 +37,14 @@ def test_project_file_and_variables_stand_before_the_verb(
 def test_variables_from_outside_never_win_over_the_rendered_ones(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("JULIABOX_NAME", "JULIABOX_STATE", "COMPOSE_FILE", "COMPOSE_PROFILES"):
+    for name in (
+        "JULIABOX_NAME",
+        "JULIABOX_STATE",
+        "COMPOSE_FILE",
+        "COMPOSE_ENV_FILES",
+        "DOCKER_CONTEXT",
+        "DOCKER_TLS_VERIFY",
+    ):
         monkeypatch.setenv(name, "wrong")
     environment = _compose(state, "docker-compose").environment()
     assert "wrong" not in environment.values()
@@ -60,7 +67,9 @@ def test_the_plugin_is_taken_where_it_is_installed(
 def test_the_rendered_variables_fill_every_place_of_the_file(state: State) -> None:
     images = Images("juliabox/control:1", {"juliabox/julia": "sha256:" + "1" * 64})
     addresses = Addresses(IPv4Network("10.64.0.0/20"))
-    render(Config(name="lab"), state, addresses, images, "/var/run/docker.sock")
+    render(
+        Config(name="lab", log_level="warning"), state, addresses, images, "/var/run/docker.sock"
+    )
     assert shutil.which("docker-compose"), "docker-compose must be installed"
     written = yaml.safe_load(_compose(state, "docker-compose").run("config"))
     services = written["services"]
@@ -74,6 +83,11 @@ def test_the_rendered_variables_fill_every_place_of_the_file(state: State) -> No
     assert not sockets["proxy"]
     assert services["hub"]["user"] == services["proxy"]["user"] == "900:900"
     assert "$" not in yaml.safe_dump(written)
+    levels = {one["environment"]["JULIABOX_LOG_LEVEL"] for one in services.values()}
+    assert levels == {"warning"}
+    # in the host's PID namespace it is not the first process, which reaps without being told
+    assert services["manager"]["environment"]["TINI_SUBREAPER"] == "1"
+    assert services["manager"]["mem_limit"]
 
 
 def test_a_failing_compose_is_told_with_its_last_lines(state: State) -> None:

@@ -64,3 +64,10 @@ def test_a_traceback_is_one_line_and_a_long_text_is_cut(written: io.StringIO) ->
     (line,) = written.getvalue().splitlines()
     assert "Traceback" in json.loads(line)["exception"]
     assert len(line) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("word", "level"), [("debug", 10), ("warning", 30), ("error", 40), ("", 20), ("loud", 20)]
+)
+def test_the_operator_s_word_for_a_level_is_understood(word: str, level: int) -> None:
+    assert logs.level({"JULIABOX_LOG_LEVEL": word}) == level
