@@ -25,7 +25,8 @@ class SpawnerOptions(DockerSpawner):  # type: ignore[misc]  # DockerSpawner is u
         config=True,
         help="""Where the container manager listens, such as ``tcp://10.64.16.3:9500``.
 
-        No default; `juliabox up` sets it.
+        No default; `juliabox up` sets it. Without it, the server key and the secret key file no
+        server starts.
         """,
     )
     manager_server_key = Unicode(
@@ -47,7 +48,9 @@ class SpawnerOptions(DockerSpawner):  # type: ignore[misc]  # DockerSpawner is u
         config=True,
         help="""Most processes and threads of one session.
 
-        Default 512: enough for JupyterLab, several kernels and parallel Julia.
+        Default 512: enough for JupyterLab, several kernels and parallel Julia. `juliabox up` sets
+        it to ``sessions.pids`` of config.yaml. A fork bomb ends here, and so does a program that
+        wants more threads: it gets "Resource temporarily unavailable".
         """,
     )
     disk_limit = ByteSpecification(
@@ -55,7 +58,8 @@ class SpawnerOptions(DockerSpawner):  # type: ignore[misc]  # DockerSpawner is u
         config=True,
         help="""Size of a person's home volume, in bytes or with K, M, G or T.
 
-        Applies when the volume is made; a larger value later makes it grow.
+        Applies when the volume is made; with a larger value later it grows at the next start with
+        no other server of the person running. It never shrinks. One home serves all servers.
         """,
     )
     stop_grace = Float(
@@ -63,7 +67,8 @@ class SpawnerOptions(DockerSpawner):  # type: ignore[misc]  # DockerSpawner is u
         config=True,
         help="""Seconds that a session has to end by itself when it is stopped.
 
-        Default 10, Docker's own; at most 60.
+        Default 10, Docker's own; at most 60, the manager's bound. Kernels save nothing by
+        themselves in this time; notebooks are saved by the browser.
         """,
     )
     profile_list = Union(
