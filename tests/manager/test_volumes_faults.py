@@ -164,6 +164,36 @@ async def test_a_device_bound_by_hand_and_a_frozen_mount_are_dealt_with(state: P
     assert devices_of(state) == []
 
 
+@pytest.mark.parametrize("program", ["e2fsck", "e2undo"])
+async def test_a_disk_whose_repair_was_killed_is_neither_used_nor_given_up(
+    state: Path, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For want of memory, say: exit code -9 tells nothing of the disk."""
+    home, image = slot(state), image_of(state, "ada")
+    volumes = HomeVolumes(settings_for(state))
+    await volumes.attach("ada", SIZE, SESSION, home)
+    as_person("echo kept > file", home)
+    await volumes.detach(SESSION, home)
+    if program == "e2undo":
+        await kill_at(state, "adg", "during:resize2fs")
+        await volumes.adopt({})
+        assert (image.parent / disk.UNDO).exists()
+
+    (tmp_path / program).write_text("#!/bin/sh\nkill -9 $$\n")
+    (tmp_path / program).chmod(0o755)
+    with monkeypatch.context() as shadowed:
+        shadowed.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        with pytest.raises(VolumeError, match="try again") as refused:
+            await volumes.attach("ada", SIZE, SESSION, home)
+    assert refused.value.code == "volume.check"
+    assert [info.state for info in await volumes.list()] == ["idle"]
+    assert mounted_below(state) == devices_of(state) == []
+    await volumes.attach("ada", SIZE, SESSION, home)
+    assert as_person("cat file", home).stdout == "kept\n"
+    await volumes.detach(SESSION, home)
+    assert {entry.name for entry in image.parent.iterdir()} == {"disk.img", "meta.json"}
+
+
 async def test_a_synced_file_survives_a_power_cut(state: Path) -> None:
     home = slot(state)
     volumes = HomeVolumes(settings_for(state), unmount_limit=2.0)

@@ -196,6 +196,9 @@ async def check(image: Path, *, keep: int, force: bool = False, write: bool = Tr
             f"runs: e2fsck -f -p {image}",
             code="volume.check",
         ) from error
+    if outcome.code < 0:
+        # killed, for want of memory say: nothing is known of the disk, so it is not used
+        raise VolumeError(f"the check of {image} was killed; try again", code="volume.check")
     if outcome.code > 1:
         raise DamagedError(f"e2fsck ended with code {outcome.code}: {outcome.output[-500:]}")
 
@@ -235,9 +238,17 @@ async def undo_growth(folder: Path, *, keep: int) -> None:
     undo = folder / UNDO
     if not await in_thread(undo.exists):
         return
-    outcome = await run(
-        ["e2undo", "-f", str(undo), str(folder / IMAGE)], limit=GROW_LIMIT, keep=[keep]
-    )
+    try:
+        outcome = await run(
+            ["e2undo", "-f", str(undo), str(folder / IMAGE)], limit=GROW_LIMIT, keep=[keep]
+        )
+    except CommandTimeout as error:
+        raise VolumeError(f"a growth cannot be undone: {error}", code="volume.check") from error
+    if outcome.code < 0:
+        # killed: what it wrote, it writes again the next time
+        raise VolumeError(
+            f"undoing a growth of {folder} was killed; try again", code="volume.check"
+        )
     if outcome.code != 0:
         # the check that follows decides what the disk is worth
         await in_thread(undo.rename, folder / f"{UNDO}.failed")
