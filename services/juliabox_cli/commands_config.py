@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,8 +11,16 @@ from ruamel.yaml import YAML
 
 from juliabox_cli import config_file
 from juliabox_cli.config import Config
-from juliabox_cli.state import find_state
+from juliabox_cli.state import find_state, refuse_foreign, require_access
 from juliabox_ext.errors import NotFoundError
+
+
+def _file() -> Path:
+    """Return the operator's file of a folder that may be looked into and is JuliaBox's."""
+    state = find_state()
+    require_access(state)
+    refuse_foreign(state)
+    return state.config
 
 
 @click.group()
@@ -23,7 +32,7 @@ def config() -> None:
 @click.argument("key", required=False)
 def show(key: str | None) -> None:
     """Print the configuration in force, or one KEY of it, defaults included."""
-    found: Any = config_file.load(find_state().config).model_dump()
+    found: Any = config_file.load(_file()).model_dump()
     for part in key.split(".") if key else []:
         try:
             found = found[int(part) if isinstance(found, list) else part]
@@ -37,32 +46,41 @@ def show(key: str | None) -> None:
         click.echo(str(found).lower() if isinstance(found, bool) else found)
 
 
-@config.command("set")
-@click.argument("key")
-@click.argument("value")
-def set_(key: str, value: str) -> None:
-    """Set KEY (such as sessions.memory) to VALUE; in force with the next `juliabox up`."""
-    state = find_state()
-    state.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    config_file.ensure(state.config)
-    config_file.set_value(state.config, key, value)
-    click.echo(f"{key} is set; `juliabox up` puts it in force")
+@config.command(
+    "set",
+    options_metavar="",
+    help="""\
+Set KEY (such as sessions.memory) to VALUE, or several keys at once; in force with the next
+`juliabox up`.
+""",
+)
+@click.argument("pairs", metavar="KEY VALUE [KEY VALUE]...", nargs=-1, required=True)
+def set_(pairs: tuple[str, ...]) -> None:
+    """Set keys to values."""
+    if len(pairs) % 2:
+        raise click.UsageError(f"{pairs[-1]} has no value; give pairs of KEY and VALUE")
+    path = _file()
+    config_file.ensure(path)
+    values = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    config_file.set_values(path, values)
+    verb = "is" if len(values) == 1 else "are"
+    click.echo(f"{', '.join(values)} {verb} set; `juliabox up` puts it in force")
 
 
 @config.command()
 @click.argument("key")
 def unset(key: str) -> None:
     """Remove KEY from the file, so that its default holds."""
-    state = find_state()
-    config_file.ensure(state.config)
-    config_file.unset_value(state.config, key)
+    path = _file()
+    config_file.ensure(path)
+    config_file.unset_value(path, key)
     click.echo(f"{key} has its default again; `juliabox up` puts it in force")
 
 
 @config.command()
 def validate() -> None:
     """Check config.yaml; name line, key and allowed values of each mistake."""
-    path = find_state().config
+    path = _file()
     found: Config = config_file.load(path)
     where = path if path.exists() else "the defaults (there is no file yet)"
     click.echo(f"{where}: valid, for the installation {found.name}")

@@ -7,6 +7,7 @@ stands in :mod:`juliabox_cli.config_template`, which a test compares with this s
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -20,6 +21,7 @@ from pydantic import (
 )
 
 from juliabox_cli.units import Duration, Size
+from juliabox_spawner import usernames
 
 MIB = 1024**2
 
@@ -44,8 +46,18 @@ def _address(value: str) -> str:
 
 
 def _base_url(value: str) -> str:
-    if not value.startswith("/") or not value.endswith("/") or "//" in value:
-        raise ValueError("must start and end with a slash, such as / or /julia/")
+    if not re.fullmatch(r"/([A-Za-z0-9._~-]+/)*", value):
+        raise ValueError(
+            "must start and end with a slash and have letters, digits and . _ ~ - between, such as "
+            "/ or /julia/"
+        )
+    return value
+
+
+def _user_name(value: str) -> str:
+    reason = usernames.problem(usernames.normalize(value))
+    if reason:
+        raise ValueError(f"is no user name: {reason}")
     return value
 
 
@@ -95,7 +107,7 @@ class Authentication(Section):
     """Who gets in."""
 
     login: Literal["native", "zero"] = "native"
-    admin: Annotated[str, StringConstraints(pattern=r"^[^\s/]{1,255}$")] = "admin"
+    admin: Annotated[str, AfterValidator(_user_name)] = "admin"
     signup: Literal["approval", "open", "closed"] = "approval"
     failed_before_lock: Annotated[int, Field(ge=0, le=1000)] = 5
     lock_time: Duration = 300

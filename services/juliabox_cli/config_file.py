@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from juliabox_cli.atomic_files import write_text
 from juliabox_cli.config import Config
@@ -23,7 +24,14 @@ Place = tuple[str | int, ...]
 
 def load(path: Path) -> Config:
     """Return the checked configuration; a missing file counts as an empty one."""
-    return check(path, path.read_text() if path.exists() else "")
+    return check(path, _read(path) if path.exists() else "")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _error([f"{path} cannot be read: {error}"]) from None
 
 
 def ensure(path: Path) -> bool:
@@ -50,8 +58,19 @@ def check(path: Path, text: str) -> Config:
 
 
 def set_value(path: Path, key: str, value: str) -> Config:
-    """Set a dotted key to a YAML value, keeping comments; an invalid result is not written."""
-    tree = _parse(path, path.read_text())
+    """Set one key; see :func:`set_values`."""
+    return set_values(path, {key: value})
+
+
+def set_values(path: Path, values: Mapping[str, str]) -> Config:
+    """Set dotted keys to YAML values, keeping comments; an invalid result is not written."""
+    tree = _parse(path, _read(path))
+    for key, value in values.items():
+        _set(tree, key, value)
+    return _save(path, tree)
+
+
+def _set(tree: CommentedMap, key: str, value: str) -> None:
     parts = _split(key)
     node: Any = tree
     for part in parts[:-1]:
@@ -59,16 +78,14 @@ def set_value(path: Path, key: str, value: str) -> Config:
     last = parts[-1]
     parsed = _value(value)
     if isinstance(node, list):
-        index = _index(node, last, key)
-        node[index] = parsed
+        node[_index(node, last, key)] = parsed
     else:
         node[str(last)] = parsed
-    return _save(path, tree)
 
 
 def unset_value(path: Path, key: str) -> Config:
     """Remove a dotted key, so that its default holds again."""
-    tree = _parse(path, path.read_text())
+    tree = _parse(path, _read(path))
     parts = _split(key)
     node: Any = tree
     for part in parts[:-1]:
@@ -93,6 +110,8 @@ def _parse(path: Path, text: str) -> CommentedMap:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise _error([f"{path.name}, line {line}: not valid YAML: {error.problem}"]) from None
+    except YAMLError as error:
+        raise _error([f"{path.name}: not valid YAML: {error}"]) from None
     if tree is None:
         return CommentedMap()
     if not isinstance(tree, CommentedMap):

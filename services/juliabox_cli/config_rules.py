@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -57,9 +58,18 @@ def _profiles(config: Config) -> Iterator[Finding]:
 def _addresses(config: Config) -> Iterator[Finding]:
     for key in ("public_url", "subdomain_host"):
         value = getattr(config, key)
-        if value:
-            parts = urlsplit(value)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                yield (key,), "must be a URL with http or https and a host, or empty"
-            elif config.https_on and parts.scheme != "https":
-                yield (key,), "must start with https:// since https.certificate is set"
+        if not value:
+            continue
+        parts = urlsplit(value)
+        if not re.fullmatch(r"https?://[^\s/?#@$'\"\\]+(/\S*)?", value) or not parts.hostname:
+            yield (key,), "must be a URL with http or https and a host, or empty"
+        elif config.https_on and parts.scheme != "https":
+            yield (key,), "must start with https:// since https.certificate is set"
+        elif value.removeprefix(f"{parts.scheme}://{parts.netloc}") not in _paths(key, config):
+            yield (key,), "must end with the host or port; a path goes into base_url"
+
+
+def _paths(key: str, config: Config) -> set[str]:
+    """Return what may follow the host."""
+    base = {config.base_url, config.base_url.rstrip("/")} if key == "public_url" else set()
+    return {"", "/", *base}

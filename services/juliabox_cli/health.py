@@ -99,13 +99,23 @@ def _hub_trouble(config: Config) -> str | None:
     return None if status == 200 else f"answers {status} through the proxy"
 
 
+#: Exit codes of a part that another start does not help: a damaged database, a wrong setting.
+_HOPELESS = {65, 78}
+#: Restarts in a row, while somebody waits, after which a part is given up.
+_RESTARTS = 5
+
+
 def await_healthy(
     look: Callable[[], dict[str, Component]],
     seconds: float,
     progress: Callable[[str, float], None],
 ) -> None:
-    """Wait until every part runs; raise ``UnavailableError`` that names what does not."""
+    """Wait until every part runs; raise ``UnavailableError`` that names what does not.
+
+    A part that ends again and again is not waited for.
+    """
     began = time.monotonic()
+    restarts: dict[str, int] = {}
     while True:
         components = look()
         bad = {name: one for name, one in components.items() if not one.running}
@@ -113,15 +123,24 @@ def await_healthy(
             return
         waited = time.monotonic() - began
         progress(", ".join(f"{name} {one.state}" for name, one in bad.items()), waited / seconds)
+        for name, one in bad.items():
+            first = restarts.setdefault(name, one.detail.get("restarts", 0))
+            again = one.detail.get("restarts", 0) - first
+            if one.detail.get("exit_code") in _HOPELESS or again >= _RESTARTS:
+                raise _unhealthy({name: one}, waited)
         if waited > seconds:
-            said = "; ".join(
-                f"{name} is {one.state}"
-                + (f" ({one.detail['reason']})" if one.detail.get("reason") else "")
-                for name, one in bad.items()
-            )
-            raise UnavailableError(
-                f"not healthy after {seconds:.0f} s: {said}. Look at "
-                f"`juliabox logs {next(iter(bad))}` and `juliabox doctor`",
-                code="up.unhealthy",
-            )
+            raise _unhealthy(bad, seconds)
         time.sleep(0.3)
+
+
+def _unhealthy(bad: dict[str, Component], seconds: float) -> UnavailableError:
+    said = "; ".join(
+        f"{name} is {one.state}"
+        + (f" ({one.detail['reason']})" if one.detail.get("reason") else "")
+        for name, one in bad.items()
+    )
+    return UnavailableError(
+        f"not healthy after {seconds:.0f} s: {said}. Look at `juliabox logs {next(iter(bad))}` "
+        "and `juliabox doctor`",
+        code="up.unhealthy",
+    )

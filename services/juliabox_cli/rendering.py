@@ -19,6 +19,7 @@ from juliabox_cli.config import SESSION_IMAGE, Config
 from juliabox_cli.config_rules import LIMITS
 from juliabox_cli.secret_files import public_key
 from juliabox_cli.state import CONTROL_UID, State
+from juliabox_ext.errors import ConfigurationError
 from juliabox_manager.protocol import Limits
 from juliabox_manager.settings import CapacitySettings, Client, ManagerSettings, NetworkSettings
 from juliabox_spawner.settings import (
@@ -49,12 +50,11 @@ class Images:
 
 def public_url(config: Config) -> str:
     """Return the address that people type."""
-    if config.public_url:
-        return config.public_url.rstrip("/") + config.base_url
-    if config.subdomain_host:
-        return config.subdomain_host.rstrip("/") + config.base_url
+    chosen = config.public_url or config.subdomain_host
+    if chosen:
+        return chosen.rstrip("/").removesuffix(config.base_url.rstrip("/")) + config.base_url
     scheme, usual = ("https", 443) if config.https_on else ("http", 80)
-    host = socket.getfqdn() if config.everywhere else config.bind
+    host = socket.gethostname() if config.everywhere else config.bind
     port = "" if config.port == usual else f":{config.port}"
     return f"{scheme}://{host}{port}{config.base_url}"
 
@@ -167,6 +167,7 @@ def render(
     config: Config, state: State, addresses: Addresses, images: Images, docker_socket: str
 ) -> list[str]:
     """Write settings and variables; return the names of the files that changed."""
+    _refuse_closed(state.config_folder)
     manager = encode(manager_settings(config, state, addresses, images))
     hub = encode(hub_settings(config, state, addresses))
     variables = {
@@ -209,6 +210,16 @@ def digest(*contents: bytes) -> str:
     for content in contents:
         whole.update(hashlib.sha256(content).digest())
     return whole.hexdigest()[:16]
+
+
+def _refuse_closed(folder: Path) -> None:
+    """Refuse files of traits that the hub, which is not root, could not read."""
+    for path in sorted(folder.glob("*.py")) if folder.is_dir() else []:
+        status = path.stat()
+        if not status.st_mode & 0o004 and CONTROL_UID not in (status.st_uid, status.st_gid):
+            raise ConfigurationError(
+                f"the hub cannot read {path}: `chmod 644 {path}`", code="configuration.closed"
+            )
 
 
 def _files(folder: Path) -> list[bytes]:

@@ -130,11 +130,12 @@ def refuse_foreign(state: State) -> None:
     """
     if not state.root.is_dir() or state.config.exists() or state.install.exists():
         return
-    others = [
+    ours = {*LAYOUT, "lost+found"}
+    others = sorted(
         path.name
-        for path in sorted(state.root.iterdir())
-        if path.name != "lost+found" and not path.name.startswith(f".{state.config.name}.")
-    ]
+        for path in state.root.iterdir()
+        if path.name not in ours and not path.name.startswith(f".{state.config.name}.")
+    )
     if others:
         raise ConfigurationError(
             f"{state.root} is not a state folder of JuliaBox: it holds {others[0]} and no "

@@ -78,3 +78,19 @@ def test_deleting_asks_first(state: State) -> None:
     result = CliRunner().invoke(cli, ["destroy"], input="n\n")
     assert result.exit_code == 1
     assert state.config_folder.exists()
+
+
+def test_somebody_without_access_is_told_to_use_sudo(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    for command in (["config", "show"], ["config", "validate"], ["config", "set", "port", "1"]):
+        result = _run(*command)
+        assert result.exit_code == 1
+        assert "Repeat with sudo" in result.output
+
+
+def test_several_keys_are_set_at_once(state: State) -> None:
+    result = _run("config", "set", "https.certificate", "/a", "https.key", "/b")
+    assert result.exit_code == 0, result.output
+    assert _run("config", "set", "port").exit_code == 2

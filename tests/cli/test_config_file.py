@@ -9,6 +9,7 @@ import pytest
 from juliabox_cli import config_file
 from juliabox_cli.config import Config
 from juliabox_cli.config_template import TEMPLATE
+from juliabox_cli.rendering import public_url
 from juliabox_ext.errors import ConfigurationError
 
 # text -> what the message must hold: line, key, and what is allowed or meant
@@ -144,3 +145,44 @@ def test_a_refused_edit_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         config_file.unset_value(path, "sessions.nope")
     assert path.read_text() == TEMPLATE
     assert [one.name for one in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_keys_that_only_hold_together_are_set_together(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    config_file.ensure(path)
+    pairs = {"https.certificate": "/a.crt", "https.key": "/a.key"}
+    assert config_file.set_values(path, pairs).https.key == "/a.key"
+    with pytest.raises(ConfigurationError, match="must be set together"):
+        config_file.set_value(path, "https.key", "''")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("base_url: '/a b/'", "base_url"),
+        ("base_url: '/a$b/'", "base_url"),
+        ("public_url: https://a.example/julia", "base_url"),
+        ("public_url: 'https://a.example/ x'", "public_url"),
+        ("subdomain_host: https://a.example/x", "subdomain_host"),
+        ("subdomain_host: 'https://a.example #x'", "subdomain_host"),
+        ("authentication: {admin: 'a<b'}", "authentication.admin"),
+        ("authentication: {admin: '-a'}", "authentication.admin"),
+    ],
+)
+def test_what_the_hub_would_stumble_over_is_refused_before(text: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        config_file.check(Path("config.yaml"), text)
+
+
+def test_a_public_address_may_repeat_the_base() -> None:
+    text = "public_url: https://a.example/julia/\nbase_url: /julia/\n"
+    config = config_file.check(Path("config.yaml"), text)
+    assert public_url(config) == "https://a.example/julia/"
+
+
+def test_a_file_that_is_no_text_is_told_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    for content in (b"\xff\xfe", b"a: \x00"):
+        path.write_bytes(content)
+        with pytest.raises(ConfigurationError, match=r"config\.yaml"):
+            config_file.load(path)

@@ -13,6 +13,7 @@ from juliabox_cli.addresses import Addresses
 from juliabox_cli.config import Config
 from juliabox_cli.rendering import Images, ceilings, public_url, render
 from juliabox_cli.state import State
+from juliabox_ext.errors import ConfigurationError
 from juliabox_manager import settings as manager_settings
 from juliabox_spawner import settings as hub_settings
 
@@ -134,3 +135,18 @@ def test_the_printed_address_has_what_a_browser_needs() -> None:
     assert public_url(_config("public_url: https://a.example/\nbase_url: /j/")) == (
         "https://a.example/j/"
     )
+
+
+def test_the_address_of_a_service_for_everybody_asks_no_name_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "box")
+    monkeypatch.setattr("socket.getfqdn", lambda: pytest.fail("asked"))
+    assert public_url(_config("bind: 0.0.0.0")) == "http://box:8000/"
+
+
+def test_a_file_of_traits_that_the_hub_cannot_read_is_told(state: State) -> None:
+    (state.config_folder / "10-own.py").write_text("")
+    (state.config_folder / "10-own.py").chmod(0o600)
+    with pytest.raises(ConfigurationError, match="chmod 644"):
+        render(_config(""), state, ADDRESSES, IMAGES, SOCKET)
