@@ -225,7 +225,9 @@ class Engine:
         loop = asyncio.get_running_loop()
 
         def tell(notice: Notice) -> None:
-            if not self._closed.is_set():
+            if loop.is_closed():
+                self._closed.set()
+            elif not self._closed.is_set():
                 loop.call_soon_threadsafe(noticed, notice)
 
         threading.Thread(
@@ -257,8 +259,9 @@ class Engine:
                     tell(Notice("oom" if event["Action"] == "oom" else "die", session))
             except (DockerException, requests.RequestException, OSError, ValueError) as error:
                 log.debug("events of the engine broke off", error=str(error))
-            except RuntimeError:
-                return  # the loop is closed
+            except Exception:
+                # whatever it is, the manager must not become deaf
+                log.exception("events of the engine are not understood")
             self._closed.wait(_RECONNECT)
 
     # -- calling ------------------------------------------------------------------------------

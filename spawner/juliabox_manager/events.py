@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from itertools import takewhile
 from typing import Final
 
 import structlog
@@ -74,11 +75,8 @@ class EventLog:
         end = time.monotonic() + wait
         while True:
             news = self._news
-            found = [
-                event
-                for event in self._events
-                if event.sequence > sequence and session in (None, event.session)
-            ]
+            newer = takewhile(lambda event: event.sequence > sequence, reversed(self._events))
+            found = [event for event in newer if session in (None, event.session)][::-1]
             left = end - time.monotonic()
             if found or left <= 0:
                 return found[:BATCH]

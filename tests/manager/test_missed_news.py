@@ -13,6 +13,7 @@ import pytest
 
 from juliabox_ext.errors import InternalError
 from juliabox_manager import reconcile
+from juliabox_manager.engine import Engine, Notice
 from juliabox_manager.live import settle
 from juliabox_manager.protocol import Limits, SessionCreate, SessionInspect, SessionStart
 from juliabox_manager.service import Manager
@@ -136,3 +137,31 @@ async def test_a_server_that_dies_as_its_start_ends_is_noticed_at_once(
     with pytest.raises(InternalError, match="ended while it started"):
         await manager.handle("hub", SessionStart(made.session, {}))
     await place.until(made.session, "ended")
+
+
+async def test_an_event_that_is_not_understood_does_not_make_the_manager_deaf(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Client:
+        timeout = 1.0
+
+        def events(self, **_: object) -> list[dict[str, Any]]:
+            attributes = {"juliabox.session": "5" * 16}
+            return (
+                streams.pop()
+                if streams
+                else [{"Action": "die", "Actor": {"Attributes": attributes}}]
+            )
+
+    streams: list[list[dict[str, Any]]] = [[{"status": "die"}]]
+    engine = Engine("unix:///nonexistent", "jbt", "none")
+    monkeypatch.setattr(engine, "_new_client", Client)
+    heard: asyncio.Queue[Notice] = asyncio.Queue()
+    engine.watch(heard.put_nowait)
+    try:
+        async with asyncio.timeout(5):
+            while (await heard.get()).kind != "die":
+                pass
+    finally:
+        monkeypatch.undo()
+        await engine.close()

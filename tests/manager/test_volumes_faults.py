@@ -7,6 +7,7 @@ import fcntl
 import os
 import random
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -192,6 +193,22 @@ async def test_a_disk_whose_repair_was_killed_is_neither_used_nor_given_up(
     assert as_person("cat file", home).stdout == "kept\n"
     await volumes.detach(SESSION, home)
     assert {entry.name for entry in image.parent.iterdir()} == {"disk.img", "meta.json"}
+
+
+async def test_a_stuck_home_holds_up_the_start_of_a_manager_for_a_moment_only(state: Path) -> None:
+    """All verbs wait for adoption; the limit of an unmount, with nobody waiting, is longer."""
+    home = slot(state)
+    await kill_at(state, "a", "after:mounts.bind")
+    command("fsfreeze", "-f", home)
+    volumes = HomeVolumes(settings_for(state))
+    begun = time.monotonic()
+    await volumes.adopt({})
+    assert time.monotonic() - begun < 10
+    assert [info.state for info in await volumes.list()] == ["stuck"]
+    command("fsfreeze", "-u", state / "mounts" / volume_name("ada"))
+    await volumes.purge()
+    assert [info.state for info in await volumes.list()] == ["idle"]
+    assert mounted_below(state) == devices_of(state) == []
 
 
 async def test_a_synced_file_survives_a_power_cut(state: Path) -> None:

@@ -28,6 +28,9 @@ Sessions = list[str]
 #: Seconds that an unmount may take before the volume counts as stuck.
 UNMOUNT_LIMIT = 30.0
 
+#: The same while the manager starts: all wait for that, and nothing should be in use.
+ADOPTION_LIMIT = 5.0
+
 #: Seconds that a start waits for a stuck volume to come free.
 RETRY_LIMIT = 2.0
 
@@ -44,6 +47,7 @@ class HomeVolumes:
     def __init__(self, settings: ManagerSettings, *, unmount_limit: float = UNMOUNT_LIMIT) -> None:
         self._settings = settings
         self._unmount_limit = unmount_limit
+        self._adoption_limit = min(unmount_limit, ADOPTION_LIMIT)
         self._volumes: dict[str, Volume] = {}
         #: Volume of each session that has, gets or loses its home.
         self._names: dict[str, str] = {}
@@ -206,11 +210,13 @@ class HomeVolumes:
         ):
             if error is not None:
                 log.error("volume cannot be adopted", volume=name, reason=str(error))
-        await adoption.undo_strays(found.strays, self._unmount_limit)
+        await adoption.undo_strays(found.strays, self._adoption_limit)
 
     async def _take_over(self, name: str, plan: adoption.Plan) -> None:
         async with self._claim(name) as volume:
-            await adoption.take_over(volume, plan, self._unmount_limit)
+            if volume.stuck:
+                return  # it was tried a moment ago; purge goes on trying
+            await adoption.take_over(volume, plan, self._adoption_limit)
             self._names.update(dict.fromkeys(volume.sessions, name))
 
     async def close(self) -> None:
