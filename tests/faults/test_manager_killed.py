@@ -105,6 +105,8 @@ async def test_a_kill_at_a_step_leaves_nothing_and_the_repeated_request_succeeds
     life = await until_killed(place, hub)
     assert len(place.containers()) <= 1
     place.start()
+    # on a busy machine, Python alone may take half a minute to start
+    await place.ready(hub, 60.0)
     # the hub repeats its request by the same id until it is answered
     try:
         info = await asyncio.wait_for(life, 40.0)
