@@ -20,6 +20,7 @@ venv: $(STAMPS)/run
 
 ## test: all tests; ARGS="tests/cli -k config" picks some
 test: $(STAMPS)/run $(STAMPS)/test
+	@$(BIN)/python tests/prepare.py
 	@$(BIN)/python -m pytest $(ARGS)
 
 ## lint: what CI asks of style and types
@@ -29,7 +30,8 @@ lint: $(STAMPS)/run $(STAMPS)/lint
 	@$(BIN)/mypy
 
 ## bench: figures side by side with the peers
-bench: $(STAMPS)/run $(STAMPS)/test
+bench: $(STAMPS)/run $(STAMPS)/bench
+	@$(BIN)/python tests/prepare.py
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 ## docs: the documentation as web pages in site/
@@ -38,6 +40,7 @@ docs: $(STAMPS)/run $(STAMPS)/docs
 
 ## soak: the long fault runs; they go on where they were cut off
 soak: $(STAMPS)/run $(STAMPS)/test
+	@$(BIN)/python tests/prepare.py
 	@$(BIN)/python -m pytest -m soak $(ARGS)
 
 $(STAMPS)/run: setup.py pyproject.toml

@@ -45,6 +45,7 @@ def proxy_program() -> Path:
         subprocess.run(
             ["npm", "install", "--no-audit", "--no-fund", "configurable-http-proxy@^5.3"],
             cwd=NODE_CACHE,
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
             check=True,
             capture_output=True,
         )
