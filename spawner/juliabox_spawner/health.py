@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import urllib.request
 from collections.abc import Callable
@@ -55,6 +56,8 @@ def check_proxy() -> None:
     token = (settings.secrets / "proxy_token").read_text(encoding="ascii").strip()
     api = f"http://{settings.api_address}:{settings.api_port}/api/routes"
     _get(api, {"Authorization": f"token {token}"})
+    address = settings.address or "127.0.0.1"
+    socket.create_connection((address, settings.port), timeout=_TIMEOUT).close()
 
 
 def _get(url: str, headers: dict[str, str] | None = None) -> None:

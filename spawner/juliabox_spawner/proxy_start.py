@@ -23,6 +23,9 @@ PROGRAM = "configurable-http-proxy"
 PORT = 8000
 API_PORT = 8001
 
+#: The proxy's words for levels. At debug it prints each address, tokens in it included.
+LEVELS = {"debug": "info", "info": "info", "warning": "warn", "error": "error"}
+
 #: Seconds for which the helper asks for routes; the hub's own check comes sooner or later.
 PATIENCE = 300.0
 
@@ -40,6 +43,7 @@ class ProxySettings:
     api_port: int = API_PORT
     https: bool = False
     subdomains: bool = False
+    log_level: str = "info"
 
 
 def read_settings(environ: Mapping[str, str]) -> ProxySettings:
@@ -55,6 +59,7 @@ def read_settings(environ: Mapping[str, str]) -> ProxySettings:
             api_port=int(environ.get("JULIABOX_PROXY_API_PORT", API_PORT)),
             https=environ.get("JULIABOX_HTTPS") == "1",
             subdomains=bool(environ.get("JULIABOX_SUBDOMAIN_HOST")),
+            log_level=LEVELS.get(environ.get("JULIABOX_LOG_LEVEL", ""), "info"),
         )
     except KeyError as error:
         raise ConfigurationError(f"the proxy needs {error.args[0]} in its environment") from None
@@ -78,7 +83,7 @@ def command(program: str, settings: ProxySettings) -> list[str]:
         "--error-target",
         hub_path(settings, "hub/error"),
         "--log-level",
-        "info",
+        settings.log_level,
     ]
     if settings.subdomains:
         line.append("--host-routing")

@@ -391,6 +391,20 @@ def test_https_and_subdomains_reach_cookies_and_headers(
     assert "form-action 'self' https://*.box.example.org" in policy
 
 
+def test_cookies_are_secure_behind_a_proxy_of_others_that_ends_https(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path, "", monkeypatch, public_url="https://box.example.org/")
+    assert config.JupyterHub.tornado_settings["cookie_options"] == {"secure": True}
+
+
+def test_the_hub_logs_at_the_operator_s_level(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JULIABOX_LOG_LEVEL", "warning")
+    assert configured(tmp_path, "", monkeypatch).JupyterHub.log_level == 30
+
+
 def test_backups_are_whole_few_and_closed(tmp_path: Path) -> None:
     database, folder = tmp_path / "jupyterhub.sqlite", tmp_path / "backups"
     assert hub_backup.back_up(database, folder) is None
@@ -446,6 +460,7 @@ def test_health_follows_the_part(stand: HubStand, part: str) -> None:
         "JULIABOX_HUB_SETTINGS": str(stand.folder / "hub.json"),
         "JULIABOX_PROXY_API_ADDRESS": "127.0.0.1",
         "JULIABOX_PROXY_API_PORT": str(stand.api_port),
+        "JULIABOX_PROXY_PORT": str(stand.port),
         "JULIABOX_PROXY_SECRETS": str(stand.folder / "secrets"),
         "JULIABOX_HUB_URL": "http://127.0.0.1:1",
     }

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from juliabox_ext.errors import ConfigurationError
-from juliabox_spawner import hub_start, proxy_start
-from juliabox_spawner.hub import usernames
+from juliabox_spawner import hub_start, proxy_start, usernames
 from juliabox_spawner.hub.passwords import Guard
 from support.hub_stand import HubStand
 
@@ -44,6 +43,15 @@ def test_the_proxy_has_tls_subdomains_and_a_base_url_when_told() -> None:
     assert "--ssl-cert /run/secrets/juliabox/tls.crt" in line
     assert "--host-routing" in line
     assert "/box/hub/error" in line
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    # at debug the proxy prints each address, with the tokens that may stand in it
+    [("debug", "info"), ("info", "info"), ("warning", "warn"), ("error", "error"), ("", "info")],
+)
+def test_the_proxy_logs_at_the_operator_s_level_but_no_addresses(level: str, said: str) -> None:
+    assert f"--log-level {said}" in command(JULIABOX_LOG_LEVEL=level)
 
 
 @pytest.mark.parametrize("name", ["JULIABOX_PROXY_API_ADDRESS", "JULIABOX_HUB_URL"])

@@ -33,6 +33,8 @@ class FakeManager:
         self.verbs: list[p.Verb] = []
         #: Verb class -> errors to raise, one a call.
         self.errors: dict[type[p.Verb], list[JuliaBoxError]] = {}
+        #: Verb class -> seconds from what it does to its answer.
+        self.delays: dict[type[p.Verb], float] = {}
         #: Whether the manager answers at all.
         self.away = False
         #: Seconds that each stage of a start takes.
@@ -54,7 +56,9 @@ class FakeManager:
         self.verbs.append(verb)
         if self.errors.get(type(verb)):
             raise self.errors[type(verb)].pop(0)
-        return await getattr(self, f"_{type(verb).__name__}")(verb)
+        result = await getattr(self, f"_{type(verb).__name__}")(verb)
+        await asyncio.sleep(self.delays.get(type(verb), 0.0))
+        return result
 
     async def handle(self, client: str, verb: p.Verb) -> Any:
         """Answer a verb of a client that came over the wire."""

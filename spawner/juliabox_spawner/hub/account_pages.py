@@ -10,7 +10,7 @@ from jupyterhub.scopes import needs_scope
 from tornado import web
 
 from juliabox_spawner.hub.login_pages import refuse_large_form
-from juliabox_spawner.hub.password_api import PasswordResource
+from juliabox_spawner.hub.password_api import PasswordResource, refuse_lesser
 
 
 class AccountPage(BaseHandler):  # type: ignore[misc]  # JupyterHub is untyped
@@ -127,20 +127,21 @@ class ChangePasswordPage(AccountPage):
 class ChangeOtherPasswordPage(AccountPage):
     """``/hub/change-password/NAME``: another person's password, for admins."""
 
-    def _known(self, user_name: str) -> None:
+    def _check(self, user_name: str) -> None:
         if self.authenticator.record(user_name) is None and self.find_user(user_name) is None:
             raise web.HTTPError(404, "There is no such user.")
+        refuse_lesser(self, user_name)
 
     @needs_scope("admin:users")  # type: ignore[untyped-decorator]
     async def get(self, user_name: str) -> None:
         """Show the form."""
-        self._known(user_name)
+        self._check(user_name)
         await self.show("change-password.html", own=False, user_name=user_name)
 
     @needs_scope("admin:users")  # type: ignore[untyped-decorator]
     async def post(self, user_name: str) -> None:
         """Set the password; log-ins of that person end."""
-        self._known(user_name)
+        self._check(user_name)
         try:
             await self.authenticator.set_password(user_name, self.new_password())
         except web.HTTPError as error:

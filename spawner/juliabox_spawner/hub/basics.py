@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from juliabox_spawner.hub import logs
@@ -20,6 +21,7 @@ def configure_basics(c: Any, settings: HubSettings) -> None:
     secrets = settings.secrets
     c.JupyterHub.base_url = settings.base_url
     c.JupyterHub.logging_config = logs.configuration()
+    c.JupyterHub.log_level = logs.level(os.environ)
     c.JupyterHub.hub_bind_url = settings.hub_bind
     # the proxy's way to the hub; sessions have their own, see configure_sessions
     c.JupyterHub.hub_connect_url = settings.hub_connect_edge

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
+from urllib.parse import urlsplit
 
 from juliabox_ext.errors import ConfigurationError
 from juliabox_spawner.hub.native import PasswordAuthenticator
-from juliabox_spawner.hub.zero import ZeroAuthenticator
+from juliabox_spawner.hub.zero import ZeroAuthenticator, is_loopback
 from juliabox_spawner.settings import HubSettings
 
 
@@ -25,6 +25,8 @@ def configure_login(c: Any, settings: HubSettings) -> None:
                 code="configuration.zero",
             )
         c.JupyterHub.authenticator_class = ZeroAuthenticator
+        urls = (settings.public_url, settings.subdomain_host)
+        c.ZeroAuthenticator.hosts = {host for url in urls if (host := urlsplit(url).hostname)}
         return
     c.JupyterHub.authenticator_class = PasswordAuthenticator
     c.PasswordAuthenticator.enable_signup = login.signup != "closed"
@@ -34,13 +36,3 @@ def configure_login(c: Any, settings: HubSettings) -> None:
     if login.admins and login.admin_password is not None:
         c.PasswordAuthenticator.first_admin = login.admins[0]
         c.PasswordAuthenticator.first_password_file = str(login.admin_password)
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether only this machine can reach an address."""
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address.strip("[]")).is_loopback
-    except ValueError:
-        return False

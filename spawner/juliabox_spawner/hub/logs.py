@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 
 _SECRET_PARAMETER = re.compile(r"((?:token|_xsrf|code|state|password)=)[^&\s\"')]+", re.IGNORECASE)
 
@@ -21,6 +22,12 @@ class Scrub(logging.Filter):
         if scrubbed != message:
             record.msg, record.args = scrubbed, ()
         return True
+
+
+def level(environ: Mapping[str, str]) -> int:
+    """Return the level that ``JULIABOX_LOG_LEVEL`` names; info if it names none."""
+    word = environ.get("JULIABOX_LOG_LEVEL", "").upper()
+    return logging.getLevelNamesMapping().get(word, logging.INFO)
 
 
 def configuration() -> dict[str, object]:

@@ -16,7 +16,7 @@ from juliabox_spawner.hub import account_pages, passwords
 from juliabox_spawner.hub.login_pages import LoginPage
 from juliabox_spawner.hub.people import PeopleAuthenticator
 from juliabox_spawner.hub.secret_files import read_secret
-from juliabox_spawner.hub.usernames import shown
+from juliabox_spawner.usernames import shown
 
 #: Sign-ups that wait for an admin, beyond which more are refused.
 MAX_PENDING = 200

@@ -54,6 +54,9 @@ def configure_pages(c: Any, settings: HubSettings) -> None:
         "headers": security_headers(settings),
         "static_handler_class": StaticFiles,
     }
+    if urlsplit(settings.public_url).scheme == "https":
+        # behind another proxy that ends HTTPS, the request itself does not say so
+        c.JupyterHub.tornado_settings["cookie_options"] = {"secure": True}
 
 
 def security_headers(settings: HubSettings) -> dict[str, str]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
+from typing import Any
 
 from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.scopes import needs_scope
 from tornado import web
+
+from juliabox_spawner.hub.roles import is_operator
 
 #: Letters and digits that are not mistaken for each other when typed from a screen.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -24,6 +27,7 @@ class PasswordResource(APIHandler):  # type: ignore[misc]  # JupyterHub is untyp
         """
         if self.find_user(user_name) is None:
             raise web.HTTPError(404, "There is no such user.")
+        refuse_lesser(self, user_name)
         body = self.get_json_body() or {}
         given = body.get("password") if isinstance(body, dict) else None
         if given is not None and not isinstance(given, str):
@@ -36,6 +40,19 @@ class PasswordResource(APIHandler):  # type: ignore[misc]  # JupyterHub is untyp
             self.set_status(204)
         else:
             self.write(json.dumps({"name": user_name, "password": password}))
+
+
+def refuse_lesser(handler: Any, user_name: str) -> None:
+    """Raise 403 for an admin's password unless the caller may do all that an admin may.
+
+    Whoever only manages users would else become an admin by it, which JupyterHub prevents
+    everywhere else.
+    """
+    user = handler.find_user(user_name)
+    admin = user_name in handler.authenticator.admin_users or (user is not None and user.admin)
+    full = "shutdown" in handler.parsed_scopes or is_operator(handler.current_user)
+    if admin and not full:
+        raise web.HTTPError(403, "Only admins can set the password of an admin.")
 
 
 def made_up() -> str:

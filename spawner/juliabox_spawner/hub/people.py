@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from jupyterhub import orm
 from jupyterhub.apihandlers.users import UserAPIHandler
 from jupyterhub.auth import Authenticator
 from jupyterhub.roles import assign_default_roles
 from tornado import web
 
 from juliabox_ext.errors import JuliaBoxError
-from juliabox_spawner.hub import usernames
-from juliabox_spawner.hub.roles import OPERATOR
+from juliabox_spawner import usernames
+from juliabox_spawner.failures import StartError
+from juliabox_spawner.hub.roles import is_operator
 
 
 class UserResource(UserAPIHandler):  # type: ignore[misc]  # JupyterHub is untyped
@@ -35,7 +35,8 @@ class UserResource(UserAPIHandler):  # type: ignore[misc]  # JupyterHub is untyp
         Homes belong to names: the renamed person would lose the files, and the next person of the
         old name would find them.
         """
-        name = (self.get_json_body() or {}).get("name", user_name)
+        body = self.get_json_body()
+        name = body.get("name", user_name) if isinstance(body, dict) else user_name
         if self.authenticator.normalize_username(str(name)) != user_name:
             raise web.HTTPError(
                 400, "Users cannot be renamed: their files belong to the name. Add a new user."
@@ -47,15 +48,13 @@ class UserResource(UserAPIHandler):  # type: ignore[misc]  # JupyterHub is untyp
     def _take_admin_flag(self) -> bool:
         """Take ``"admin": true`` out of the operator's request, to be granted afterwards."""
         body = self.get_json_body()
-        if not (isinstance(body, dict) and body.get("admin") is True and self._is_operator()):
+        if not (
+            isinstance(body, dict) and body.get("admin") is True and is_operator(self.current_user)
+        ):
             return False
         del body["admin"]
         self.request.body = json.dumps(body).encode()
         return True
-
-    def _is_operator(self) -> bool:
-        caller = self.current_user
-        return isinstance(caller, orm.Service) and caller.name == OPERATOR
 
     def _grant(self, name: str, admin: bool) -> None:
         user = self.find_user(name) if admin else None
@@ -100,22 +99,37 @@ class PeopleAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub is
         Raise 503 if that fails: the account must stay, or a later person of the same name would
         find the files.
         """
-        for name, spawner in list(user.spawners.items()):
-            if spawner.active:
-                if spawner._spawn_future is not None:
-                    spawner._spawn_future.cancel()
-                await user.stop(name)
-        delete_home = getattr(user.spawner, "delete_home", None)
-        if delete_home is not None:
-            try:
-                await delete_home()
-            except JuliaBoxError as error:
-                status = 409 if error.status == 409 else 503
-                raise web.HTTPError(
-                    status, f"{user.name} was not deleted: {error.message}"
-                ) from error
+        user.being_deleted = True
+        try:
+            await _empty(user)
+        except BaseException:
+            user.being_deleted = False
+            raise
         super().delete_user(user)
+
+    def pre_spawn_start(self, user: Any, spawner: Any) -> None:
+        """Refuse a start of somebody who is being deleted: it would outlive the account."""
+        if getattr(user, "being_deleted", False):
+            raise StartError("This account is being deleted.", reason="deleted", status_code=409)
+        super().pre_spawn_start(user, spawner)
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
         """Return the handlers that come before JupyterHub's own."""
         return [*super().get_handlers(app), (r"/api/users/([^/]+)", UserResource)]
+
+
+async def _empty(user: Any) -> None:
+    """Stop a person's servers and put the home aside."""
+    for name, spawner in list(user.spawners.items()):
+        if spawner.active:
+            if spawner._spawn_future is not None:
+                spawner._spawn_future.cancel()
+            await user.stop(name)
+    delete_home = getattr(user.spawner, "delete_home", None)
+    if delete_home is None:
+        return
+    try:
+        await delete_home()
+    except JuliaBoxError as error:
+        status = 409 if error.status == 409 else 503
+        raise web.HTTPError(status, f"{user.name} was not deleted: {error.message}") from error

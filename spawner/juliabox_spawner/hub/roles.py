@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from jupyterhub import orm
+
 from juliabox_spawner.hub.secret_files import read_secret
 from juliabox_spawner.settings import HubSettings
 
@@ -27,6 +29,11 @@ OPERATOR_SCOPES = [
 #: The proxy's, to ask for its routes when it starts.
 ROUTES_SCOPES = ["proxy"]
 CULLER_SCOPES = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
+
+
+def is_operator(caller: Any) -> bool:
+    """Tell whether a request comes from the command line of the operator."""
+    return isinstance(caller, orm.Service) and caller.name == OPERATOR
 
 
 def configure_services(c: Any, settings: HubSettings) -> None:
