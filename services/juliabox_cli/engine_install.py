@@ -29,6 +29,10 @@ DAEMON_SETTINGS = {
 }
 DAEMON_FILE = Path("/etc/docker/daemon.json")
 _POLICY_FILE = Path("/usr/sbin/policy-rc.d")
+_POLICY = "#!/bin/sh\n# Written by juliabox up, for as long as it installs packages.\nexit 101\n"
+
+#: Ubuntu's package of the present compose; its ``docker-compose`` is too old for its engines.
+_NEWER = {"docker-compose": "docker-compose-v2"}
 
 #: Seconds until a started engine must answer.
 _PATIENCE = 60.0
@@ -70,7 +74,8 @@ def install_engine() -> None:
     if not DAEMON_FILE.exists():
         ensure_folder(DAEMON_FILE.parent, mode=0o755)
         write_text(DAEMON_FILE, json.dumps(DAEMON_SETTINGS, indent=2) + "\n", mode=0o644)
-    packages = ["docker.io", "ca-certificates", "iptables"]
+    # apparmor: on a kernel that has it, the engine starts no container without its program
+    packages = ["docker.io", "ca-certificates", "iptables", "apparmor"]
     if compose.find_program() is None:
         packages.append("docker-compose")
     if _systemd():
@@ -102,10 +107,17 @@ def install_packages(names: list[str]) -> None:
         )
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
     _run([*apt, "update"], "read the package lists", needed=False)
+    chosen = [_NEWER[name] if name in _NEWER and _offered(_NEWER[name]) else name for name in names]
     _run(
-        [*apt, "install", "--yes", "--no-install-recommends", *names],
-        f"install {', '.join(names)}",
+        [*apt, "install", "--yes", "--no-install-recommends", *chosen],
+        f"install {', '.join(chosen)}",
     )
+
+
+def _offered(package: str) -> bool:
+    """Tell whether the distribution has a package."""
+    done = subprocess.run(["apt-cache", "show", package], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def _run(command: list[str], what: str, *, needed: bool = True) -> None:
@@ -130,10 +142,10 @@ def _run(command: list[str], what: str, *, needed: bool = True) -> None:
 @contextlib.contextmanager
 def _no_service_start() -> Iterator[None]:
     """Keep the packages' scripts from starting an engine that nobody would supervise."""
-    if _POLICY_FILE.exists():
+    if _POLICY_FILE.exists() and _POLICY_FILE.read_text() != _POLICY:
         yield
         return
-    write_text(_POLICY_FILE, "#!/bin/sh\nexit 101\n", mode=0o755)
+    write_text(_POLICY_FILE, _POLICY, mode=0o755)
     try:
         yield
     finally:

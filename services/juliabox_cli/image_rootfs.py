@@ -125,7 +125,8 @@ def _install_debootstrap() -> None:
 def _debootstrap(engine: docker.DockerClient, mirror: str, report: Callable[[float], None]) -> None:
     """Make a minimal Debian in a temporary folder and import it."""
     _install_debootstrap()
-    with tempfile.TemporaryDirectory(prefix="juliabox-debian-") as folder:
+    # not in /tmp, which newer distributions mount without device files
+    with tempfile.TemporaryDirectory(prefix="juliabox-debian-", dir="/var/tmp") as folder:
         root = Path(folder) / "root"
         command = ["debootstrap", "--variant=minbase", f"--keyring={KEYRING}", SUITE, str(root)]
         _follow([*command, *([mirror] if mirror else [])], report)
