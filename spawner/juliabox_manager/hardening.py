@@ -188,7 +188,9 @@ def _filesystem(settings: ManagerSettings, session: str) -> dict[str, Any]:
                 # the slot itself is unlimited host disk, so read-only; the home that is mounted
                 # on it later comes in by propagation and keeps its own flags
                 "ReadOnly": True,
-                "BindOptions": {"Propagation": "rslave"},
+                # engines from API 1.44 on would else make a home read-only, too, that happens to
+                # be mounted before the container starts
+                "BindOptions": {"Propagation": "rslave", "ReadOnlyNonRecursive": True},
             }
         ],
         "VolumeDriver": "",

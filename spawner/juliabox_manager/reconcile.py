@@ -47,6 +47,9 @@ _AT_ONCE: Final = 8
 UNSTARTED_LIMIT: Final = 900.0
 ENDED_LIMIT: Final = 86_400.0
 
+#: Ended sessions that are remembered at most: each may keep 10 KB of its last lines.
+ENDED_COUNT: Final = 1000
+
 #: Seconds after which an entry program that has not come back has taken its environment before the
 #: restart: while it waits, it tries every 50 ms.
 RESOLVE_LIMIT: Final = 10.0
@@ -184,6 +187,7 @@ class Reconciler:
             await self._look_after(live, containers.get(live.record.session))
 
         await _together(look_after, self._registry)
+        await self._forget_oldest()
         await self._remove_slots()
         await self._volumes.purge()
         await self._store.flush()
@@ -209,6 +213,13 @@ class Reconciler:
             await self._sessions.discard(live, "its container was removed")
         elif time.monotonic() - live.since > UNSTARTED_LIMIT:
             await self._sessions.discard(live, "it was not started in time")
+
+    async def _forget_oldest(self) -> None:
+        """Bound the number of ended sessions: no quota counts them."""
+        ended = [live for live in self._registry if live.record.state == "ended"]
+        ended.sort(key=lambda live: live.record.ended_age, reverse=True)
+        for live in ended[ENDED_COUNT:]:
+            await _quietly(self._sessions.discard(live, ""))
 
     async def _look_at_start(self, live: Live) -> None:
         """Let a start know that its container has died, if the engine's news of it was missed."""

@@ -15,7 +15,14 @@ from juliabox_ext.errors import InternalError
 from juliabox_manager import reconcile
 from juliabox_manager.engine import Engine, Notice
 from juliabox_manager.live import settle
-from juliabox_manager.protocol import Limits, SessionCreate, SessionInspect, SessionStart
+from juliabox_manager.protocol import (
+    Limits,
+    SessionCreate,
+    SessionInspect,
+    SessionList,
+    SessionStart,
+    SessionStop,
+)
 from juliabox_manager.service import Manager
 from manager.test_policy import settings as manager_settings
 from support.fake_parts import FakeEngine, FakeNetwork, FakeSlots, FakeVolumes, MortalStore, World
@@ -137,6 +144,25 @@ async def test_a_server_that_dies_as_its_start_ends_is_noticed_at_once(
     with pytest.raises(InternalError, match="ended while it started"):
         await manager.handle("hub", SessionStart(made.session, {}))
     await place.until(made.session, "ended")
+
+
+async def test_ended_sessions_are_bounded_in_number(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a stolen hub fills the manager's memory with sessions that no quota counts."""
+    monkeypatch.setattr(reconcile, "ENDED_COUNT", 2)
+    manager = await place.boot(0.002)
+    for number in range(5):
+        verb = msgspec.structs.replace(CREATE, owner=f"owner-{number}")
+        made = await manager.handle("hub", verb)
+        await manager.handle("hub", SessionStop(made.session, 0.0))
+    for _ in range(500):
+        left = [info.owner for info in await manager.handle("hub", SessionList())]
+        if len(left) == 2:
+            break
+        await asyncio.sleep(0.002)
+    assert left == ["owner-3", "owner-4"]
+    assert len(await place.store.sessions()) == 2
 
 
 async def test_an_event_that_is_not_understood_does_not_make_the_manager_deaf(

@@ -88,6 +88,14 @@ def test_a_nearly_full_disk_refuses(tmp_path: Path) -> None:
     assert refused.value.code == "no_room.disk"
 
 
+def test_a_home_inside_a_read_only_slot_stays_writable_on_every_engine(tmp_path: Path) -> None:
+    """From API 1.44 on, read-only holds for what is mounted inside, too, unless refused."""
+    (mount,) = Hardening(settings(tmp_path)).config("0" * 16, "sha256:one", LIMITS)["HostConfig"][
+        "Mounts"
+    ]
+    assert (mount["ReadOnly"], mount["BindOptions"]["ReadOnlyNonRecursive"]) == (True, True)
+
+
 def test_the_config_differs_between_two_sessions_in_their_names_alone(tmp_path: Path) -> None:
     hardening = Hardening(settings(tmp_path))
     one, two = (
