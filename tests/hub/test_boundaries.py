@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -115,3 +116,28 @@ def test_zero_log_in_is_for_pages_of_this_machine_alone(tmp_path: Path) -> None:
         # an attacker's name that was made to lead to this machine
         for host in ("rebound.example", "127.0.0.1.rebound.example", "localhost.example"):
             assert log_in(f"{host}:{stand.port}") == 403, host
+
+
+def _tries(stand: HubStand, name: str, address: str, headers: dict[str, str]) -> list[int]:
+    """Send nine wrong passwords at once from an address; return the answers in order."""
+    transport = httpx.HTTPTransport(local_address=address)
+    with httpx.Client(base_url=stand.url, transport=transport, timeout=60) as http:
+        page = http.get("/hub/login", headers={"Sec-Fetch-Mode": "navigate"}).text
+        token = page.split('name="_xsrf" value="')[1].split('"')[0]
+        form = {"username": name, "password": "wrong", "_xsrf": token}
+
+        def send(number: int) -> int:
+            said = {key: value.format(number) for key, value in headers.items()}
+            return http.post("/hub/login", data=form, headers=said).status_code
+
+        with ThreadPoolExecutor(9) as pool:
+            return sorted(pool.map(send, range(9)))
+
+
+def test_wrong_passwords_lock_a_name_for_their_own_address_whatever_it_claims_to_be(
+    ruled: HubStand,
+) -> None:
+    password = add_person(ruled, "besieged")
+    claims = {"X-Forwarded-For": "192.0.2.{}"}
+    assert _tries(ruled, "besieged", "127.0.0.9", claims) == [403] * 5 + [429] * 4
+    assert Visitor(ruled).log_in("besieged", password).status_code == 302

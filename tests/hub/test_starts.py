@@ -88,22 +88,40 @@ def test_a_lock_ends_by_itself_and_success_forgets() -> None:
     now = [0.0]
     guard = Guard(3, 60.0, clock=lambda: now[0])
     for _ in range(2):
-        guard.failed("ada")
+        guard.trying("ada", "a")
     guard.succeeded("ada")
     for _ in range(3):
-        assert guard.locked("ada") == 0
-        guard.failed("ada")
-    assert guard.locked("ada") == 61
-    assert guard.locked("bob") == 0
+        assert guard.locked("ada", "a") == 0
+        guard.trying("ada", "a")
+    assert guard.locked("ada", "a") == 61
+    assert guard.locked("bob", "a") == 0
     now[0] = 60.0
-    assert guard.locked("ada") == 0
+    assert guard.locked("ada", "a") == 0
+
+
+def test_one_address_locks_a_name_for_itself_and_many_for_everybody() -> None:
+    guard = Guard(3, 60.0)
+    for _ in range(30):
+        guard.trying("ada", "a")
+    assert guard.locked("ada", "a")
+    assert not guard.locked("ada", "b")
+    for number in range(30):
+        guard.trying("ada", f"other-{number}")
+    assert guard.locked("ada", "b")
+
+
+def test_a_try_whose_password_was_not_looked_at_does_not_count() -> None:
+    guard = Guard(1, 60.0)
+    guard.trying("ada", "a")
+    guard.untried("ada", "a")
+    assert not guard.locked("ada", "a")
 
 
 def test_a_guard_of_zero_never_locks() -> None:
     guard = Guard(0, 60.0)
     for _ in range(100):
-        guard.failed("ada")
-    assert guard.locked("ada") == 0
+        guard.trying("ada", "a")
+    assert guard.locked("ada", "a") == 0
 
 
 def test_every_legal_name_is_its_own_normal_form_and_printable() -> None:

@@ -106,7 +106,7 @@ class ChangePasswordPage(AccountPage):
         """Set the password, given the old one; other log-ins of this person end."""
         user = self.current_user
         try:
-            if not await self.authenticator.check(user.name, self.field("old_password")):
+            if not await self.authenticator.check(self, user.name, self.field("old_password")):
                 raise web.HTTPError(403, "The current password is not right.")
             await self.authenticator.set_password(user.name, self.new_password())
         except web.HTTPError as error:

@@ -29,6 +29,7 @@ def configure_login(c: Any, settings: HubSettings) -> None:
         c.ZeroAuthenticator.hosts = {host for url in urls if (host := urlsplit(url).hostname)}
         return
     c.JupyterHub.authenticator_class = PasswordAuthenticator
+    c.PasswordAuthenticator.proxy_address = urlsplit(settings.proxy_api).hostname or ""
     c.PasswordAuthenticator.enable_signup = login.signup != "closed"
     c.PasswordAuthenticator.open_signup = login.signup == "open"
     c.PasswordAuthenticator.allowed_failed_logins = login.failed_before_lock

@@ -13,6 +13,7 @@ from traitlets import Unicode
 
 from juliabox_ext.errors import NoRoomError
 from juliabox_spawner.hub import account_pages, passwords
+from juliabox_spawner.hub.client_address import client_address
 from juliabox_spawner.hub.login_pages import LoginPage
 from juliabox_spawner.hub.people import PeopleAuthenticator
 from juliabox_spawner.hub.secret_files import read_secret
@@ -43,6 +44,11 @@ class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: 
 
         Read only to make the account; a password changed later is kept.
         """,
+    )
+
+    proxy_address = Unicode(
+        config=True,
+        help="""Address from which the proxy asks; it is believed whom it asks for.""",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -76,28 +82,30 @@ class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: 
         password = data.get("password")
         if not isinstance(password, str):
             raise web.HTTPError(400, "A password is needed.")
-        if not await self.check(name, password):
+        if not await self.check(handler, name, password):
             return None
         record = self.record(name)
         if record is None or not record.is_authorized:
             raise web.HTTPError(403, "Your account waits for an administrator to authorise it.")
         return name
 
-    async def check(self, name: str, password: str) -> bool:
+    async def check(self, handler: Any, name: str, password: str) -> bool:
         """Return whether a password is right; raise 429 while the name is locked."""
-        seconds = self.guard.locked(name)
+        address = client_address(handler, self.proxy_address)
+        seconds = self.guard.locked(name, address)
         if seconds:
             raise web.HTTPError(429, f"Too many wrong passwords. Try again in {seconds} seconds.")
         record = self.record(name)
+        self.guard.trying(name, address)
         try:
             good = await passwords.check_password(password, record.password if record else None)
         except NoRoomError as error:
+            self.guard.untried(name, address)
             raise web.HTTPError(429, error.message) from error
         if good:
             self.guard.succeeded(name)
         else:
-            self.guard.failed(name)
-            self.log.warning("Wrong password for %s", shown(name))
+            self.log.warning("Wrong password for %s from %s", shown(name), shown(address))
         return good
 
     async def sign_up(self, name: str, password: str) -> None:

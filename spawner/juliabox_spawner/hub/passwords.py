@@ -25,6 +25,11 @@ _QUEUE = 200
 #: Names that the guard remembers; the oldest is forgotten first.
 _REMEMBERED = 10_000
 
+#: Addresses that are remembered of one name; and how many times as many wrong passwords as lock a
+#: name for one address lock it for all.
+_ADDRESSES = 200
+_EVERYBODY = 20
+
 _threads = ThreadPoolExecutor(2, thread_name_prefix="bcrypt")
 _waiting = 0
 
@@ -74,7 +79,11 @@ async def _threaded(work: Callable[[], T]) -> T:
 
 
 class Guard:
-    """Locks a name after too many wrong passwords in a row."""
+    """Locks a name after too many wrong passwords in a row.
+
+    Whoever types them from one address locks the name for that address alone, so that nobody keeps
+    another person out; only many times as many, from all addresses together, lock it for everybody.
+    """
 
     def __init__(
         self, allowed: int, seconds: float, clock: Callable[[], float] = time.monotonic
@@ -82,26 +91,47 @@ class Guard:
         self._allowed = allowed
         self._seconds = seconds
         self._clock = clock
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        #: Name -> address, or "" for all of them -> tries and the time of the last.
+        self._tries: OrderedDict[str, OrderedDict[str, tuple[int, float]]] = OrderedDict()
 
-    def locked(self, name: str) -> int:
+    def locked(self, name: str, address: str) -> int:
         """Return the seconds for which a name is still locked, rounded up; 0 if it is not."""
-        count, since = self._failures.get(name, (0, 0.0))
-        if not self._allowed or count < self._allowed:
-            return 0
-        left = since + self._seconds - self._clock()
-        if left <= 0:
-            del self._failures[name]
-            return 0
-        return int(left) + 1
+        return max(
+            self._left(name, address, self._allowed),
+            self._left(name, "", self._allowed * _EVERYBODY),
+        )
 
-    def failed(self, name: str) -> None:
-        """Note a wrong password."""
-        count, _ = self._failures.pop(name, (0, 0.0))
-        self._failures[name] = (count + 1, self._clock())
-        while len(self._failures) > _REMEMBERED:
-            self._failures.popitem(last=False)
+    def trying(self, name: str, address: str) -> None:
+        """Note a try, which counts as wrong until it succeeds: many may be made at once."""
+        tries = self._tries.pop(name, OrderedDict())
+        self._tries[name] = tries
+        for place in ("", address):
+            count, _ = tries.pop(place, (0, 0.0))
+            tries[place] = (count + 1, self._clock())
+        while len(tries) > _ADDRESSES:
+            tries.popitem(last=False)
+        while len(self._tries) > _REMEMBERED:
+            self._tries.popitem(last=False)
+
+    def untried(self, name: str, address: str) -> None:
+        """Take back a try whose password was not looked at."""
+        tries = self._tries.get(name, OrderedDict())
+        for place in ("", address):
+            if place in tries:
+                count, since = tries[place]
+                tries[place] = (count - 1, since)
 
     def succeeded(self, name: str) -> None:
         """Forget the wrong passwords of a name."""
-        self._failures.pop(name, None)
+        self._tries.pop(name, None)
+
+    def _left(self, name: str, place: str, allowed: int) -> int:
+        tries = self._tries.get(name, OrderedDict())
+        count, since = tries.get(place, (0, 0.0))
+        if not allowed or count < allowed:
+            return 0
+        left = since + self._seconds - self._clock()
+        if left <= 0:
+            del tries[place]
+            return 0
+        return int(left) + 1
