@@ -29,6 +29,9 @@ _TMP_INODES: Final = 65_536
 #: Microseconds over which the CPU quota is measured.
 _CPU_PERIOD: Final = 100_000
 
+_DISABLE_IPV6: Final = ("net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6")
+_IPV6: Final = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
+
 #: Stands for a session where a config is made only to be compared.
 _NOBODY: Final = "0" * 16
 
@@ -207,12 +210,9 @@ def _network(settings: ManagerSettings) -> dict[str, Any]:
         "ExtraHosts": [],
         "Dns": [],
         "Links": None,
-        "Sysctls": {
-            # the policy's rules and the network are IPv4; without this, link-local IPv6 would
-            # reach neighbours
-            "net.ipv6.conf.all.disable_ipv6": "1",
-            "net.ipv6.conf.default.disable_ipv6": "1",
-        },
+        # the policy's rules and the network are IPv4; without this, link-local IPv6 would reach
+        # neighbours. A kernel without IPv6 has no such setting, and nothing starts that has it
+        "Sysctls": dict.fromkeys(_DISABLE_IPV6, "1") if _IPV6.exists() else {},
     }
 
 

@@ -159,7 +159,7 @@ class Lifecycle:
         if container is not None and container.running:
             container = await self._kill(live, container, grace)
         if record.exit is None:
-            lines = [] if container is None else await self._engine.last_lines(container)
+            lines = [] if container is None else await self._last_lines(container)
             record.exit = exit_info(container, lines, record.limits, told=told)
         await self._step(live, "end.stopped")
         await self._volumes.detach(record.session, self._target(record.session))
@@ -217,6 +217,14 @@ class Lifecycle:
                 code="session.stuck",
             )
         return found
+
+    async def _last_lines(self, container: Container) -> list[str]:
+        try:
+            return await self._engine.last_lines(container)
+        except JuliaBoxError as error:
+            # a log that cannot be read, after a power cut say, must not keep a session from ending
+            log.warning("last lines", session=container.session, error=error.message)
+            return []
 
     async def _await_exit(self, live: Live, limit: float) -> Container | None:
         """Wait until a container has died, told by an event or seen; return what was seen last."""

@@ -146,6 +146,19 @@ async def test_a_server_that_dies_as_its_start_ends_is_noticed_at_once(
     await place.until(made.session, "ended")
 
 
+async def test_a_log_that_cannot_be_read_keeps_no_session_from_ending(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> list[str]:
+        raise InternalError("the Docker engine refused: invalid character", code="engine.refused")
+
+    manager = await place.boot(60.0)
+    monkeypatch.setattr(place.parts[0], "last_lines", broken)
+    made = await manager.handle("hub", CREATE)
+    info = await manager.handle("hub", SessionStop(made.session, 0.0))
+    assert (info.state, info.exit.last_lines) == ("ended", [])
+
+
 async def test_ended_sessions_are_bounded_in_number(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from juliabox_ext.errors import ConfigurationError, JuliaBoxError
+from juliabox_manager import hardening
 from juliabox_manager.endings import exit_info
 from juliabox_manager.engine import Container
 from juliabox_manager.hardening import Hardening
@@ -94,6 +95,16 @@ def test_a_home_inside_a_read_only_slot_stays_writable_on_every_engine(tmp_path:
         "Mounts"
     ]
     assert (mount["ReadOnly"], mount["BindOptions"]["ReadOnlyNonRecursive"]) == (True, True)
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["with", "without"])
+def test_ipv6_is_switched_off_where_the_kernel_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    monkeypatch.setattr(hardening, "_IPV6", tmp_path if there else tmp_path / "missing")
+    host = Hardening(settings(tmp_path)).config("0" * 16, "sha256:one", LIMITS)["HostConfig"]
+    assert set(host["Sysctls"].values()) == ({"1"} if there else set())
+    assert len(host["Sysctls"]) == 2 * there
 
 
 def test_the_config_differs_between_two_sessions_in_their_names_alone(tmp_path: Path) -> None:
