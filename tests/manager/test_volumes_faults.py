@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from juliabox_ext.errors import VolumeError
-from juliabox_manager.volumes import HomeVolumes, disk, volume_name
+from juliabox_manager.volumes import HomeVolumes, disk, mounts, volume_name
 from support.state_folder import (
     as_person,
     command,
@@ -193,6 +193,16 @@ async def test_a_disk_whose_repair_was_killed_is_neither_used_nor_given_up(
     assert as_person("cat file", home).stdout == "kept\n"
     await volumes.detach(SESSION, home)
     assert {entry.name for entry in image.parent.iterdir()} == {"disk.img", "meta.json"}
+
+
+def test_a_loop_device_is_known_on_a_kernel_that_gives_it_partitions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There its minor numbers go by 16; a home that is not known as such would be unmounted."""
+    (tmp_path / "max_part").write_text("15\n")
+    monkeypatch.setattr(mounts, "_MAX_PART", tmp_path / "max_part")
+    line = "36 35 7:{} / /state/mounts/ada rw - ext4 /dev/loop3 rw"
+    assert [mounts.parse(line.format(minor))[0].loop for minor in (0, 48)] == [0, 3]
 
 
 async def test_a_stuck_home_holds_up_the_start_of_a_manager_for_a_moment_only(state: Path) -> None:

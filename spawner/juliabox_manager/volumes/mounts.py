@@ -23,6 +23,7 @@ MOUNT_LIMIT = 60.0
 HOME_OPTIONS = "nodev,nosuid,noinit_itable,discard,errors=remount-ro"
 
 _MOUNTINFO = Path("/proc/self/mountinfo")
+_MAX_PART = Path("/sys/module/loop/parameters/max_part")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,15 @@ class Mount:
     @property
     def loop(self) -> int | None:
         """Number of the loop device that is mounted, if it is one."""
-        return self.minor if self.major == LOOP_MAJOR else None
+        return self.minor >> _partition_bits() if self.major == LOOP_MAJOR else None
+
+
+def _partition_bits() -> int:
+    """Return how many bits of a loop device's minor number tell its partition; mostly none."""
+    try:
+        return int(_MAX_PART.read_text()).bit_length()
+    except (OSError, ValueError):
+        return 0
 
 
 def parse(mountinfo: str) -> list[Mount]:
