@@ -18,6 +18,8 @@ from typing import Any
 import httpx
 import yaml
 
+from juliabox_manager.protocol import Limits
+
 
 def free_port() -> int:
     """Return a TCP port of the loopback address that nothing listens on."""
@@ -40,7 +42,8 @@ class Installation:
     def fresh(cls, root: Path, **settings: Any) -> Iterator[Installation]:
         """Start an installation with ``settings`` merged into its ``config.yaml``; remove it."""
         name = f"jbtest-{secrets.token_hex(3)}"
-        made = cls(root, name, Path("/var/lib") / name, free_port())
+        port = settings.pop("port", None) or free_port()
+        made = cls(root, name, Path("/var/lib") / name, port)
         made.state.mkdir(mode=0o700)
         made.configure(name=name, port=made.port, **settings)
         try:
@@ -54,6 +57,12 @@ class Installation:
     def url(self) -> str:
         """Base URL that a browser uses."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def limits(self) -> Limits:
+        """Limits of a session as this installation gives them."""
+        limits: dict[str, Any] = json.loads((self.state / "run/hub.json").read_text())["limits"]
+        return Limits(**limits)
 
     @property
     def admin_password(self) -> str:
