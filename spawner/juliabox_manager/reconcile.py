@@ -189,7 +189,8 @@ class Reconciler:
         await _together(look_after, self._registry)
         await self._forget_oldest()
         await self._remove_slots()
-        await self._volumes.purge()
+        # neither waits for the other to succeed
+        await _quietly(self._volumes.purge())
         await self._store.flush()
         METRICS.reconcile_seconds.observe(time.monotonic() - begun)
 
