@@ -295,11 +295,12 @@ def test_no_secret_is_printed_or_put_into_an_address(stand: HubStand, admin: Vis
             "JUPYTERHUB_API_TOKEN"
         ],
         "cookie": visitor.http.cookies.get("jupyterhub-hub-login", path="/hub/") or "?" * 40,
+        "session id": visitor.http.cookies.get("jupyterhub-session-id", path="/") or "?" * 40,
         "curve": (stand.folder / "secrets" / "manager.key").read_text().strip(),
     }
     for name, secret in secrets.items():
         assert secret not in stand.log, name
-    hidden = [stand.folder / "hub" / "jupyterhub.sqlite", *(stand.folder / "hub/backups").iterdir()]
+    hidden = [stand.folder / "hub" / "jupyterhub.sqlite", *(stand.folder / "hub/backups").glob("*")]
     for path in hidden:
         assert path.stat().st_mode & 0o077 == 0, path
     for process in (stand.hub, stand.proxy):

@@ -1,4 +1,4 @@
-"""What the hub's log must not have: tokens that somebody put into an address."""
+"""What the hub's log must not have: tokens put into an address, and the ids of people's log-ins."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import re
 from collections.abc import Mapping
 
 _SECRET_PARAMETER = re.compile(r"((?:token|_xsrf|code|state|password)=)[^&\s\"')]+", re.IGNORECASE)
+#: What JupyterHub prints for each XSRF token that it makes; it begins with the log-in's session id.
+_XSRF_ID = re.compile(r"(xsrf (?:cookie for|id mismatch) )b'[^']*'( != b'[^']*')?")
 
 
 class Scrub(logging.Filter):
-    """Replaces the values of secret parameters in each message.
+    """Replaces the values of secret parameters and session ids in each message.
 
     JupyterHub scrubs its access log; the warning about an address that it refuses, it does not.
     """
@@ -19,6 +21,7 @@ class Scrub(logging.Filter):
         """Admit each record, scrubbed."""
         message = record.getMessage()
         scrubbed = _SECRET_PARAMETER.sub(r"\1[secret]", message)
+        scrubbed = _XSRF_ID.sub(r"\1[secret]", scrubbed)
         if scrubbed != message:
             record.msg, record.args = scrubbed, ()
         return True
