@@ -14,9 +14,10 @@ from pathlib import Path
 import click
 import structlog
 
-from juliabox_ext.errors import ConfigurationError, ConflictError, JuliaBoxError
+from juliabox_ext.errors import ConfigurationError, ConflictError, JuliaBoxError, UnavailableError
 from juliabox_manager import logs
 from juliabox_manager.engine import Engine
+from juliabox_manager.engine_socket import await_replaced
 from juliabox_manager.metrics import METRICS, MetricsEndpoint
 from juliabox_manager.netpolicy import NetworkPolicy
 from juliabox_manager.server import Server
@@ -85,10 +86,14 @@ class Program:
             serving = asyncio.create_task(self._server.run(), name="server")
             closing.push_async_callback(self._server.close)
             stopped = asyncio.create_task(stop.wait(), name="stop")
-            await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+            replaced = asyncio.create_task(await_replaced(self._settings.engine), name="engine")
+            await asyncio.wait((serving, stopped, replaced), return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
             if serving.done():
                 await serving
+            if replaced.done():
+                raise UnavailableError("the Docker engine made its socket anew: starting again")
+            replaced.cancel()
             log.info("stopping")
 
 
