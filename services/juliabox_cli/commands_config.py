@@ -46,25 +46,23 @@ def show(key: str | None) -> None:
         click.echo(str(found).lower() if isinstance(found, bool) else found)
 
 
-@config.command(
-    "set",
-    options_metavar="",
-    help="""\
-Set KEY (such as sessions.memory) to VALUE, or several keys at once; in force with the next
-`juliabox up`.
-""",
-)
-@click.argument("pairs", metavar="KEY VALUE [KEY VALUE]...", nargs=-1, required=True)
-def set_(pairs: tuple[str, ...]) -> None:
-    """Set keys to values."""
-    if len(pairs) % 2:
-        raise click.UsageError(f"{pairs[-1]} has no value; give pairs of KEY and VALUE")
+@config.command("set")
+@click.argument("key")
+@click.argument("value")
+@click.argument("more", metavar="[KEY VALUE]...", nargs=-1)
+def set_(key: str, value: str, more: tuple[str, ...]) -> None:
+    """Set KEY (such as sessions.memory) to VALUE; in force with the next `juliabox up`.
+
+    Keys that only hold together, such as those of https, are set at once.
+    """
+    if len(more) % 2:
+        raise click.UsageError(f"{more[-1]} has no value; give pairs of KEY and VALUE")
     path = _file()
     config_file.ensure(path)
-    values = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    values = {key: value, **dict(zip(more[::2], more[1::2], strict=True))}
     config_file.set_values(path, values)
-    verb = "is" if len(values) == 1 else "are"
-    click.echo(f"{', '.join(values)} {verb} set; `juliabox up` puts it in force")
+    verb, it = ("is", "it") if len(values) == 1 else ("are", "them")
+    click.echo(f"{', '.join(values)} {verb} set; `juliabox up` puts {it} in force")
 
 
 @config.command()

@@ -36,7 +36,8 @@ authentication:
   admin: admin
   # Whether people may sign up: approval (an admin authorises them), open, closed.
   signup: approval
-  # After so many wrong passwords a name is locked for lock_time; 0 never locks.
+  # After so many wrong passwords a name is locked for lock_time, for the address that they came
+  # from; after twenty times as many, for everybody. 0 never locks.
   failed_before_lock: 5
   lock_time: 5m
 

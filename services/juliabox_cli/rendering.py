@@ -218,7 +218,7 @@ def _refuse_closed(folder: Path) -> None:
         status = path.stat()
         if not status.st_mode & 0o004 and CONTROL_UID not in (status.st_uid, status.st_gid):
             raise ConfigurationError(
-                f"the hub cannot read {path}: `chmod 644 {path}`", code="configuration.closed"
+                f"the hub cannot read {path}: `chmod 644 {path}`", code="configuration.invalid"
             )
 
 
