@@ -1,4 +1,4 @@
-"""First program of a session's container, after tini.
+"""First program of a session's container, after tini and ``juliabox_output.py``.
 
 It waits until the manager releases the session: it connects to the manager's socket in the slot
 (``/home/entry.sock``), reads one line ``{"version": 1, "environment": {...}}``, answers

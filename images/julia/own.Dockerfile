@@ -9,7 +9,8 @@ FROM ${PARTS}
 USER 1000:1000
 WORKDIR /
 EXPOSE 8888
-ENTRYPOINT ["/usr/bin/tini", "--", "/opt/venv/bin/python", "/opt/juliabox/juliabox_entry.py"]
+ENTRYPOINT ["/usr/bin/tini", "--", "/opt/venv/bin/python", "-I", "-S", "/opt/juliabox/juliabox_output.py", \
+    "/opt/venv/bin/python", "/opt/juliabox/juliabox_entry.py"]
 # cheap on purpose: it runs in every idle session
 HEALTHCHECK --interval=60s --timeout=5s --start-period=60s \
     CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8888"]

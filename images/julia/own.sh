@@ -1,10 +1,10 @@
 #!/bin/sh
-# Lay out a session's own part below /out: entry program, kernel, server extension, notebooks.
+# Lay out a session's own part below /out: output and entry programs, kernel, server extension, notebooks.
 set -eu
 source=/build/julia
 own=/out/opt/juliabox
 mkdir -p $own
-for name in jupyter juliabox_entry.py notebooks; do
+for name in jupyter juliabox_entry.py juliabox_output.py notebooks; do
     [ ! -e $source/$name ] || cp -r $source/$name $own/
 done
 for package in kernel juliabox_activity; do
@@ -14,4 +14,6 @@ for package in kernel juliabox_activity; do
     fi
 done
 [ ! -d /build/wheels ] || /build/install.sh /build/wheels/*.whl
+# a process whose program cannot be read is not dumpable: see juliabox_output.py
+install -D -m 0711 /usr/bin/tini /out/usr/bin/tini
 find /out -name direct_url.json -delete
