@@ -1,0 +1,151 @@
+"""What an installation has on its engine and its machine, seen without asking any of its parts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import NotFound
+
+from support.installation import Installation
+
+PARTS = ("hub", "manager", "proxy")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look: session containers, mounts below the state folder, loop devices, slot folders."""
+
+    containers: dict[str, dict[str, Any]]
+    mounts: dict[str, str]
+    loops: list[str]
+    slots: list[str]
+
+    @property
+    def running(self) -> set[str]:
+        """Sessions whose container runs."""
+        return {name for name, one in self.containers.items() if one["State"]["Running"]}
+
+    @property
+    def homes(self) -> dict[str, str]:
+        """Device of the home that is mounted in the slot of a session."""
+        return {
+            Path(point).parent.name: device
+            for point, device in self.mounts.items()
+            if Path(point).parent.parent.name == "slots"
+        }
+
+    def doubles(self) -> list[str]:
+        """Return sessions that run on a home that another running session has, too."""
+        devices = [device for name, device in self.homes.items() if name in self.running]
+        return [
+            name for name, device in self.homes.items()
+            if name in self.running and devices.count(device) > 1
+        ]  # fmt: skip
+
+    def wrong(self, people: int) -> list[str]:
+        """Return what does not fit so many running sessions, each of another person."""
+        sessions = set(self.containers)
+        found = {
+            f"{len(sessions)} containers": len(sessions) != people,
+            f"{len(sessions - self.running)} dead containers": sessions != self.running,
+            f"two containers on one home: {self.doubles()}": bool(self.doubles()),
+            f"homes in the slots {sorted(self.homes)}": set(self.homes) != sessions,
+            f"mounts {sorted(self.mounts)}": len(self.mounts) != 2 * people,
+            f"loop devices {self.loops}": len(self.loops) != people,
+            f"slots {self.slots}": set(self.slots) != sessions,
+        }
+        open_ = [name for name, one in self.containers.items() if not policy_in_place(one)]
+        return [text for text, bad in found.items() if bad] + [
+            f"no network policy in {name}" for name in open_
+        ]
+
+
+def look(installation: Installation) -> Seen:
+    """Look at the engine, at the mounts of host and manager, and at the loop devices."""
+    client = docker.from_env().api
+    try:
+        labels = {"label": [f"juliabox.installation={installation.name}", "juliabox.session"]}
+        containers = {}
+        for item in client.containers(all=True, filters=labels):
+            with contextlib.suppress(NotFound):
+                found = client.inspect_container(item["Id"])
+                containers[found["Config"]["Labels"]["juliabox.session"]] = found
+        tables = [Path("/proc/self/mountinfo")]
+        with contextlib.suppress(NotFound):
+            pid = client.inspect_container(f"{installation.name}-manager")["State"]["Pid"]
+            tables += [Path(f"/proc/{pid}/mountinfo")] if pid else []
+    finally:
+        client.close()
+    mounts: dict[str, str] = {}
+    for table in tables:
+        with contextlib.suppress(OSError):
+            for line in table.read_text().splitlines():
+                fields = line.split()
+                if fields[4].startswith(f"{installation.state}/"):
+                    mounts[fields[4]] = fields[2]
+    return Seen(
+        containers,
+        mounts,
+        loops_of(installation),
+        sorted(path.name for path in (installation.state / "slots").iterdir()),
+    )
+
+
+def loops_of(installation: Installation) -> list[str]:
+    """Return loop devices over files of the state folder, deleted ones included."""
+    found = []
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):
+            if path.read_text().startswith(f"{installation.state}/"):
+                found.append(path.parent.parent.name)
+    return found
+
+
+def policy_in_place(container: dict[str, Any]) -> bool:
+    """Whether the network policy's table is in a container's namespace; true once it has died."""
+    pid = container["State"]["Pid"]
+    if not pid:
+        return True
+    command = ["nsenter", "-t", str(pid), "-n", "nft", "list", "table", "inet", "juliabox"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.returncode == 0 or not Path(f"/proc/{pid}").exists()
+
+
+def kill_part(installation: Installation, part: str, *, whole: bool = False) -> None:
+    """Kill the program of a part by SIGKILL from the host; with ``whole``, its container's init."""
+    client = docker.from_env().api
+    try:
+        first = client.inspect_container(f"{installation.name}-{part}")["State"]["Pid"]
+    finally:
+        client.close()
+    # the container's first process is its init; the program is the first that it started
+    children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+    os.kill(first if whole or not children else int(children[0]), signal.SIGKILL)
+
+
+def part_started(installation: Installation, part: str) -> str:
+    """Return when a part's container was started last."""
+    client = docker.from_env().api
+    try:
+        return str(client.inspect_container(f"{installation.name}-{part}")["State"]["StartedAt"])
+    finally:
+        client.close()
+
+
+def logs(installation: Installation, tail: int = 60) -> str:
+    """Return the last lines of every part."""
+    text = ""
+    for part in PARTS:
+        done = subprocess.run(
+            ["docker", "logs", "--tail", str(tail), f"{installation.name}-{part}"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        text += f"\n--- {part}\n{done.stdout}{done.stderr}"
+    return text
