@@ -27,7 +27,7 @@ BOMBS = Path(__file__).parent / "inside" / "bombs.py"
 SLOWER, ANSWER = 1.5, 0.25
 
 #: What the ordinary run takes for harm. On two processors of which a bomb may have one, two starts
-#: are too few to tell 1.5 from the machine's other work; a log bomb without a bound, say, made it 5.
+#: are too few to tell 1.5 from the machine's other work; a log bomb without a bound made it 5.
 #: The soak has enough samples for the targets themselves.
 HARM, LATE = 2.5, 0.5
 
