@@ -6,6 +6,7 @@ The hub runs the project's own configuration; only the manager behind it has no 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
@@ -105,8 +106,8 @@ class HubStand:
     def __exit__(self, *_: object) -> None:
         for process in (self.hub, self.proxy):
             if process is not None and process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                self.kill(process)
+        self._end_services()
         if self._thread.is_alive():
             self.on_manager(self._stop_manager())
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -128,6 +129,15 @@ class HubStand:
         """Kill a process and what it started, as a container's end does."""
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        if process is self.hub:
+            self._end_services()
+
+    def _end_services(self) -> None:
+        """Kill the hub's own services: JupyterHub gives each a process group of its own."""
+        for working in Path("/proc").glob("[0-9]*/cwd"):
+            with contextlib.suppress(OSError):
+                if working.readlink() == self.folder / "hub":
+                    os.kill(int(working.parent.name), signal.SIGKILL)
 
     def await_ready(self, seconds: float = 40.0) -> None:
         """Wait until the hub answers through the proxy."""
