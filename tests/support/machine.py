@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -99,13 +100,26 @@ def look(installation: Installation) -> Seen:
 
 
 def loops_of(installation: Installation) -> list[str]:
-    """Return loop devices over files of the state folder, deleted ones included."""
-    found = []
-    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
-        with contextlib.suppress(OSError):
-            if path.read_text().startswith(f"{installation.state}/"):
-                found.append(path.parent.parent.name)
-    return found
+    """Return loop devices over disk images of the state folder.
+
+    An image is told by its inode: the name that the kernel shows is cut short once the container
+    of the manager that bound the device is gone.
+    """
+    images = set()
+    for path in installation.state.glob("volumes/**/disk.img"):
+        with contextlib.suppress(FileNotFoundError):
+            found = path.stat()
+            device = f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}"
+            images.add((device, found.st_ino))
+    told = subprocess.run(
+        ["losetup", "--list", "--json", "--output", "NAME,BACK-MAJ:MIN,BACK-INO"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    devices = json.loads(told)["loopdevices"] if told.strip() else []
+    return [
+        one["name"] for one in devices
+        if (one["back-maj:min"].strip(), int(one["back-ino"])) in images
+    ]  # fmt: skip
 
 
 def policy_in_place(container: dict[str, Any]) -> bool:
