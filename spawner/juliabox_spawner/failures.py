@@ -102,7 +102,7 @@ def exit_text(exit_info: ExitInfo | None) -> str:
         return "Your server ended without saying why."
     if exit_info.oom_killed:
         return (
-            "Your server was stopped because it ran out of memory. "
+            f"Your server was stopped. {exit_info.reason} "
             "Start it again and use less memory at once, or choose a larger profile."
         )
     return f"Your server ended with exit code {exit_info.code}. {exit_info.reason}".strip()

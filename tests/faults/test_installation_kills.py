@@ -41,9 +41,6 @@ SETTLED = 15.0
 #: everybody has this many times as long as they.
 BUSY = 3.0
 
-#: Kills come at random within these seconds after the start was asked for; a start takes about 6.
-SPREAD = 8.0
-
 #: Kills of a whole soak, and the file in which it goes on where it was cut off.
 KILLS = int(os.environ.get("JULIABOX_SOAK_INSTALLATION_KILLS", "50"))
 TALLY = Path(os.environ.get("JULIABOX_SOAK_TALLY", ROOT / ".pytest_cache/installation_kills.json"))
@@ -106,15 +103,19 @@ class Round:
     part: str
     whole: bool
     after: float
+    #: Whether anybody's server was still starting.
+    during: bool = False
     recovered: float = 0.0
     settled: float = 0.0
 
 
 def a_round(place: Place, part: str, chance: random.Random) -> Round:
     """Let everybody start, kill a part meanwhile, and see everybody running with their files."""
-    done = Round(part, chance.random() < 0.5, round(chance.uniform(0.0, SPREAD), 2))
+    # while somebody's server starts, as far as can be told before
+    done = Round(part, chance.random() < 0.5, round(chance.uniform(0.0, place.undisturbed), 2))
     starts = _start_all(place)
     time.sleep(done.after)
+    done.during = not all(start.done() for start in starts.values())
     place.kill(part, whole=done.whole)
     done.recovered = _await_all(place, starts)
     for person in place.people:
@@ -194,7 +195,7 @@ def _tell(place: Place, part: str, chance: random.Random) -> Round:
         done = a_round(place, part, chance)
     except (AssertionError, httpx.HTTPError) as error:
         chance.setstate(state)
-        whole, after = chance.random() < 0.5, chance.uniform(0.0, SPREAD)
+        whole, after = chance.random() < 0.5, chance.uniform(0.0, place.undisturbed)
         pytest.fail(f"{part} killed (init: {whole}) after {after:.2f} s: {error}\n{place.story()}")
     print(done, flush=True)
     return done
@@ -229,7 +230,9 @@ class Tally:
         return cls(images)
 
     def add(self, done: Round) -> None:
-        """Count a round."""
+        """Count a round whose kill came during a start."""
+        if not done.during:
+            return  # everybody had started before
         self.rounds.append(done)
         TALLY.parent.mkdir(parents=True, exist_ok=True)
         new = TALLY.with_suffix(".new")
