@@ -179,12 +179,15 @@ def test_a_person_is_told_that_memory_ran_out(stand: HubStand) -> None:
     start(stand, "glutton")
     (info,) = sessions_of(stand, "glutton")
     stand.on_manager(
-        stand.manager.end(info.session, p.ExitInfo(137, True, "", ["<b>last words</b>"]))
+        stand.manager.end(
+            info.session,
+            p.ExitInfo(137, True, "It ran out of memory (limit 1024 MiB).", ["<b>last words</b>"]),
+        )
     )
     stand.wait_for(lambda: "" not in stand.api("GET", "/users/glutton").json()["servers"], 25)
     page = visitor.get("/hub/user/glutton/lab")
     assert page.status_code == 424
-    assert "ran out of memory" in page.text
+    assert "ran out of memory (limit 1024 MiB)" in page.text
     assert "<b>last words</b>" not in page.text and "last words" in page.text
 
 

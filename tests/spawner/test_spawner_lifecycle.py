@@ -18,7 +18,7 @@ from juliabox_ext.errors import (
 from juliabox_manager import protocol as p
 from juliabox_spawner.failures import StartError
 
-OOM = p.ExitInfo(137, True, "", ["julia> big", "Killed"])
+OOM = p.ExitInfo(137, True, "It ran out of memory (limit 1024 MiB).", ["julia> big", "Killed"])
 CRASH = p.ExitInfo(1, False, "JupyterLab ended.", ["<script>alert(1)</script>", "no module"])
 
 
