@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from juliabox_spawner.hub import logs
+from juliabox_spawner.hub import database, logs
 from juliabox_spawner.hub.secret_files import read_secret
 from juliabox_spawner.settings import HubSettings
 
@@ -42,6 +42,7 @@ def configure_database(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.upgrade_db = True
     # a locked database answers an error soon instead of stopping the whole hub
     c.JupyterHub.db_kwargs = {"connect_args": {"timeout": 5}}
+    database.tell_when_away()
 
 
 def cookie_secret(text: str) -> bytes:
