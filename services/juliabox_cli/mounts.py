@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,18 +65,32 @@ def left_mounts(folder: Path) -> list[Path]:
 
 
 def left_loops(folder: Path) -> list[str]:
-    """Return loop devices whose file lies under ``folder``."""
+    """Return loop devices over disk images under ``folder``.
+
+    An image is told by its inode: the path that the kernel shows loses its head once the mount
+    namespace of the manager that bound the device is gone.
+    """
     done = subprocess.run(
-        ["losetup", "--list", "--json", "--output", "NAME,BACK-FILE"],
+        ["losetup", "--list", "--json", "--output", "NAME,BACK-MAJ:MIN,BACK-INO"],
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode or not done.stdout.strip():
         return []
-    devices = json.loads(done.stdout)["loopdevices"]
-    prefix = f"{folder}/"
-    return [one["name"] for one in devices if (one.get("back-file") or "").startswith(prefix)]
+    images = set(_images(folder))
+    return [
+        one["name"]
+        for one in json.loads(done.stdout)["loopdevices"]
+        if (str(one["back-maj:min"]).strip(), int(one["back-ino"])) in images
+    ]
+
+
+def _images(folder: Path) -> Iterator[tuple[str, int]]:
+    for path in folder.glob("volumes/**/*.img"):
+        with contextlib.suppress(FileNotFoundError):
+            found = path.stat()
+            yield f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}", found.st_ino
 
 
 def undo_all(folder: Path) -> list[str]:

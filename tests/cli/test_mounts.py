@@ -43,3 +43,24 @@ def test_a_folder_is_made_shared_once_and_left_clean(tmp_path: Path) -> None:
         mounts.undo_all(folder)
         mounts.unshare(folder)
     assert mounts.is_shared(folder) is was_shared
+
+
+@pytest.mark.engine
+def test_a_loop_device_of_a_manager_that_is_gone_is_found_and_freed(tmp_path: Path) -> None:
+    folder = Path(os.path.realpath(tmp_path)) / "s"
+    home, elsewhere = folder / "volumes/home/ada", tmp_path / "elsewhere"
+    home.mkdir(parents=True)
+    elsewhere.mkdir()
+    with (home / "disk.img").open("wb") as image:
+        image.truncate(2**20)
+    # bound in a mount namespace that ends, as a container's does
+    bind = f"mount --bind {home} {elsewhere} && losetup --find --show {elsewhere}/disk.img"
+    shown = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", bind], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    try:
+        assert mounts.left_loops(folder) == [shown]
+        assert mounts.undo_all(folder) == []
+        assert mounts.left_loops(folder) == []
+    finally:
+        subprocess.run(["losetup", "--detach", shown], check=False, capture_output=True)
