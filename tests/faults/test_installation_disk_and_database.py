@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from juliabox_cli import image_build
 from support import machine
 from support.installation import Installation, free_port
 from support.rest_user import RestUser, wait_for
@@ -27,6 +28,7 @@ MIB = 1024**2
 @pytest.fixture(scope="module")
 def installation() -> Iterator[Installation]:
     """Bring up an installation whose state folder has a disk of its own, of 2 GiB."""
+    image_build.ensure_images(ROOT)  # there is no room to build them in
     name = f"jbtest-{secrets.token_hex(3)}"
     disk, folder = Path("/var/tmp") / f"{name}.img", Path("/var/lib") / f"{name}-disk"
     folder.mkdir()
