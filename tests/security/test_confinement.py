@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -116,6 +117,7 @@ def like(mallory: Inside) -> Iterator[Body]:
         "HostConfig": host,
         "Healthcheck": {"Test": ["NONE"]},
     }
+    shutil.rmtree(slot)
 
 
 def _run(body: Body, change: Callable[[Body], None], name: str) -> Any:
