@@ -57,11 +57,6 @@ def check(path: Path, text: str) -> Config:
     return config
 
 
-def set_value(path: Path, key: str, value: str) -> Config:
-    """Set one key; see :func:`set_values`."""
-    return set_values(path, {key: value})
-
-
 def set_values(path: Path, values: Mapping[str, str]) -> Config:
     """Set dotted keys to YAML values, keeping comments; an invalid result is not written."""
     tree = _parse(path, _read(path))

@@ -48,6 +48,7 @@ class _Up:
     def __init__(self, installation: Installation, steps: Steps) -> None:
         self._installation = installation
         self._steps = steps
+        self._missing: list[str] = []
 
     def run(self) -> Outcome:
         self._engine()
@@ -70,7 +71,8 @@ class _Up:
             preflight.check_port(one.config, one.engine)
             if "manager" not in self._running():  # else its sessions are what takes the memory
                 preflight.check_memory()
-            preflight.check_disk(one.state, building=bool(missing_images(one.config, one.engine)))
+            self._missing = missing_images(one.config, one.engine)
+            preflight.check_disk(one.state, building=bool(self._missing))
             step.result = "passed"
 
     def _state(self) -> None:
@@ -86,9 +88,8 @@ class _Up:
     def _images_and_settings(self) -> None:
         one = self._installation
         with self._steps.step("Images") as step:
-            missing = missing_images(one.config, one.engine)
             images = ensure_images(one.config, one.engine, step.advance)
-            step.result = f"made {', '.join(missing)}" if missing else "present"
+            step.result = f"made {', '.join(self._missing)}" if self._missing else "present"
         with self._steps.step("Settings") as step:
             changed = render(one.config, one.state, one.addresses, images, one.engine.socket)
             step.result = f"wrote {', '.join(changed)}" if changed else "unchanged"

@@ -267,6 +267,7 @@ class Engine:
     # -- calling ------------------------------------------------------------------------------
 
     def _name(self, session: str) -> str:
+        # opaque: names tell no neighbour who is online
         return f"{self._installation}-s-{session}"
 
     async def _named(self, session: str) -> Container:

@@ -46,10 +46,6 @@ class Hardening:
         #: Whether the engine can weigh block input and output; known once it has answered.
         self.blkio = False
 
-    def container_name(self, session: str) -> str:
-        """Return the container's name: opaque, so that names tell no neighbour who is online."""
-        return f"{self._settings.installation}-s-{session}"
-
     def config(self, session: str, image_id: str, limits: Limits) -> dict[str, Any]:
         """Return the body of the create call, its digest label included."""
         body = container_config(

@@ -5,7 +5,7 @@ Every refusal names what was asked, what is allowed, and what can be done about 
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Iterable
 
 from juliabox_ext.errors import NoRoomError, PolicyError
@@ -79,8 +79,7 @@ class Policy:
 
     def disk_free(self) -> int:
         """Return bytes that are free for the manager in the state folder."""
-        status = os.statvfs(self._settings.state)
-        return status.f_bavail * status.f_frsize
+        return shutil.disk_usage(self._settings.state).free
 
     def check_disk(self) -> None:
         """Refuse to start anything while the state folder's disk is nearly full."""
@@ -88,7 +87,7 @@ class Policy:
         if free < reserve:
             raise NoRoomError(
                 f"{_amount('disk', free)} of disk are left on this instance and "
-                f"{_amount('disk', reserve)} must stay free; have an operator free some",
+                f"{_amount('disk', reserve)} are kept in reserve; have an operator free some",
                 code="no_room.disk",
             )
 

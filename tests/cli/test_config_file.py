@@ -113,7 +113,7 @@ def test_an_absent_or_empty_file_means_the_defaults(tmp_path: Path) -> None:
 def test_set_and_unset_keep_the_comments_and_change_one_line(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     config_file.ensure(path)
-    assert config_file.set_value(path, "sessions.memory", "3G").sessions.memory == 3 * 1024**3
+    assert config_file.set_values(path, {"sessions.memory": "3G"}).sessions.memory == 3 * 1024**3
     changed = path.read_text().splitlines()
     differing = [
         (old, new) for old, new in zip(TEMPLATE.splitlines(), changed, strict=True) if old != new
@@ -127,9 +127,9 @@ def test_set_and_unset_keep_the_comments_and_change_one_line(tmp_path: Path) -> 
 def test_set_makes_sections_and_lists(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("name: a # mine\n")
-    config_file.set_value(path, "groups.lab.cpu", "2.5")
-    config_file.set_value(path, "profiles", "[{slug: a, name: A}]")
-    config = config_file.set_value(path, "profiles.0.description", "Big")
+    config_file.set_values(path, {"groups.lab.cpu": "2.5"})
+    config_file.set_values(path, {"profiles": "[{slug: a, name: A}]"})
+    config = config_file.set_values(path, {"profiles.0.description": "Big"})
     assert config.groups["lab"].cpu == 2.5
     assert config.profiles[0].description == "Big"
     assert "# mine" in path.read_text()
@@ -140,7 +140,7 @@ def test_a_refused_edit_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     config_file.ensure(path)
     for key, value in (("port", "x"), ("nope", "1"), ("port.deep", "1"), ("profiles.3.name", "x")):
         with pytest.raises(ConfigurationError):
-            config_file.set_value(path, key, value)
+            config_file.set_values(path, {key: value})
     with pytest.raises(ConfigurationError, match="default holds already"):
         config_file.unset_value(path, "sessions.nope")
     assert path.read_text() == TEMPLATE
@@ -153,7 +153,7 @@ def test_keys_that_only_hold_together_are_set_together(tmp_path: Path) -> None:
     pairs = {"https.certificate": "/a.crt", "https.key": "/a.key"}
     assert config_file.set_values(path, pairs).https.key == "/a.key"
     with pytest.raises(ConfigurationError, match="must be set together"):
-        config_file.set_value(path, "https.key", "''")
+        config_file.set_values(path, {"https.key": "''"})
 
 
 @pytest.mark.parametrize(

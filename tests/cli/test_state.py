@@ -74,7 +74,7 @@ def test_a_name_that_was_edited_keeps_down_from_stopping_another_installation(
     state.write_install(Install(name="mine", subnet="10.64.0.0/20", created=0))
     state.compose_env.write_text("JULIABOX_NAME=other\n")
     config_file.ensure(state.config)
-    config_file.set_value(state.config, "name", "other")
+    config_file.set_values(state.config, {"name": "other"})
     with pytest.raises(ConfigurationError, match="config set name mine"):
         down.down(_console(), keep_sessions=False)
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from playwright.sync_api import Browser, BrowserContext, expect
 
+from support.browsing import visit
 from support.inside import Inside
 from support.installation import Installation, free_port
 from support.rest_user import RestUser, wait_for
@@ -159,7 +160,7 @@ def context(secure: Installation, browser: Browser) -> Iterator[BrowserContext]:
     made = browser.new_context(ignore_https_errors=True)
     made.set_default_timeout(45_000)
     page = made.new_page()
-    page.goto(f"https://{HOST}:{secure.port}/hub/login")
+    visit(page, f"https://{HOST}:{secure.port}/hub/login")
     page.get_by_label("Username").fill("admin")
     page.get_by_label("Password", exact=True).fill(secure.admin_password)
     page.get_by_role("button", name=re.compile("sign in|log in", re.I)).click()
@@ -245,7 +246,7 @@ def test_a_hostile_page_of_one_person_gets_nothing_of_the_hub_or_of_another(
     assert all(one["secure"] and one["httpOnly"] for one in login)
 
     page = context.new_page()
-    page.goto(f"https://mallory.{HOST}:{secure.port}/user/mallory/proxy/9999/")
+    visit(page, f"https://mallory.{HOST}:{secure.port}/user/mallory/proxy/9999/")
     consent = page.get_by_role("button", name=re.compile("authorize", re.I))
     if consent.count():
         consent.click()
@@ -267,9 +268,9 @@ def test_a_hostile_page_of_one_person_gets_nothing_of_the_hub_or_of_another(
 
     # planted cookies do not log the visitor out, or in as somebody else
     again = context.new_page()
-    answer = again.goto(f"{hub}/hub/home")
+    answer = visit(again, f"{hub}/hub/home")
     assert again.url == f"{hub}/hub/home"
-    again.goto(f"{hub}/hub/token")
+    visit(again, f"{hub}/hub/token")
     assert "pwned" not in again.content()
     assert answer is not None
     policy = answer.headers["content-security-policy"]

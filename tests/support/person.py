@@ -7,6 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
+from support.browsing import visit
 from support.installation import Installation
 
 START_TIMEOUT_MS = 90_000
@@ -31,7 +32,7 @@ class Person:
 
     def go(self, path: str) -> None:
         """Open a path of the service."""
-        self.page.goto(self.installation.url + path)
+        visit(self.page, self.installation.url + path)
 
     def log_in(self, password: str) -> None:
         """Fill in the log-in page."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from asyncio.subprocess import Process
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +12,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from juliabox_ext.errors import NoRoomError, UnavailableError, VolumeError
+from juliabox_ext.errors import UnavailableError, VolumeError
+from juliabox_manager.policy import Policy
 from juliabox_manager.settings import ManagerSettings
 from juliabox_manager.volumes import disk, loops, mounts
 from juliabox_manager.volumes.commands import in_thread
@@ -79,7 +79,7 @@ class Volume:
 
     async def mount(self, owner: str, size: int) -> None:
         """Lock, check and mount the disk; make it first if the owner has none."""
-        await in_thread(check_room, self.settings)
+        await in_thread(Policy(self.settings).check_disk)
         if not await in_thread(self.folder.exists):
             await disk.make(self.folder, owner, size, self.settings.inodes_per_gib)
         held = self.held = await disk.lock(self.folder / disk.IMAGE)
@@ -241,18 +241,6 @@ class Volume:
                 return False
             await asyncio.sleep(0.01)
         return True
-
-
-def check_room(settings: ManagerSettings) -> None:
-    """Raise ``NoRoomError`` if the disk under the state folder is too full to start anything."""
-    free = shutil.disk_usage(settings.state).free
-    reserve = settings.capacity.disk_reserve
-    if free < reserve:
-        raise NoRoomError(
-            f"the disk of this instance is nearly full ({free >> 20} MiB free, {reserve >> 20} MiB "
-            "are kept in reserve); try again later; the operator frees space in the state folder",
-            code="no_room.disk",
-        )
 
 
 def _remove_folder(folder: Path) -> None:
