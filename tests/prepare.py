@@ -21,6 +21,7 @@ NEEDED = {
     "mkfs.ext4": ("e2fsprogs",),
     "nft": ("nftables",),
     "openssl": ("openssl",),
+    "pg_ctlcluster": ("postgresql",),
     "runsv": ("runit",),
     "unshare": ("util-linux",),
 }
