@@ -4,6 +4,7 @@
 
     JuliaBoxError
     ├── ConfigurationError      the operator's file or a trait cannot be honoured
+    ├── PluginError             a plugin is missing, incomplete or at fault
     ├── RequestError            a request is malformed or names something unknown to the protocol
     ├── PolicyError             a well-formed request asks for more than policy admits
     ├── NotFoundError           the named session, volume or image does not exist
@@ -45,6 +46,13 @@ class ConfigurationError(JuliaBoxError):
     """The operator's file or a trait asks for something that cannot be honoured."""
 
     code = "configuration"
+    status = 500
+
+
+class PluginError(JuliaBoxError):
+    """A plugin is missing, cannot be loaded, lacks a method or failed; the message names it."""
+
+    code = "plugin"
     status = 500
 
 
@@ -119,6 +127,7 @@ FAMILIES: dict[str, type[JuliaBoxError]] = {
     cls.__name__: cls
     for cls in (
         ConfigurationError,
+        PluginError,
         RequestError,
         PolicyError,
         NotFoundError,
