@@ -11,12 +11,13 @@ import asyncio
 import time
 from collections import deque
 from itertools import takewhile
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from juliabox_ext.errors import JuliaBoxError
-from juliabox_manager.protocol import Event
+from juliabox_manager.protocol import Event, EventKind
+from juliabox_manager.records import SessionRecord
 from juliabox_manager.store import Store
 
 log = structlog.get_logger("juliabox.manager.events")
@@ -49,17 +50,30 @@ class EventLog:
         self._reserved = self._sequence + BLOCK
         await self._reserve()
 
-    def emit(self, kind: str, session: str, value: str, message: str = "") -> None:
-        """Append an event and wake readers."""
+    def tell(self, kind: EventKind, record: SessionRecord, value: str, message: str = "") -> None:
+        """Append what happened to a session."""
+        self.emit(
+            kind,
+            value,
+            message,
+            session=record.session,
+            owner=record.owner,
+            server=record.server,
+            image=record.image,
+            started=record.started,
+        )
+
+    def emit(self, kind: EventKind, value: str, message: str, **about: Any) -> None:
+        """Append an event, ``about`` its other fields, and wake readers."""
         self._sequence += 1
         self._events.append(
             Event(
                 sequence=self._sequence,
                 time=time.time(),
-                kind="session.stage" if kind == "stage" else "session.state",
-                session=session,
+                kind=kind,
                 value=value,
                 message=message,
+                **about,
             )
         )
         self._news.set()

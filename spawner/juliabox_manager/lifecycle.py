@@ -133,7 +133,7 @@ class Lifecycle:
             raise InternalError(
                 f"the container of session {record.session} ended at once", code="session.failed"
             )
-        record.address = container.address
+        record.address, live.pid = container.address, container.pid
         await self._step(live, "start.started")
         self._tell_stage(live, "protect")
         await to_its_end(self._network.apply(container.pid))
@@ -168,7 +168,7 @@ class Lifecycle:
             await to_its_end(self._engine.remove(container))
         await self._step(live, "end.container")
         await self._slots.remove(record.session)
-        record.ended_age = self._store.age()
+        record.ended_age, record.ended = self._store.age(), time.time()
         record.address = ""
         await self._step(live, "end.ended", state="ended")
         self._tell_state(live, record.exit.reason)
@@ -186,7 +186,7 @@ class Lifecycle:
 
     async def is_running(self, live: Live, container: Container) -> None:
         """Record that a session's environment was handed over, as a restart found out."""
-        live.record.address = container.address
+        live.record.address, live.pid = container.address, container.pid
         live.record.started = live.record.started or container.started
         await self._step(live, "start.running", state="running")
         self._tell_state(live)
@@ -257,7 +257,7 @@ class Lifecycle:
     def _tell_state(self, live: Live, message: str = "") -> None:
         record = live.record
         log.info("session", session=record.session, state=record.state, message=message)
-        self._events.emit("state", record.session, record.state, message)
+        self._events.tell("session.state", record, record.state, message)
 
     def _tell_stage(self, live: Live, stage: str) -> None:
         session, now = live.record.session, time.monotonic()
@@ -266,7 +266,7 @@ class Lifecycle:
             METRICS.start_seconds.labels(before[0]).observe(now - before[1])
         live.stage = stage
         if stage:
-            self._events.emit("stage", session, stage, START_STAGES[stage][1])
+            self._events.tell("session.stage", live.record, stage, START_STAGES[stage][1])
             if stage != "running":
                 self._stage_begun[session] = (stage, now)
 

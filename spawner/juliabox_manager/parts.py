@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from juliabox_ext.volume import Disk
 from juliabox_manager.engine import Engine
 from juliabox_manager.events import EventLog
 from juliabox_manager.hardening import Hardening
@@ -32,6 +33,11 @@ class VolumesPart(Protocol):
 
     async def detach(self, session: str, target: Path) -> None:
         """Take it away; nothing if it was not attached."""
+
+    async def refresh_disk_use_status(
+        self, container_id_list: Sequence[str] | None = None
+    ) -> dict[str, Disk]:
+        """Measure the homes of sessions."""
 
     async def adopt(self, mounted: dict[str, tuple[str, Path]]) -> list[str]:
         """Lock again what live sessions use; undo all else; return sessions without their home."""

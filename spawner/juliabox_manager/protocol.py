@@ -127,6 +127,18 @@ class SessionRemove(Verb, frozen=True, tag="session.remove"):
     session: SessionId
 
 
+class SessionUsage(Verb, frozen=True, tag="session.usage"):
+    """Answer :class:`UsageInfo` of one running session."""
+
+    session: SessionId
+
+
+class SessionUsages(Verb, frozen=True, tag="session.usages"):
+    """Answer a list of :class:`UsageInfo`: of the named sessions that run, or of all that run."""
+
+    sessions: Annotated[list[SessionId], Meta(max_length=1000)] | None = None
+
+
 class ImageList(Verb, frozen=True, tag="image.list"):
     """Answer a list of :class:`ImageInfo`: the allow-list and what the engine holds of it."""
 
@@ -187,6 +199,8 @@ AnyVerb = (
     | SessionList
     | SessionStop
     | SessionRemove
+    | SessionUsage
+    | SessionUsages
     | ImageList
     | ImageEnsure
     | VolumeList
@@ -211,6 +225,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 SessionState = Literal["created", "starting", "running", "stopping", "ended"]
+EventKind = Literal["cursor", "session.state", "session.stage", "session.failed"]
 
 
 class ExitInfo(Struct, frozen=True):
@@ -248,6 +263,8 @@ class SessionInfo(Struct, frozen=True):
     #: Step of a start under way, for progress: see :data:`START_STAGES`.
     stage: str = ""
     exit: ExitInfo | None = None
+    #: Unix time; 0 until ended.
+    ended: float = 0.0
 
 
 #: Steps of a start in order, each with its share of the progress bar in percent when it begins.
@@ -259,6 +276,27 @@ START_STAGES: dict[str, tuple[int, str]] = {
     "release": (70, "Handing over to JupyterLab"),
     "running": (80, "JupyterLab is starting"),
 }
+
+
+class UsageInfo(Struct, frozen=True):
+    """What a running session uses now, beside its limits."""
+
+    session: str
+    #: Unix time of the reading.
+    time: float
+    #: Bytes in use without the page cache that can be given back, as ``docker stats`` counts them.
+    memory: int
+    memory_limit: int
+    #: Cores in use, on average since a reading a moment before.
+    cpu: float
+    cpu_limit: float
+    #: Processes and threads.
+    pids: int
+    pids_limit: int
+    #: Bytes in use on the home; null where its kind of volume does not tell.
+    disk: int | None = None
+    #: Bytes of the home's disk; 0 where it has no bound.
+    disk_size: int = 0
 
 
 class ImageInfo(Struct, frozen=True):
@@ -297,14 +335,21 @@ class StatsInfo(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """Something that happened to a session: its state or the stage of its start changed."""
+    """Something that happened to a session: its state or stage changed, or its start failed."""
 
     sequence: int
     time: float
-    kind: Literal["cursor", "session.state", "session.stage"]
+    kind: EventKind
+    #: Empty where a session was refused before it was made.
     session: str = ""
+    #: The state, the stage, or the code of the error.
     value: str = ""
     message: str = ""
+    owner: str = ""
+    server: str = ""
+    image: str = ""
+    #: Unix time at which the session began to run; 0 if it has not.
+    started: float = 0.0
 
 
 class Pong(Struct, frozen=True):
@@ -341,6 +386,8 @@ RESULTS: dict[type[Verb], Any] = {
     SessionList: list[SessionInfo],
     SessionStop: SessionInfo,
     SessionRemove: None,
+    SessionUsage: UsageInfo,
+    SessionUsages: list[UsageInfo],
     ImageList: list[ImageInfo],
     ImageEnsure: ImageInfo,
     VolumeList: list[VolumeInfo],
@@ -355,6 +402,8 @@ _READ_ONLY: tuple[type[Verb], ...] = (
     SessionInspect,
     SessionFind,
     SessionList,
+    SessionUsage,
+    SessionUsages,
     ImageList,
     ImageEnsure,
     VolumeList,

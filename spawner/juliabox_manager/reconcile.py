@@ -239,6 +239,7 @@ class Reconciler:
             if found is None or not found.running:
                 METRICS.reconcile_repairs.labels("end").inc()
                 return await self._sessions.end(live)
+            live.pid = found.pid
             try:
                 if await self._network.in_place(found.pid):
                     return

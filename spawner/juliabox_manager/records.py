@@ -60,6 +60,7 @@ class SessionRecord(Struct, kw_only=True):
     container: str = ""
     address: str = ""
     started: float = 0.0
-    #: ``Store.age`` when the session ended.
+    #: Unix time at which the session ended, and ``Store.age`` then.
+    ended: float = 0.0
     ended_age: float = 0.0
     exit: ExitInfo | None = None

@@ -35,6 +35,7 @@ from juliabox_manager.reconcile import Reconciler
 from juliabox_manager.sessions import Sessions
 from juliabox_manager.settings import ManagerSettings
 from juliabox_manager.store import Store
+from juliabox_manager.usage import Usage
 
 log = structlog.get_logger("juliabox.manager")
 
@@ -79,7 +80,10 @@ class Manager:
             target=partial(home_target, settings),
         )
         lifecycle = Lifecycle(parts)
-        self._sessions = Sessions(self._registry, lifecycle, self._policy, self._hardening)
+        self._sessions = Sessions(
+            self._registry, lifecycle, self._policy, self._hardening, self._events
+        )
+        self._usage = Usage(self._registry, engine, volumes)
         self._reconciler = Reconciler(parts, self._registry, lifecycle, self._sessions)
         self._reconciled = asyncio.Event()
         self._info: EngineInfo | None = None
@@ -93,6 +97,8 @@ class Manager:
             protocol.SessionList: self._list,
             protocol.SessionStop: self._sessions.stop,
             protocol.SessionRemove: self._remove,
+            protocol.SessionUsage: self._usage.one,
+            protocol.SessionUsages: self._usage.many,
             protocol.ImageList: self._images,
             protocol.ImageEnsure: self._image,
             protocol.VolumeList: self._list_volumes,
@@ -272,4 +278,4 @@ class Manager:
             self._sessions.noticed_exit(notice.session)
         elif (live := self._registry.get(notice.session)) is not None:
             reason = out_of_memory(live.record.limits)
-            self._events.emit("state", notice.session, live.record.state, reason)
+            self._events.tell("session.state", live.record, live.record.state, reason)

@@ -33,6 +33,7 @@ import msgspec
 import structlog
 
 from juliabox_ext.errors import ConflictError, InternalError, JuliaBoxError, UnavailableError
+from juliabox_manager.events import EventLog
 from juliabox_manager.hardening import Hardening
 from juliabox_manager.lifecycle import Lifecycle
 from juliabox_manager.live import Live, Registry, settle
@@ -54,9 +55,15 @@ class Sessions:
     """All sessions of one manager."""
 
     def __init__(
-        self, registry: Registry, lifecycle: Lifecycle, policy: Policy, hardening: Hardening
+        self,
+        registry: Registry,
+        lifecycle: Lifecycle,
+        policy: Policy,
+        hardening: Hardening,
+        events: EventLog,
     ) -> None:
         """Work on the sessions of a registry."""
+        self._events = events
         self._registry = registry
         self._lifecycle = lifecycle
         self._policy = policy
@@ -68,7 +75,7 @@ class Sessions:
 
     async def create(self, verb: SessionCreate) -> SessionInfo:
         """Make a session, or answer the one that was made for the same words and not started."""
-        return await self._carry_out(self._create(verb))
+        return await self._carry_out(self._create_or_tell(verb))
 
     async def start(self, verb: SessionStart) -> SessionInfo:
         """Start a session, or join its start; answer it running."""
@@ -129,6 +136,7 @@ class Sessions:
             stale=self._stale(record),
             stage=live.stage,
             exit=record.exit if record.state == "ended" else None,
+            ended=record.ended if record.state == "ended" else 0.0,
         )
 
     # -- what else ends a session ---------------------------------------------------------------
@@ -174,6 +182,16 @@ class Sessions:
         await settle(*self._works)
 
     # -- create -------------------------------------------------------------------------------
+
+    async def _create_or_tell(self, verb: SessionCreate) -> SessionInfo:
+        try:
+            return await self._create(verb)
+        except ConflictError:
+            raise  # nothing failed: there is a session already
+        except JuliaBoxError as error:
+            about = {"owner": verb.owner, "server": verb.server, "image": verb.image}
+            self._events.emit("session.failed", error.code, error.message, **about)
+            raise
 
     async def _create(self, verb: SessionCreate) -> SessionInfo:
         image_id = self._policy.image_id(verb.image)
@@ -255,15 +273,22 @@ class Sessions:
             await self._lifecycle.begin(live, environment)
         except JuliaBoxError as error:
             if live.record.state == "created":
+                self._tell_failure(live, error)
                 raise  # nothing was begun; the session can be started later
             async with live.lock:
                 await self._undo(live, error)
-            raise self._failure(live, error) from error
+            failure = self._failure(live, error)
+            self._tell_failure(live, failure)
+            raise failure from error
         except Exception as error:
             log.exception("start failed", session=live.record.session)
             async with live.lock:
                 await self._undo(live, error)
+            self._tell_failure(live, InternalError("the manager failed; see its log"))
             raise
+
+    def _tell_failure(self, live: Live, error: JuliaBoxError) -> None:
+        self._events.tell("session.failed", live.record, error.code, error.message)
 
     async def _undo(self, live: Live, error: BaseException) -> None:
         """End a session whose making or start failed; the failure is the reason that is kept."""

@@ -19,7 +19,16 @@ from juliabox_manager.protocol import Limits, Request
 from juliabox_manager.verbs import VERBS
 from support.documentation import Page, code
 
-ANSWERS = ("SessionInfo", "ExitInfo", "ImageInfo", "VolumeInfo", "StatsInfo", "Event", "Pong")
+ANSWERS = (
+    "SessionInfo",
+    "ExitInfo",
+    "UsageInfo",
+    "ImageInfo",
+    "VolumeInfo",
+    "StatsInfo",
+    "Event",
+    "Pong",
+)
 STRUCTS: dict[str, type[msgspec.Struct]] = {"Limits": Limits} | {
     name: getattr(protocol, name) for name in ANSWERS
 }

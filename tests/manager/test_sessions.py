@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from juliabox_ext.errors import ConflictError, JuliaBoxError, NotFoundError
+from juliabox_ext.errors import ConflictError, JuliaBoxError, NotFoundError, PolicyError
 from juliabox_manager.protocol import (
     START_STAGES,
     Event,
@@ -27,6 +27,8 @@ from juliabox_manager.protocol import (
     SessionRemove,
     SessionStart,
     SessionStop,
+    SessionUsage,
+    SessionUsages,
     Stats,
     VolumeList,
     VolumeRemove,
@@ -423,3 +425,53 @@ async def test_settings_that_changed_make_a_session_stale_and_a_missing_image_is
         await hub.call(SessionCreate("eve", "", "juliabox/lost", LIMITS))
     assert refused.value.code == "image.missing"
     assert len(await hub.call(SessionList())) == 1
+
+
+async def test_what_a_session_uses_is_told_beside_its_limits(
+    hub: ManagerClient, managed: ManagerProcess
+) -> None:
+    info = await started(hub)
+    inside(info.container, "open('/home/juser/big', 'wb').write(b'x' * 4_000_000)")
+    busy = asyncio.create_task(
+        asyncio.to_thread(
+            inside,
+            info.container,
+            "import time\nx = bytearray(20_000_000)\nend = time.time() + 2\n"
+            "while time.time() < end: pass",
+        )
+    )
+    await asyncio.sleep(0.5)
+    begun = time.monotonic()
+    first = await hub.call(SessionUsage(info.session))
+    assert time.monotonic() - begun < 1
+    (second,) = await hub.call(SessionUsages([info.session, "0" * 16]))
+    await busy
+    for used in (first, second):
+        assert 20_000_000 < used.memory < used.memory_limit == LIMITS.memory
+        assert 0.2 < used.cpu < 1.2
+        assert 2 <= used.pids < used.pids_limit == LIMITS.pids
+        assert used.disk is not None
+        assert 4_000_000 < used.disk < used.disk_size <= LIMITS.disk
+    await hub.call(SessionStop(info.session, 0.0), 30.0)
+    with pytest.raises(ConflictError, match="does not run") as refused:
+        await hub.call(SessionUsage(info.session))
+    assert refused.value.code == "session.not_running"
+    assert await hub.call(SessionUsages()) == []
+
+
+async def test_events_tell_whose_session_ran_how_long_and_which_could_not_start(
+    hub: ManagerClient, managed: ManagerProcess
+) -> None:
+    (cursor,) = await hub.call(Events())
+    info = await started(hub)
+    await hub.call(SessionStop(info.session, 0.0), 30.0)
+    with pytest.raises(PolicyError):
+        await hub.call(SessionCreate("bob", "gpu", "nobody/knows", LIMITS))
+    told = await hub.call(Events(cursor.sequence))
+    end = next(event for event in told if event.value == "ended")
+    assert (end.session, end.owner, end.server, end.image) == (info.session, "ada", "", IMAGE)
+    assert info.started == end.started < end.time
+    assert (await hub.call(SessionInspect(info.session))).ended == pytest.approx(end.time, abs=1)
+    (failure,) = [event for event in told if event.kind == "session.failed"]
+    assert (failure.owner, failure.server, failure.value) == ("bob", "gpu", "image.not_allowed")
+    assert "nobody/knows" in failure.message

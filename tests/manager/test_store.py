@@ -182,7 +182,7 @@ async def test_event_numbers_never_go_back_over_restarts_and_clock_jumps(
         (cursor,) = await events.after(-1, 0, None)
         assert cursor.sequence >= newest
         for _ in range(50):
-            events.emit("state", "1" * 16, "running")
+            events.emit("session.state", "running", "", session="1" * 16)
         newest = (await events.after(cursor.sequence, 0, None))[-1].sequence
         assert newest == cursor.sequence + 50
         await opened.close()
@@ -196,10 +196,10 @@ async def test_waiting_readers_wake_for_their_session_only(store: Store) -> None
     (cursor,) = await events.after(-1, 0, None)
     reading = asyncio.create_task(events.after(cursor.sequence, 5, "b" * 16))
     await asyncio.sleep(0)
-    events.emit("stage", "a" * 16, "mount")
+    events.emit("session.stage", "mount", "", session="a" * 16)
     await asyncio.sleep(0.01)
     assert not reading.done()
-    events.emit("stage", "b" * 16, "mount", "Mounting")
+    events.emit("session.stage", "mount", "Mounting", session="b" * 16)
     (event,) = await reading
     assert (event.kind, event.session, event.value) == ("session.stage", "b" * 16, "mount")
     assert await events.after(event.sequence, 0.01, None) == []

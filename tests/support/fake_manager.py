@@ -151,6 +151,33 @@ class FakeManager:
         self._change(verb.session, state="ended")
         del self.sessions[verb.session]
 
+    async def _SessionUsage(self, verb: p.SessionUsage) -> p.UsageInfo:
+        return self._usage(self._get(verb.session))
+
+    async def _SessionUsages(self, verb: p.SessionUsages) -> list[p.UsageInfo]:
+        return [
+            self._usage(info)
+            for info in self.sessions.values()
+            if info.state == "running" and (verb.sessions is None or info.session in verb.sessions)
+        ]
+
+    @staticmethod
+    def _usage(info: p.SessionInfo) -> p.UsageInfo:
+        """Half of everything is in use."""
+        limits = info.limits
+        return p.UsageInfo(
+            session=info.session,
+            time=time.time(),
+            memory=limits.memory // 2,
+            memory_limit=limits.memory,
+            cpu=limits.cpu / 2,
+            cpu_limit=limits.cpu,
+            pids=limits.pids // 2,
+            pids_limit=limits.pids,
+            disk=limits.disk // 2,
+            disk_size=limits.disk,
+        )
+
     async def _ImageEnsure(self, verb: p.ImageEnsure) -> p.ImageInfo:
         if verb.image not in self.images:
             raise NotFoundError(f"image {verb.image} is not allowed", code="image.not_allowed")
@@ -191,6 +218,8 @@ class FakeManager:
         return next(found, None)
 
     def _change(self, session: str, **changes: Any) -> None:
+        if changes.get("state") == "ended":
+            changes["ended"] = time.time()
         self.sessions[session] = replace(self.sessions[session], **changes)
         if "state" in changes:
             self._emit("session.state", session, changes["state"])
@@ -200,7 +229,10 @@ class FakeManager:
 
     def _emit(self, kind: Any, session: str, value: str) -> None:
         sequence = self._events[-1].sequence + 1
-        self._events.append(p.Event(sequence, time.time(), kind, session, value))
+        info = self.sessions[session]
+        event = p.Event(sequence, time.time(), kind, session, value)
+        about = {name: getattr(info, name) for name in ("owner", "server", "image", "started")}
+        self._events.append(replace(event, **about))
         self._news.set()
         self._news = asyncio.Event()
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from juliabox_ext.errors import DeadlineError, InternalError, NotFoundError, UnavailableError
+from juliabox_ext.volume import Disk
 from juliabox_manager.engine import Container, EngineInfo, Notice
 from juliabox_manager.protocol import VolumeInfo
 from juliabox_manager.records import SessionRecord
@@ -223,6 +224,11 @@ class FakeVolumes(_Part):
         for session in set(self.world.homes) - set(mounted):
             await self.detach(session, Path("/"))
         return sorted(set(mounted) - set(self.world.homes))
+
+    async def refresh_disk_use_status(
+        self, container_id_list: Sequence[str] | None = None
+    ) -> dict[str, Disk]:
+        return {}
 
     async def purge(self) -> None:
         await self.turn("purge")

@@ -124,13 +124,18 @@ def _start(**changes: Any) -> dict[str, Any]:
 
 
 def _bad_names() -> Iterator[tuple[str, Any]]:
-    for verb in ("session.start", "session.inspect", "session.stop", "session.remove"):
+    verbs = ("start", "inspect", "stop", "remove", "usage")
+    for verb in (f"session.{name}" for name in verbs):
         for session in BAD_SESSIONS:
             more = {"environment": {}} if verb == "session.start" else {}
             yield f"{verb}-{session!r}", {"verb": verb, "session": session, **more}
+    for session in BAD_SESSIONS:
+        yield f"usages-{session!r}", {"verb": "session.usages", "sessions": [SESSION, session]}
+    yield "usages-too-many", {"verb": "session.usages", "sessions": [SESSION] * 1001}
     for name in BAD_NAMES:
         yield f"owner-{name[:9]!r}", valid_create(owner=name)
-        yield f"remove-{name[:9]!r}", {"verb": "volume.remove", "owner": name}
+        for verb in ("volume.list", "volume.remove", "volume.restore"):
+            yield f"{verb}-{name[:9]!r}", {"verb": verb, "owner": name}
         if name:
             yield f"server-{name[:9]!r}", valid_create(server=name)
             yield f"profile-{name[:9]!r}", valid_create(profile=name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 import structlog
 
 from juliabox_ext.errors import ConflictError, VolumeError
+from juliabox_ext.volume import Disk
 from juliabox_manager.protocol import VolumeInfo
 from juliabox_manager.settings import ManagerSettings
 from juliabox_manager.volumes import adoption, shelf
 from juliabox_manager.volumes.commands import in_thread
+from juliabox_manager.volumes.meter import Meter
 from juliabox_manager.volumes.names import volume_name
 from juliabox_manager.volumes.volume import Volume
 
@@ -52,6 +54,7 @@ class HomeVolumes:
         #: Volume of each session that has, gets or loses its home.
         self._names: dict[str, str] = {}
         self._running: set[asyncio.Task[Any]] = set()
+        self._meter = Meter()
 
     async def attach(self, owner: str, size: int, session: str, target: Path) -> None:
         """Mount an owner's home and show it at ``target``; make or grow it to ``size`` bytes first.
@@ -78,6 +81,7 @@ class HomeVolumes:
         async with self._claim(name) as volume:
             if volume.sessions.get(session, target) != target:
                 raise ConflictError(f"session {session} has its home at another place already")
+            volume.owner = owner
             if session in volume.sessions:
                 return
             if volume.stuck or volume.leaving:
@@ -170,6 +174,36 @@ class HomeVolumes:
             await in_thread(shelf.take_back, self._settings, volume.folder, owner)
             return await in_thread(shelf.read_one, volume.folder)
 
+    async def refresh_disk_use_status(
+        self, container_id_list: Sequence[str] | None = None
+    ) -> dict[str, Disk]:
+        """Measure the homes of sessions, of all if none are named; a home that hangs is left out.
+
+        The kernel is asked for the file system's own figures; nothing in a home is opened.
+        """
+        asked = list(self._names) if container_id_list is None else container_id_list
+        volumes = {
+            session: volume
+            for session in asked
+            if (volume := self._volumes.get(self._names.get(session, ""))) is not None
+            and session in volume.sessions
+        }
+        bases = {volume.base for volume in volumes.values()}
+        room = await self._meter.measure(bases)
+        return {
+            session: Disk(
+                id=volume.name,
+                user_id=volume.owner,
+                size=room[volume.base].size,
+                used=room[volume.base].used,
+                mount=volume.base,
+                sessions=sorted(volume.sessions),
+                state="stuck" if volume.stuck else "mounted",
+            )
+            for session, volume in volumes.items()
+            if volume.base in room
+        }
+
     async def purge(self) -> None:
         """Delete what is past its grace period; try again to free what is stuck."""
         await in_thread(shelf.delete_expired, self._settings)
@@ -200,6 +234,8 @@ class HomeVolumes:
         if found.leftovers:
             await self._take_over_all(found)
         await in_thread(shelf.tidy, self._settings)
+        for session, name in self._names.items():
+            self._volumes[name].owner = mounted[session][0]
         return found.missing
 
     async def _take_over_all(self, found: adoption.Found) -> None:

@@ -35,6 +35,8 @@ class Volume:
 
     name: str
     settings: ManagerSettings
+    #: Whose it is; known once it is attached or adopted.
+    owner: str = ""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: Tasks that hold or await ``lock``.
     claims: int = 0
