@@ -12,6 +12,7 @@ from rich.table import Table
 from juliabox_cli.hub_api import user_path
 from juliabox_cli.installation import Installation, open_installation
 from juliabox_ext.errors import ConflictError, InternalError
+from juliabox_spawner.people_roles import PEOPLE_ROLES
 
 
 @click.group()
@@ -91,6 +92,28 @@ def remove(name: str, yes: bool) -> None:
         click.confirm(f"Remove {name}?", abort=True)
     installation.hub.call("DELETE", user_path(name), timeout=120.0)
     click.echo(f"{name} is removed")
+
+
+@user.command()
+@click.argument("name")
+@click.argument("role", type=click.Choice(sorted(PEOPLE_ROLES)))
+def grant(name: str, role: str) -> None:
+    """Give a person a role: the group of its name gets a member."""
+    installation = open_installation()
+    found = installation.hub.call("GET", user_path(name))["name"]
+    installation.hub.call("POST", f"/groups/{role}/users", {"users": [found]})
+    click.echo(f"{found} has the role {role}")
+
+
+@user.command()
+@click.argument("name")
+@click.argument("role", type=click.Choice(sorted(PEOPLE_ROLES)))
+def revoke(name: str, role: str) -> None:
+    """Take a role from a person."""
+    installation = open_installation()
+    found = installation.hub.call("GET", user_path(name))["name"]
+    installation.hub.call("DELETE", f"/groups/{role}/users", {"users": [found]})
+    click.echo(f"{found} has no longer the role {role}")
 
 
 @click.command()

@@ -58,7 +58,7 @@ def _user_name(value: str) -> str:
     reason = usernames.problem(usernames.normalize(value))
     if reason:
         raise ValueError(f"is no user name: {reason}")
-    return value
+    return usernames.normalize(value)
 
 
 def _subnet(value: str) -> str:
@@ -75,6 +75,7 @@ def _text(value: object) -> object:
     return "" if value is None else value
 
 
+UserName = Annotated[str, AfterValidator(_user_name)]
 Cidr = Annotated[str, AfterValidator(_network)]
 Text = Annotated[str, BeforeValidator(_text)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,63}$")]
@@ -107,8 +108,9 @@ class Authentication(Section):
     """Who gets in."""
 
     login: Literal["native", "zero"] = "native"
-    admin: Annotated[str, AfterValidator(_user_name)] = "admin"
+    admin: UserName = "admin"
     signup: Literal["approval", "open", "closed"] = "approval"
+    signup_rate: Annotated[int, Field(ge=0, le=100_000)] = 60
     failed_before_lock: Annotated[int, Field(ge=0, le=1000)] = 5
     lock_time: Duration = 300
 
@@ -144,6 +146,7 @@ class Profile(PartialLimits):
     default: bool = False
     image: str | None = None
     groups: list[str] = Field(default_factory=list)
+    users: list[UserName] = Field(default_factory=list)
 
 
 class Capacity(Section):
@@ -195,6 +198,7 @@ class Config(Section):
     capacity: Capacity = Capacity()
     profiles: list[Profile] = Field(default_factory=list)
     groups: dict[str, PartialLimits] = Field(default_factory=dict)
+    users: dict[UserName, PartialLimits] = Field(default_factory=dict)
     network: Network = Network()
     volumes: Volumes = Volumes()
     images: Images = Images()

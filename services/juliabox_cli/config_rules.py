@@ -36,6 +36,7 @@ def _limits(config: Config) -> Iterator[Finding]:
     places: list[tuple[tuple[str | int, ...], object]] = [(("sessions",), config.sessions)]
     places += [(("profiles", i), profile) for i, profile in enumerate(config.profiles)]
     places += [(("groups", name), group) for name, group in config.groups.items()]
+    places += [(("users", name), user) for name, user in config.users.items()]
     for place, section in places:
         for limit in LIMITS:
             ceiling, value = getattr(config.ceilings, limit), getattr(section, limit)

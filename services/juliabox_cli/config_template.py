@@ -36,6 +36,9 @@ authentication:
   admin: admin
   # Whether people may sign up: approval (an admin authorises them), open, closed.
   signup: approval
+  # How many accounts an hour open sign-up lets in at once; whoever comes after them waits for a
+  # turn, which comes by itself. 0 means no bound.
+  signup_rate: 60
   # After so many wrong passwords a name is locked for lock_time, for the address that they came
   # from; after twenty times as many, for everybody. 0 never locks.
   failed_before_lock: 5
@@ -79,11 +82,17 @@ profiles: []
 #    memory: 4G
 #    cpu: 2
 #    groups: [lab]
+#    users: [ada]
 
 # Limits for the members of a group; the highest of a person's groups counts.
 groups: {}
 #  lab:
 #    memory: 2G
+
+# Limits of single people, which replace those of their groups.
+users: {}
+#  ada:
+#    disk: 10G
 
 network:
   # Whether sessions may reach the internet.

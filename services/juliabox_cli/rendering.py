@@ -63,7 +63,9 @@ def ceilings(config: Config) -> Limits:
     """Return the ceilings: what the file sets, else the largest limit configured anywhere."""
     values = {}
     for limit in LIMITS:
-        places = [config.sessions, *config.profiles, *config.groups.values()]
+        places = [
+            config.sessions, *config.profiles, *config.groups.values(), *config.users.values()
+        ]  # fmt: skip
         given = [getattr(place, limit) for place in places]
         largest = max(value for value in given if value is not None)
         explicit = getattr(config.ceilings, limit)
@@ -133,6 +135,7 @@ def hub_settings(config: Config, state: State, addresses: Addresses) -> HubSetti
         login=_login(config, state),
         profiles=[_profile(profile.model_dump()) for profile in config.profiles],
         groups={name: GroupSettings(**group.model_dump()) for name, group in config.groups.items()},
+        users={name: GroupSettings(**user.model_dump()) for name, user in config.users.items()},
         https=config.https_on,
         subdomain_host=config.subdomain_host,
         base_url=config.base_url,
@@ -152,6 +155,7 @@ def _login(config: Config, state: State) -> LoginSettings:
         admins=[config.authentication.admin],
         admin_password=state.secrets / "hub" / "admin_password" if native else None,
         signup=config.authentication.signup,
+        signup_rate=config.authentication.signup_rate,
         failed_before_lock=config.authentication.failed_before_lock,
         lock_seconds=config.authentication.lock_time,
     )

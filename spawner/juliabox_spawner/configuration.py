@@ -77,8 +77,8 @@ class SpawnerOptions(DockerSpawner):  # type: ignore[misc]  # DockerSpawner is u
         help="""Profiles that people choose from, or a callable that returns them.
 
         Each is a dict with ``display_name`` and optionally ``slug``, ``description``, ``default``,
-        ``groups`` (who may use it), ``image``, ``memory``, ``cpu``, ``pids``, ``disk`` and
-        ``environment``. A callable takes the spawner and may be async.
+        ``groups`` and ``users`` (who may use it), ``image``, ``memory``, ``cpu``, ``pids``,
+        ``disk`` and ``environment``. A callable takes the spawner and may be async.
         """,
     )
     group_limits = Dict(
@@ -87,6 +87,14 @@ class SpawnerOptions(DockerSpawner):  # type: ignore[misc]  # DockerSpawner is u
 
         The highest of a person's groups replaces the default; the profile's own limits, and the
         manager's ceilings, come after.
+        """,
+    )
+    user_limits = Dict(
+        config=True,
+        help="""Limits of single people: ``{"name": {"memory": …, "cpu": …}}``.
+
+        They replace those of the person's groups; the profile's own limits, and the manager's
+        ceilings, come after.
         """,
     )
     remove = Bool(
@@ -157,7 +165,7 @@ class SpawnerOptions(DockerSpawner):  # type: ignore[misc]  # DockerSpawner is u
             entries = entries(self)
             if hasattr(entries, "__await__"):
                 entries = await entries
-        return profiles.offered(profiles.read(entries), self._groups())
+        return profiles.offered(profiles.read(entries), self.user.name, self._groups())
 
     def limits_for(self, profile: profiles.Profile | None) -> Limits:
         """Return this person's limits with a profile."""
@@ -168,7 +176,8 @@ class SpawnerOptions(DockerSpawner):  # type: ignore[misc]  # DockerSpawner is u
             disk=int(self.disk_limit),
         )
         chosen = profile.limits() if profile else {}
-        return limit_rules.resolve(base, self.group_limits, self._groups(), chosen)
+        own = self.user_limits.get(self.user.name, {})
+        return limit_rules.resolve(base, self.group_limits, self._groups(), own, chosen)
 
     def _groups(self) -> list[str]:
         return [group.name for group in self.user.groups]

@@ -31,6 +31,7 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     description: str = ""
     default: bool = False
     groups: list[str] = field(default_factory=list)
+    users: list[str] = field(default_factory=list)
     image: str | None = None
     memory: int | None = None
     cpu: float | None = None
@@ -68,10 +69,16 @@ def read(entries: Iterable[Mapping[str, Any]]) -> list[Profile]:
     return profiles
 
 
-def offered(profiles: Iterable[Profile], groups: Iterable[str]) -> list[Profile]:
-    """Return the profiles that a member of the groups may use."""
+def offered(profiles: Iterable[Profile], name: str, groups: Iterable[str]) -> list[Profile]:
+    """Return the profiles that a person, a member of the groups, may use."""
     mine = set(groups)
-    return [profile for profile in profiles if not profile.groups or mine & set(profile.groups)]
+    return [
+        profile
+        for profile in profiles
+        if not (profile.groups or profile.users)
+        or name in profile.users
+        or mine & set(profile.groups)
+    ]
 
 
 def default_of(profiles: list[Profile]) -> Profile | None:
@@ -81,14 +88,12 @@ def default_of(profiles: list[Profile]) -> Profile | None:
     )
 
 
-def choose(
-    profiles: list[Profile], groups: Iterable[str], options: Mapping[str, Any]
-) -> Profile | None:
+def choose(mine: list[Profile], options: Mapping[str, Any]) -> Profile | None:
     """Return the profile that ``user_options`` asks for, or the default one, or None.
 
-    Raise ``StartError`` for a profile that does not exist or that is not offered.
+    ``mine`` are those that the person may use. Raise ``StartError`` for another
+    profile.
     """
-    mine = offered(profiles, groups)
     wanted = options.get("profile")
     if wanted is None or wanted == "":
         return default_of(mine)

@@ -27,8 +27,10 @@ class ProfileSettings(Struct, frozen=True, forbid_unknown_fields=True):
     cpu: float | None = None
     pids: int | None = None
     disk: int | None = None
-    #: Groups that may use the profile; empty means everybody.
+    #: Groups that may use the profile; everybody may if neither groups nor users are named.
     groups: list[str] = field(default_factory=list)
+    #: People who may use the profile, beside the members of the groups.
+    users: list[str] = field(default_factory=list)
 
 
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +43,7 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GroupSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits for members of a group; the highest of a person's groups counts."""
+    """Limits for members of a group, of whose groups the highest counts; or for one person."""
 
     memory: int | None = None
     cpu: float | None = None
@@ -67,6 +69,8 @@ class LoginSettings(Struct, frozen=True, forbid_unknown_fields=True):
     admin_password: Path | None = None
     #: Whether new people may sign up, and whether an admin must authorise them.
     signup: Literal["approval", "open", "closed"] = "approval"
+    #: Accounts per hour that open sign-up lets in at once; 0 means no bound.
+    signup_rate: int = 60
     failed_before_lock: int = 5
     lock_seconds: int = 300
 
@@ -96,6 +100,8 @@ class HubSettings(Struct, frozen=True, forbid_unknown_fields=True):
     login: LoginSettings
     profiles: list[ProfileSettings] = field(default_factory=list)
     groups: dict[str, GroupSettings] = field(default_factory=dict)
+    #: Limits of single people, which replace those of their groups.
+    users: dict[str, GroupSettings] = field(default_factory=dict)
     https: bool = False
     subdomain_host: str = ""
     base_url: str = "/"

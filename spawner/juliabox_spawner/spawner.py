@@ -116,9 +116,7 @@ class JuliaBoxSpawner(SpawnerOptions):
                 reason="options",
                 status_code=400,
             )
-        self._profile = profiles.choose(
-            await self.get_profiles(), self._groups(), self.user_options
-        )
+        self._profile = profiles.choose(await self.get_profiles(), self.user_options)
         if self._profile is not None and self._profile.image:
             self.image = self._profile.image
         self.engine.limits = self.limits_for(self._profile)

@@ -15,8 +15,12 @@ from juliabox_cli.units import show_size
 from support.documentation import Page, Row, code
 
 #: Sections that stand under a free name or an index.
-MEMBERS: dict[str, type[BaseModel]] = {"profiles": Profile, "groups": PartialLimits}
-PLACES = {"profiles": "profiles[]", "groups": "groups.NAME"}
+MEMBERS: dict[str, type[BaseModel]] = {
+    "profiles": Profile,
+    "groups": PartialLimits,
+    "users": PartialLimits,
+}
+PLACES = {"profiles": "profiles[]", "groups": "groups.NAME", "users": "users.NAME"}
 SIZES = {"memory", "disk"}
 
 

@@ -41,30 +41,37 @@ class SignUpPage(AccountPage):
     def _open(self) -> None:
         if not self.authenticator.enable_signup:
             raise web.HTTPError(404)
+        if not self.authenticator.signup_open:
+            raise web.HTTPError(403, "Registration is closed at the moment.")
 
     async def get(self) -> None:
         """Show the form."""
         self._open()
-        await self.show("signup.html")
+        await self._form()
+
+    async def _form(self, **ns: Any) -> None:
+        await self.show("signup.html", ask_email=self.authenticator.outbox is not None, **ns)
 
     async def post(self) -> None:
         """Make the account."""
         self._open()
-        name = self.field("username")
+        name, email = self.field("username"), self.field("email").strip()
         try:
             name = self.authenticator.checked_name({"username": name})
-            await self.authenticator.sign_up(name, self.new_password())
+            await self.authenticator.sign_up(name, self.new_password(), email)
         except web.HTTPError as error:
             self.set_status(error.status_code)
-            await self.show("signup.html", error=str(error.log_message), username=name[:100])
+            await self._form(error=str(error.log_message), username=name[:100], email=email[:254])
             return
         record = self.authenticator.record(name)
         if record.is_authorized:
             done = "Your account is ready. You can sign in."
+        elif name in self.authenticator.registration.waiting:
+            done = "Your account was made. Many people are signing up, so you can sign in later."
         else:
             done = "Your account was made. You can sign in once an administrator has authorised it."
         self.log.info("Sign-up of %s", name)
-        await self.show("signup.html", done=done)
+        await self._form(done=done)
 
 
 class AuthorizationPage(AccountPage):
@@ -73,13 +80,21 @@ class AuthorizationPage(AccountPage):
     @needs_scope("admin:users")  # type: ignore[untyped-decorator]
     async def get(self) -> None:
         """List the accounts."""
-        await self.show("authorization-area.html", accounts=self.authenticator.records())
+        await self.show(
+            "authorization-area.html",
+            accounts=self.authenticator.records(),
+            turns=self.authenticator.registration.waiting,
+            can_close=self.authenticator.enable_signup,
+            closed=self.authenticator.registration.closed,
+        )
 
     @needs_scope("admin:users")  # type: ignore[untyped-decorator]
     async def post(self) -> None:
-        """Authorise, lock out or discard one account."""
+        """Authorise, lock out or discard one account, or turn the switch of registration."""
         name, action = self.field("username"), self.field("action")
-        if action == "authorize":
+        if action in {"close-registration", "open-registration"}:
+            self.authenticator.registration.switch(action == "close-registration")
+        elif action == "authorize":
             self.authenticator.authorize(name, True)
         elif action == "lock-out":
             if name == self.current_user.name:
@@ -88,7 +103,11 @@ class AuthorizationPage(AccountPage):
         elif action == "discard":
             self.authenticator.discard(name)
         else:
-            raise web.HTTPError(400, "The action is authorize, lock-out or discard.")
+            raise web.HTTPError(
+                400,
+                "The action is authorize, lock-out, discard, close-registration or "
+                "open-registration.",
+            )
         self.log.info("%s: %s by %s", name, action, self.current_user.name)
         self.redirect(f"{self.hub.base_url}authorize#{quote(name)}")
 

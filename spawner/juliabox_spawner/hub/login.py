@@ -32,6 +32,9 @@ def configure_login(c: Any, settings: HubSettings) -> None:
     c.PasswordAuthenticator.proxy_address = urlsplit(settings.proxy_api).hostname or ""
     c.PasswordAuthenticator.enable_signup = login.signup != "closed"
     c.PasswordAuthenticator.open_signup = login.signup == "open"
+    c.PasswordAuthenticator.signup_rate = login.signup_rate
+    c.PasswordAuthenticator.folder = str(settings.folder)
+    c.PasswordAuthenticator.site = settings.public_url
     c.PasswordAuthenticator.allowed_failed_logins = login.failed_before_lock
     c.PasswordAuthenticator.seconds_before_next_try = login.lock_seconds
     if login.admins and login.admin_password is not None:

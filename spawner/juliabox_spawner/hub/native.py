@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,24 @@ from jupyterhub import orm
 from nativeauthenticator import NativeAuthenticator
 from nativeauthenticator.orm import UserInfo
 from tornado import web
-from traitlets import Unicode
+from traitlets import Any as AnyTrait
+from traitlets import Integer, Unicode
 
 from juliabox_ext.errors import NoRoomError
 from juliabox_spawner.hub import account_pages, passwords
 from juliabox_spawner.hub.client_address import client_address
 from juliabox_spawner.hub.login_pages import LoginPage
+from juliabox_spawner.hub.outbox import address_problem
 from juliabox_spawner.hub.people import PeopleAuthenticator
+from juliabox_spawner.hub.registration import Registration
 from juliabox_spawner.hub.secret_files import read_secret
 from juliabox_spawner.usernames import shown
 
 #: Sign-ups that wait for an admin, beyond which more are refused.
 MAX_PENDING = 200
+
+#: Seconds between two looks at whose turn it is.
+TURNS_INTERVAL = 15.0
 
 
 class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: ignore[misc]
@@ -46,6 +53,32 @@ class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: 
         """,
     )
 
+    signup_rate = Integer(
+        60,
+        config=True,
+        help="""Accounts per hour that open sign-up lets in at once.
+
+        Whoever comes after them waits for a turn, which comes by itself; 0 means no bound.
+        """,
+    )
+    folder = Unicode(
+        config=True,
+        help="""Folder that remembers the switch and the rate of registration over a restart.
+
+        Empty: they are remembered in memory alone.
+        """,
+    )
+    outbox = AnyTrait(
+        None,
+        allow_none=True,
+        config=True,
+        help="""Takes mail to people (:class:`juliabox_spawner.hub.outbox.Outbox`).
+
+        None: nobody gets mail, and the sign-up page does not ask for an address.
+        """,
+    )
+    site = Unicode(config=True, help="""Address of the service, as mail tells it.""")
+
     proxy_address = Unicode(
         config=True,
         help="""Address from which the proxy asks; it is believed whom it asks for.""",
@@ -54,6 +87,10 @@ class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.guard = passwords.Guard(self.allowed_failed_logins, self.seconds_before_next_try)
+        self.registration = Registration(
+            Path(self.folder) if self.folder else None, self.signup_rate
+        )
+        self._background: set[asyncio.Task[None]] = set()
         self._make_first_admin()
 
     def _make_first_admin(self) -> None:
@@ -72,8 +109,12 @@ class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: 
         """Return all records, those that wait for an admin first, then by name."""
         return sorted(UserInfo.all_users(self.db), key=lambda r: (r.is_authorized, r.username))
 
-    def _add_record(self, name: str, password: bytes, *, authorized: bool) -> None:
-        self.db.add(UserInfo(username=name, password=password, is_authorized=authorized))
+    def _add_record(
+        self, name: str, password: bytes, *, authorized: bool, email: str | None = None
+    ) -> None:
+        self.db.add(
+            UserInfo(username=name, password=password, is_authorized=authorized, email=email)
+        )
         self.db.commit()
 
     async def authenticate(self, handler: Any, data: dict[str, Any]) -> str | None:
@@ -108,21 +149,55 @@ class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: 
             self.log.warning("Wrong password for %s from %s", shown(name), shown(address))
         return good
 
-    async def sign_up(self, name: str, password: str) -> None:
+    @property
+    def signup_open(self) -> bool:
+        """Whether strangers may ask for an account now."""
+        return self.enable_signup and not self.registration.closed
+
+    async def sign_up(self, name: str, password: str, email: str = "") -> None:
         """Make an account that waits for an admin, or that is open to use if sign-up is open.
 
         Raise ``web.HTTPError`` with a text for the person. Names of admins and of people whom an
-        admin added always wait.
+        admin added always wait for an admin; beyond the rate everybody waits for a turn.
         """
         if self.record(name) is not None:
             raise web.HTTPError(409, "This user name is taken.")
+        if email and (reason := address_problem(email)):
+            raise web.HTTPError(400, reason)
         if sum(not record.is_authorized for record in self.records()) >= MAX_PENDING:
             raise web.HTTPError(429, "Too many sign-ups wait for an administrator. Try later.")
         encoded = await self.new_hash(password)
         if self.record(name) is not None:
             raise web.HTTPError(409, "This user name is taken.")
-        known = name in self.admin_users or orm.User.find(self.db, name) is not None
-        self._add_record(name, encoded, authorized=self.open_signup and not known)
+        authorized = self.open_signup and not self._spoken_for(name)
+        authorized = authorized and self.registration.admit(name)
+        self._add_record(name, encoded, authorized=authorized, email=email or None)
+
+    def _spoken_for(self, name: str) -> bool:
+        """Whether a name is an admin's, or of somebody whom an admin added."""
+        return name in self.admin_users or orm.User.find(self.db, name) is not None
+
+    def take_turns(self) -> None:
+        """Let in those whose turn has come."""
+        for name in self.registration.next_turns():
+            record = self.record(name)
+            if record is not None and not record.is_authorized and not self._spoken_for(name):
+                self.log.info("The turn of %s has come", name)
+                self.authorize(name, True)
+
+    async def _keep_turns(self) -> None:
+        while True:
+            await asyncio.sleep(TURNS_INTERVAL)
+            try:
+                self.take_turns()
+            except Exception:  # a database that is away for a while must not end this for good
+                self.log.exception("cannot let in who waits for a turn")
+
+    def start_background(self) -> None:
+        """Start what goes on by itself: turns, and mail; called once, on the event loop."""
+        for work in (self._keep_turns(), self.outbox.run() if self.outbox else None):
+            if work is not None:
+                self._background.add(asyncio.get_running_loop().create_task(work))
 
     async def new_hash(self, password: str) -> bytes:
         """Return the hash of a new password; raise ``web.HTTPError`` if it is not good enough."""
@@ -152,10 +227,18 @@ class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: 
         record = self.record(name)
         if record is None:
             raise web.HTTPError(404, "There is no such account.")
+        tell = allowed and not record.is_authorized
         record.is_authorized = allowed
         if not allowed:
             self.end_logins(name)
         self.db.commit()
+        self.registration.forget(name)
+        if tell and record.email and self.outbox:
+            self.outbox.put(
+                record.email,
+                "Your JuliaBox account is ready",
+                f"Hello {name},\n\nyour account is ready. Sign in at {self.site or 'JuliaBox'}\n",
+            )
 
     def discard(self, name: str) -> None:
         """Remove an account that was never let in."""
@@ -164,6 +247,7 @@ class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: 
             raise web.HTTPError(409, "Only an account that waits can be discarded.")
         self.db.delete(record)
         self.db.commit()
+        self.registration.forget(name)
 
     def end_logins(self, name: str) -> None:
         """Make a person's cookies void."""
@@ -174,6 +258,7 @@ class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: 
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
         """Return the pages of accounts, in place of NativeAuthenticator's."""
+        self.start_background()
         return [
             (r"/login", LoginPage),
             *account_pages.HANDLERS,

@@ -8,6 +8,7 @@ from typing import Any
 from jupyterhub import orm
 
 from juliabox_spawner.hub.secret_files import read_secret
+from juliabox_spawner.people_roles import CUSTOM_SCOPES, PEOPLE_ROLES
 from juliabox_spawner.settings import HubSettings
 
 OPERATOR = "operator"
@@ -52,7 +53,12 @@ def configure_services(c: Any, settings: HubSettings) -> None:
     for service in services:
         service["display"] = False
     c.JupyterHub.services = services
-    c.JupyterHub.load_roles = roles
+    c.JupyterHub.custom_scopes = CUSTOM_SCOPES
+    c.JupyterHub.load_groups = {name: {} for name in PEOPLE_ROLES}
+    c.JupyterHub.load_roles = roles + [
+        {"name": name, "description": text, "scopes": scopes, "groups": [name]}
+        for name, (text, scopes) in PEOPLE_ROLES.items()
+    ]
     c.JupyterHub.authenticate_prometheus = True
 
 

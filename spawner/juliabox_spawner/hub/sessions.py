@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from juliabox_spawner.settings import HubSettings, ProfileSettings
+from juliabox_spawner.settings import GroupSettings, HubSettings, ProfileSettings
 
 #: Seconds between two looks at a running session, and seconds that a server whose port is open has
 #: to answer over HTTP.
@@ -38,11 +38,16 @@ def configure_sessions(c: Any, settings: HubSettings) -> None:
     spawner.default_url = "/lab"
     # failures say why; the hub never ends because some starts failed
     spawner.consecutive_failure_limit = 0
-    spawner.group_limits = {
-        name: {key: value for key, value in msgspec.structs.asdict(group).items() if value}
-        for name, group in settings.groups.items()
-    }
+    spawner.group_limits = _given(settings.groups)
+    spawner.user_limits = _given(settings.users)
     spawner.profile_list = [profile_entry(profile) for profile in settings.profiles]
+
+
+def _given(sections: dict[str, GroupSettings]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {key: value for key, value in msgspec.structs.asdict(section).items() if value}
+        for name, section in sections.items()
+    }
 
 
 def profile_entry(profile: ProfileSettings) -> dict[str, Any]:
