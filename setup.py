@@ -24,10 +24,13 @@ ENTRY_POINTS = {
         "juliabox-health = juliabox_spawner.health:main",
     ],
     "jupyterhub.spawners": ["juliabox = juliabox_spawner.spawner:JuliaBoxSpawner"],
+    "juliabox.db": [
+        "rdbms = juliabox_plugins.rdbms:Rdbms",
+    ],
 }
 
 package_dir = {"juliabox_ext": "juliabox_ext", **DATA_PACKAGES}
-packages = ["juliabox_ext", *DATA_PACKAGES]
+packages = ["juliabox_ext", "juliabox_ext.testing", *DATA_PACKAGES]
 for folder, names in SOURCE_FOLDERS.items():
     for name in names:
         package_dir[name] = f"{folder}/{name}"

@@ -1,0 +1,50 @@
+"""Real database servers, and plugins' objects as a registry would make them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from juliabox_ext.db import Database
+from juliabox_ext.plugin import PluginContext
+from juliabox_plugins.rdbms import Rdbms
+from support.postgres import Postgres
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="class")
+def make() -> Iterator[Make]:
+    """Return a function that makes and configures a plugin's object; all are closed at the end."""
+    made: list[Database] = []
+
+    def make(plugin: type[Database], folder: Path = Path("/nonexistent"), **settings: Any) -> Any:
+        name = plugin.__name__.lower()
+        context = PluginContext(name, plugin.Settings.model_validate(settings), folder=folder)
+        one = plugin(context)
+        one.configure()
+        made.append(one)
+        return one
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="class")
+def sqlite(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Rdbms]:
+    folder = tmp_path_factory.mktemp("sqlite")
+    return lambda: make(Rdbms, folder)
