@@ -20,6 +20,7 @@ ENTRY_POINTS = {
         "juliabox = juliabox_cli.main:main",
         "juliabox-manager = juliabox_manager.main:main",
         "juliabox-hub = juliabox_spawner.hub_start:main",
+        "juliabox-portal = juliabox_services.portal.main:main",
         "juliabox-proxy = juliabox_spawner.proxy_start:main",
         "juliabox-health = juliabox_spawner.health:main",
     ],

@@ -67,6 +67,8 @@ class Addresses:
             "JULIABOX_HUB_CONTROL": self.hub_control,
             "JULIABOX_HUB_SESSIONS": self.hub_sessions,
             "JULIABOX_MANAGER_CONTROL": self.manager_control,
+            "JULIABOX_PORTAL_EDGE": self.portal_edge,
+            "JULIABOX_PORTAL_CONTROL": self.portal_control,
         }
 
     @property
@@ -103,6 +105,16 @@ class Addresses:
     def manager_control(self) -> str:
         """The manager's address on the control network."""
         return str(self.control[4])
+
+    @property
+    def portal_edge(self) -> str:
+        """The portal's address on the edge network; its pages are served there alone."""
+        return str(self.edge[5])
+
+    @property
+    def portal_control(self) -> str:
+        """The portal's address on the control network; health and metrics are there."""
+        return str(self.control[5])
 
     def _part(self, index: int) -> IPv4Network:
         return list(self.block.subnets(prefixlen_diff=3))[index]

@@ -13,7 +13,7 @@ from juliabox_cli.state import State
 from juliabox_ext.errors import InternalError, UnavailableError
 
 #: The parts in ``compose.yaml``, in the order in which they are shown.
-PARTS = ("manager", "hub", "proxy")
+PARTS = ("manager", "hub", "portal", "proxy")
 
 
 @dataclass(frozen=True)

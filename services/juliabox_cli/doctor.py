@@ -212,6 +212,7 @@ CHECKS: dict[str, Check] = {
     "clock": check_clock,
     "manager": check_part("manager"),
     "hub": check_part("hub"),
+    "portal": check_part("portal"),
     "proxy": check_part("proxy"),
     "session images": check_allow_list,
 }

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from juliabox_cli.compose import PARTS
 from juliabox_cli.config import Config
@@ -14,6 +15,7 @@ from juliabox_cli.hub_api import through_proxy
 from juliabox_cli.manager_link import ManagerLink
 from juliabox_ext.errors import JuliaBoxError, UnavailableError
 from juliabox_manager.protocol import Ping
+from juliabox_services.portal.settings import SERVICE, portal_host
 
 
 @dataclass
@@ -42,6 +44,7 @@ def probe(config: Config, engine: Engine | None, manager: ManagerLink) -> dict[s
     _ask(components["manager"], lambda: _manager_trouble(manager))
     _ask(components["proxy"], lambda: _proxy_trouble(config))
     _ask(components["hub"], lambda: _hub_trouble(config))
+    _ask(components["portal"], lambda: _portal_trouble(config))
     return components
 
 
@@ -96,6 +99,12 @@ def _proxy_trouble(config: Config) -> str | None:
 
 def _hub_trouble(config: Config) -> str | None:
     status = through_proxy(config, timeout=3.0)
+    return None if status == 200 else f"answers {status} through the proxy"
+
+
+def _portal_trouble(config: Config) -> str | None:
+    host = urlsplit(portal_host(config.subdomain_host)).netloc
+    status = through_proxy(config, f"services/{SERVICE}/health", timeout=3.0, host=host)
     return None if status == 200 else f"answers {status} through the proxy"
 
 

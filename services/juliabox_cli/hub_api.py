@@ -83,23 +83,25 @@ def _error(method: str, path: str, answer: requests.Response) -> JuliaBoxError:
     return family(f"the hub answered {answer.status_code} to {method} {path}: {said or 'no text'}")
 
 
-def through_proxy(config: Config, path: str = "hub/api", timeout: float = 5.0) -> int:
+def through_proxy(
+    config: Config, path: str = "hub/api", timeout: float = 5.0, host: str = ""
+) -> int:
     """Return the status that the service gives on its public port, or 0 if nothing answers.
 
-    The certificate is not verified: the request goes to this machine's own port and carries
-    nothing.
+    ``host`` is the name that is asked for, by default the hub's. The certificate is not verified:
+    the request goes to this machine's own port and carries nothing.
     """
-    host = config.local_address
+    address = config.local_address
     scheme = "https" if config.https_on else "http"
     headers = {}
     if config.subdomain_host:
-        headers["Host"] = urlsplit(config.subdomain_host).netloc
+        headers["Host"] = host or urlsplit(config.subdomain_host).netloc
     try:
         with requests.Session() as session, warnings.catch_warnings():
             warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
             session.trust_env = False
             answer = session.get(
-                f"{scheme}://{host}:{config.port}{config.base_url}{path}",
+                f"{scheme}://{address}:{config.port}{config.base_url}{path}",
                 headers=headers,
                 timeout=timeout,
                 verify=False,

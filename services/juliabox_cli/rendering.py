@@ -10,6 +10,7 @@ import hashlib
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 
@@ -20,14 +21,17 @@ from juliabox_cli.config_rules import LIMITS
 from juliabox_cli.secret_files import public_key
 from juliabox_cli.state import CONTROL_UID, State
 from juliabox_ext.errors import ConfigurationError
+from juliabox_manager.logs import hide_secrets
 from juliabox_manager.protocol import Limits
 from juliabox_manager.settings import CapacitySettings, Client, ManagerSettings, NetworkSettings
+from juliabox_services.portal.settings import PortalSettings, portal_host
 from juliabox_spawner.settings import (
     GroupSettings,
     HubSettings,
     LimitSettings,
     LoginSettings,
     ManagerAddress,
+    PortalAddress,
     ProfileSettings,
 )
 
@@ -35,9 +39,23 @@ MANAGER_PORT = 9500
 METRICS_PORT = 9501
 HUB_PORT = 8081
 PROXY_API_PORT = 8001
+PROXY_PORT = 8000
+PORTAL_PORT = 8090
+PORTAL_METRICS_PORT = 8091
 
 #: Verbs that the hub's key admits; the operator's key admits all.
 HUB_VERBS = ["session.*", "image.*", "volume.*", "stats", "events", "ping"]
+
+#: Verbs that the portal's key admits: it looks, and changes nothing.
+PORTAL_VERBS = [
+    "session.list",
+    "session.inspect",
+    "volume.list",
+    "image.list",
+    "stats",
+    "events",
+    "ping",
+]
 
 
 @dataclass(frozen=True)
@@ -87,6 +105,7 @@ def manager_settings(
         secret_key=state.secrets / "manager" / "curve.key",
         clients={
             "hub": Client(public_key(state.secrets / "hub" / "manager.key"), HUB_VERBS),
+            "portal": Client(public_key(state.secrets / "portal" / "manager.key"), PORTAL_VERBS),
             "operator": Client(public_key(state.secrets / "operator" / "manager.key"), ["*"]),
         },
         images=images.sessions,
@@ -145,7 +164,47 @@ def hub_settings(config: Config, state: State, addresses: Addresses) -> HubSetti
         start_timeout=config.sessions.start_timeout,
         config_folder=state.config_folder,
         announcement=config.announcement,
+        portal=PortalAddress(
+            url=f"http://{addresses.portal_edge}:{PORTAL_PORT}",
+            host=portal_host(config.subdomain_host),
+        ),
     )
+
+
+def portal_settings(config: Config, state: State, addresses: Addresses) -> PortalSettings:
+    """Return what the portal is told."""
+    secure = "https" if config.https_on else "http"
+    return PortalSettings(
+        installation=config.name,
+        public_url=public_url(config),
+        address=addresses.portal_edge,
+        port=PORTAL_PORT,
+        metrics_address=addresses.portal_control,
+        metrics_port=PORTAL_METRICS_PORT,
+        folder=state.portal,
+        secrets=state.secrets / "portal",
+        hub_api=f"http://{addresses.hub_edge}:{HUB_PORT}{config.base_url}hub/api",
+        proxy=f"{secure}://{addresses.proxy_edge}:{PROXY_PORT}",
+        manager=ManagerAddress(
+            endpoint=f"tcp://{addresses.manager_control}:{MANAGER_PORT}",
+            server_key=public_key(state.secrets / "manager" / "curve.key"),
+            secret_key=state.secrets / "portal" / "manager.key",
+        ),
+        limits=LimitSettings(**{limit: getattr(config.sessions, limit) for limit in LIMITS}),
+        base_url=config.base_url,
+        https=config.https_on,
+        hub_host=config.subdomain_host,
+        portal_host=portal_host(config.subdomain_host),
+        idle_timeout=config.sessions.idle_timeout,
+        max_age=config.sessions.max_age,
+        named_servers=config.sessions.named_servers,
+        configuration=shown(config),
+    )
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """Return the operator's file as an admin may see it: whole, with secrets hidden."""
+    return cast(dict[str, Any], hide_secrets(None, "", config.model_dump(mode="json")))
 
 
 def _login(config: Config, state: State) -> LoginSettings:
@@ -174,6 +233,7 @@ def render(
     _refuse_closed(state.config_folder)
     manager = encode(manager_settings(config, state, addresses, images))
     hub = encode(hub_settings(config, state, addresses))
+    portal = encode(portal_settings(config, state, addresses))
     variables = {
         "JULIABOX_NAME": config.name,
         "JULIABOX_STATE": str(state.root),
@@ -190,6 +250,7 @@ def render(
         "JULIABOX_HUB_DIGEST": digest(
             hub, *_files(state.secrets / "hub"), *_files(state.config_folder)
         ),
+        "JULIABOX_PORTAL_DIGEST": digest(portal, *_files(state.secrets / "portal")),
         "JULIABOX_PROXY_DIGEST": digest(*_files(state.secrets / "proxy")),
         **addresses.variables(),
     }
@@ -197,12 +258,13 @@ def render(
     written = {
         "manager.json": write_bytes(state.run / "manager.json", manager, mode=0o644),
         "hub.json": write_bytes(state.run / "hub.json", hub, mode=0o644),
+        "portal.json": write_bytes(state.run / "portal.json", portal, mode=0o644),
         "compose.env": write_text(state.compose_env, lines, mode=0o600),
     }
     return [name for name, changed in written.items() if changed]
 
 
-def encode(settings: ManagerSettings | HubSettings) -> bytes:
+def encode(settings: ManagerSettings | HubSettings | PortalSettings) -> bytes:
     """Encode settings readably, with keys in a fixed order."""
     content = msgspec.json.encode(settings, enc_hook=str, order="sorted")
     return msgspec.json.format(content, indent=2) + b"\n"

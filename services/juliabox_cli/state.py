@@ -19,7 +19,7 @@ import msgspec
 from juliabox_cli.atomic_files import ensure_folder, write_bytes
 from juliabox_ext.errors import ConfigurationError, ConflictError, UnavailableError
 
-#: Uid and gid of the control parts without root: proxy and hub.
+#: Uid and gid of the control parts without root: proxy, hub and portal.
 CONTROL_UID = 900
 
 #: A slot's socket path must stay under 108 bytes: STATE/slots/<16>/entry.sock.
@@ -32,6 +32,7 @@ LAYOUT = (
     "run",
     "secrets",
     "hub",
+    "portal",
     "manager",
     "volumes",
     "mounts",
@@ -86,6 +87,11 @@ class State:
     def hub(self) -> Path:
         """Database of the hub and its backups."""
         return self.root / "hub"
+
+    @property
+    def portal(self) -> Path:
+        """What the portal's plugins keep: the database of usage, among others."""
+        return self.root / "portal"
 
     @property
     def config_folder(self) -> Path:
@@ -179,10 +185,11 @@ def make_folders(state: State) -> None:
         ensure_folder(state.root / name, mode=0o700)
     for name in ("manager", "operator"):
         ensure_folder(state.secrets / name, mode=0o700)
-    for name in ("hub", "proxy"):
+    for name in ("hub", "proxy", "portal"):
         ensure_folder(state.secrets / name, mode=0o700, owner=CONTROL_UID)
     ensure_folder(state.hub, mode=0o700, owner=CONTROL_UID)
     ensure_folder(state.hub / "backups", mode=0o700, owner=CONTROL_UID)
+    ensure_folder(state.portal, mode=0o700, owner=CONTROL_UID)
     ensure_folder(state.config_folder, mode=0o755, owner=0)
 
 

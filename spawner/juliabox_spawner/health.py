@@ -1,4 +1,4 @@
-"""``juliabox-health {hub,manager,proxy}``: whether a part answers; for container health checks."""
+"""``juliabox-health {hub,manager,portal,proxy}``: whether a part answers, for health checks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from juliabox_ext.errors import ConfigurationError
 from juliabox_spawner import hub_start, proxy_start
 from juliabox_spawner.settings import load
 
+PORTAL_SETTINGS = "/etc/juliabox/portal.json"
 MANAGER_SETTINGS = "/etc/juliabox/manager.json"
 
 _TIMEOUT = 4.0
@@ -50,6 +51,13 @@ def check_manager() -> None:
     _get(f"http://{settings['metrics_address']}:{settings['metrics_port']}/healthz")
 
 
+def check_portal() -> None:
+    """Ask the portal for its health page."""
+    path = Path(os.environ.get("JULIABOX_PORTAL_SETTINGS", PORTAL_SETTINGS))
+    settings = json.loads(path.read_bytes())
+    _get(f"http://{settings['metrics_address']}:{settings['metrics_port']}/healthz")
+
+
 def check_proxy() -> None:
     """Ask the proxy's API for its routes, and see that its public port accepts."""
     settings = proxy_start.read_settings(os.environ)
@@ -70,6 +78,7 @@ def _get(url: str, headers: dict[str, str] | None = None) -> None:
 CHECKS: dict[str, Callable[[], None]] = {
     "hub": check_hub,
     "manager": check_manager,
+    "portal": check_portal,
     "proxy": check_proxy,
 }
 

@@ -60,6 +60,14 @@ class ManagerAddress(Struct, frozen=True, forbid_unknown_fields=True):
     secret_key: Path
 
 
+class PortalAddress(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the portal listens for the proxy."""
+
+    url: str
+    #: Scheme and host that people reach it at, with subdomains; else empty.
+    host: str = ""
+
+
 class LoginSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Who gets in."""
 
@@ -117,6 +125,8 @@ class HubSettings(Struct, frozen=True, forbid_unknown_fields=True):
     config_folder: Path | None = None
     #: Text shown above every page; empty for none.
     announcement: str = ""
+    #: The portal, a service of the hub; None for a hub without one.
+    portal: PortalAddress | None = None
 
 
 def _decode_path(kind: type, value: object) -> Path:

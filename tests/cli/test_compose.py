@@ -81,7 +81,10 @@ def test_the_rendered_variables_fill_every_place_of_the_file(state: State) -> No
     assert sockets["manager"]
     assert not sockets["hub"]
     assert not sockets["proxy"]
+    assert not sockets["portal"]
+    assert set(services["portal"]["networks"]) == {"edge", "control"}
     assert services["hub"]["user"] == services["proxy"]["user"] == "900:900"
+    assert services["portal"]["user"] == "900:900"
     assert "$" not in yaml.safe_dump(written)
     levels = {one["environment"]["JULIABOX_LOG_LEVEL"] for one in services.values()}
     assert levels == {"warning"}

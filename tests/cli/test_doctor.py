@@ -128,6 +128,6 @@ def test_one_failure_keeps_no_other_check_from_running(
 def test_every_subject_of_the_issue_has_its_check() -> None:
     subjects = {
         *("engine", "images", "sockets", "mounts", "network policy", "disk", "clock"),
-        *("hub", "proxy", "manager"),
+        *("hub", "proxy", "manager", "portal"),
     }
     assert subjects <= set(doctor.CHECKS)

@@ -14,7 +14,7 @@ from support.installation import Installation
 
 pytestmark = pytest.mark.engine
 
-PARTS = ("manager", "hub", "proxy")
+PARTS = ("manager", "hub", "portal", "proxy")
 
 
 def _status(installation: Installation) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def test_a_second_up_changes_nothing_and_an_edit_replaces_only_its_part(
     installation.juliabox("config", "set", "announcement", "Back at noon")
     installation.juliabox("up")
     after = _containers(installation)
-    assert {part for part in PARTS if after[part] != before[part]} == {"hub"}
+    assert {part for part in PARTS if after[part] != before[part]} == {"hub", "portal"}
     installation.juliabox("config", "unset", "announcement")
 
 

@@ -7,14 +7,17 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+from jupyterhub.utils import subdomain_hook_idna
 
 from juliabox_cli import config_file
 from juliabox_cli.addresses import Addresses
+from juliabox_cli.compose import PARTS
 from juliabox_cli.config import Config
 from juliabox_cli.rendering import Images, ceilings, public_url, render
 from juliabox_cli.state import State
 from juliabox_ext.errors import ConfigurationError
 from juliabox_manager import settings as manager_settings
+from juliabox_services.portal import settings as portal_settings
 from juliabox_spawner import settings as hub_settings
 
 ADDRESSES = Addresses(IPv4Network("10.64.16.0/20"))
@@ -47,7 +50,7 @@ def _config(text: str) -> Config:
 def _digests(state: State) -> dict[str, str]:
     lines = state.compose_env.read_text().splitlines()
     values = dict(line.split("=", 1) for line in lines)
-    return {part: values[f"JULIABOX_{part.upper()}_DIGEST"] for part in ("manager", "hub", "proxy")}
+    return {part: values[f"JULIABOX_{part.upper()}_DIGEST"] for part in PARTS}
 
 
 def _changed(state: State, before: Config, after: Config, images: Images = IMAGES) -> set[str]:
@@ -77,6 +80,27 @@ def test_the_parts_read_what_was_rendered(state: State) -> None:
     assert (hub.idle_timeout, hub.max_age) == (0, 86400)
 
 
+def test_the_portal_reads_what_was_rendered_and_the_hub_knows_where_it_is(state: State) -> None:
+    render(_config(FULL), state, ADDRESSES, IMAGES, SOCKET)
+    portal = portal_settings.load(state.run / "portal.json")
+    hub = hub_settings.load(state.run / "hub.json")
+    assert hub.portal is not None
+    assert hub.portal.url == f"http://{portal.address}:{portal.port}"
+    assert portal.portal_host == hub.portal.host == "https://portal--service.julia.example.org"
+    assert portal.prefix == "/julia/services/portal/"
+    assert portal.hub_api == "http://10.64.16.3:8081/julia/hub/api"
+    assert portal.configuration["groups"] == {
+        "lab": {"memory": None, "cpu": 3, "pids": None, "disk": None}
+    }
+    manager = manager_settings.load(state.run / "manager.json")
+    assert not {"*", "session.*"} & set(manager.clients["portal"].verbs)
+
+
+def test_the_portals_host_is_the_one_that_jupyterhub_makes_of_its_name() -> None:
+    made = subdomain_hook_idna("portal", "julia.example.org", kind="service")
+    assert portal_settings.portal_host("https://julia.example.org") == f"https://{made}"
+
+
 def test_no_rendered_file_holds_a_secret(state: State) -> None:
     render(_config(FULL), state, ADDRESSES, IMAGES, SOCKET)
     rendered = b"".join(path.read_bytes() for path in state.run.iterdir())
@@ -95,12 +119,12 @@ def test_the_same_input_writes_nothing_and_changes_no_digest(state: State) -> No
 @pytest.mark.parametrize(
     ("edit", "parts"),
     [
-        ("announcement: Hi", {"hub"}),
-        ("capacity: {sessions: 3}", {"manager"}),
-        ("sessions: {idle_timeout: 5m}", {"hub"}),
-        ("sessions: {memory: 8G}", {"hub", "manager"}),
-        ("volumes: {deletion_grace: 1d}", {"manager"}),
-        ("images: {julia_source: debian}", set()),
+        ("announcement: Hi", {"hub", "portal"}),
+        ("capacity: {sessions: 3}", {"manager", "portal"}),
+        ("sessions: {idle_timeout: 5m}", {"hub", "portal"}),
+        ("sessions: {memory: 8G}", {"hub", "manager", "portal"}),
+        ("volumes: {deletion_grace: 1d}", {"manager", "portal"}),
+        ("images: {julia_source: debian}", {"portal"}),
     ],
 )
 def test_an_edit_concerns_only_the_parts_that_read_it(

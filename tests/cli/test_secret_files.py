@@ -22,6 +22,10 @@ LAYOUT = {
     "hub/admin_password": 900,
     "hub/operator_token": 900,
     "hub/routes_token": 900,
+    "hub/portal_token": 900,
+    "portal/api_token": 900,
+    "portal/cookie_secret": 900,
+    "portal/manager.key": 900,
     "proxy/proxy_token": 900,
     "proxy/routes_token": 900,
 }
@@ -45,7 +49,8 @@ def test_what_two_parts_share_is_equal_and_all_else_differs(state: State) -> Non
     for name in ("proxy_token", "routes_token"):
         assert found[f"hub/{name}"] == found[f"proxy/{name}"]
     assert found["hub/operator_token"] == found["operator/hub_token"]
-    assert len(set(found.values())) == len(found) - 3
+    assert found["hub/portal_token"] == found["portal/api_token"]
+    assert len(set(found.values())) == len(found) - 4
     assert all(len(content.strip()) >= 20 for content in found.values())
 
 

@@ -20,7 +20,7 @@ from support.installation import Installation
 
 pytestmark = pytest.mark.engine
 
-PARTS = ("hub", "manager", "proxy")
+PARTS = ("hub", "manager", "portal", "proxy")
 MANAGER_CAPABILITIES = {"SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"}
 
 
@@ -59,7 +59,7 @@ def test_a_session_is_confined_as_the_engine_tells(
     assert not any(int(status[field], 16) for field in ("CapPrm", "CapEff", "CapBnd", "CapAmb"))
 
 
-@pytest.mark.parametrize("part", ["hub", "proxy"])
+@pytest.mark.parametrize("part", ["hub", "portal", "proxy"])
 def test_hub_and_proxy_have_no_power_over_the_engine(
     told: dict[str, dict[str, Any]], installation: Installation, part: str
 ) -> None:
@@ -73,7 +73,7 @@ def test_hub_and_proxy_have_no_power_over_the_engine(
     for mount in container["Mounts"]:
         assert "docker" not in mount["Source"], mount
         assert Path(mount["Source"]).is_relative_to(installation.state), mount
-        assert mount["RW"] is (mount["Source"] == str(installation.state / "hub")), mount
+        assert mount["RW"] is (mount["Source"] == str(installation.state / part)), mount
     assert not _sockets_of_the_engine(container["State"]["Pid"])
     # and what the host has of it is closed to that uid
     for path in ("/var/run/docker.sock", "/var/lib/docker", str(installation.state / "manager")):
@@ -310,7 +310,7 @@ _MANAGER = "what the manager is for; docs/explanation/security.md says what that
 
 #: Warnings that stay, each with its reason.
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    **{("5.10", part): _SERVES_ALL for part in ("hub", "proxy")},
+    **{("5.10", part): _SERVES_ALL for part in ("hub", "portal", "proxy")},
     **{("5.11", part): _SERVES_ALL for part in PARTS},
     **{("5.14", part): "a part that dies must come back, however often" for part in PARTS},
     **{

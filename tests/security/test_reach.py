@@ -40,7 +40,7 @@ class World:
         self.at = Addresses(IPv4Network(block))
         self.pids = {
             part: int(inspect(f"{self.name}-{part}")["State"]["Pid"])
-            for part in ("proxy", "hub", "manager")
+            for part in ("proxy", "hub", "manager", "portal")
         }
         (network,) = mallory.inspected["NetworkSettings"]["Networks"].values()
         self.bridge = f"br-{network['NetworkID'][:12]}"
@@ -92,6 +92,7 @@ class World:
             "manager": {(at.manager_control, 9500), (at.manager_control, 9501)},
             "proxy": {(at.proxy_edge, 8001), (at.proxy_edge, 8000), (at.proxy_sessions, 8000)},
             "hub elsewhere": {(at.hub_edge, 8081), (at.hub_control, 8081)},
+            "portal": {(at.portal_edge, 8090), (at.portal_control, 8091)},
             "metadata": {(address, self.port) for address in METADATA},
             "private": {(address, self.port) for address in PRIVATE},
         }

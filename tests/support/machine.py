@@ -16,7 +16,7 @@ from docker.errors import NotFound
 
 from support.installation import Installation
 
-PARTS = ("hub", "manager", "proxy")
+PARTS = ("hub", "manager", "portal", "proxy")
 
 
 @dataclass(frozen=True)

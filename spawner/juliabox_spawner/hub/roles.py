@@ -9,11 +9,12 @@ from jupyterhub import orm
 
 from juliabox_spawner.hub.secret_files import read_secret
 from juliabox_spawner.people_roles import CUSTOM_SCOPES, PEOPLE_ROLES
-from juliabox_spawner.settings import HubSettings
+from juliabox_spawner.settings import HubSettings, PortalAddress
 
 OPERATOR = "operator"
 ROUTES = "routes"
 CULLER = "idle-culler"
+PORTAL = "portal"
 
 #: The command line's: people, their servers, groups and tokens; not shutdown.
 OPERATOR_SCOPES = [
@@ -30,6 +31,31 @@ OPERATOR_SCOPES = [
 #: The proxy's, to ask for its routes when it starts.
 ROUTES_SCOPES = ["proxy"]
 CULLER_SCOPES = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
+#: What the portal does with its own token: nothing but be asked who somebody is.
+PORTAL_SCOPES = ["read:services!service=portal"]
+#: What the portal does for a person with the person's own token, as far as the person may.
+PORTAL_CLIENT_SCOPES = [
+    "access:services!service=portal",
+    "access:servers!user",
+    "read:users!user",
+    "servers!user",
+    "tokens!user",
+    "admin-ui",
+    "list:users",
+    "read:users",
+    "read:users:activity",
+    "read:servers",
+    "servers",
+    "custom:juliabox:statistics",
+    "custom:juliabox:containers",
+]
+
+#: JupyterHub's own role of people, and the portal.
+USER_ROLE = {
+    "name": "user",
+    "description": "Standard user privileges",
+    "scopes": ["self", f"access:services!service={PORTAL}"],
+}
 
 
 def is_operator(caller: Any) -> bool:
@@ -50,6 +76,9 @@ def configure_services(c: Any, settings: HubSettings) -> None:
     if settings.idle_timeout or settings.max_age:
         services.append({"name": CULLER, "command": culler_command(settings)})
         roles.append(_role(CULLER, CULLER_SCOPES))
+    if settings.portal is not None:
+        services.append(_portal(settings, settings.portal))
+        roles += [_role(PORTAL, PORTAL_SCOPES), USER_ROLE]
     for service in services:
         service["display"] = False
     c.JupyterHub.services = services
@@ -60,6 +89,19 @@ def configure_services(c: Any, settings: HubSettings) -> None:
         for name, (text, scopes) in PEOPLE_ROLES.items()
     ]
     c.JupyterHub.authenticate_prometheus = True
+
+
+def _portal(settings: HubSettings, portal: PortalAddress) -> dict[str, Any]:
+    callback = f"{portal.host}{settings.base_url}services/{PORTAL}/oauth_callback"
+    return {
+        "name": PORTAL,
+        "url": portal.url,
+        "api_token": read_secret(settings.secrets / "portal_token"),
+        "oauth_client_id": f"service-{PORTAL}",
+        "oauth_redirect_uri": callback,
+        "oauth_no_confirm": True,  # it is a part of JuliaBox, not somebody's service
+        "oauth_client_allowed_scopes": PORTAL_CLIENT_SCOPES,
+    }
 
 
 def culler_command(settings: HubSettings) -> list[str]:

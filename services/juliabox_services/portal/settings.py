@@ -1,0 +1,97 @@
+"""Settings of the portal: a JSON file that ``juliabox up`` renders from ``config.yaml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct, field
+
+from juliabox_ext.errors import ConfigurationError
+from juliabox_ext.selection import PluginSelection
+from juliabox_spawner.settings import LimitSettings, ManagerAddress
+
+#: Name of the hub's service, of its OAuth client, and of the folder in addresses.
+SERVICE = "portal"
+CLIENT_ID = f"service-{SERVICE}"
+
+
+class PortalSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """All that the portal is told."""
+
+    installation: str
+    #: Address that people reach the service at, as printed by ``juliabox up``.
+    public_url: str
+    #: Where pages are served (edge network), and health and metrics (control network).
+    address: str
+    port: int
+    metrics_address: str
+    metrics_port: int
+    #: Folder that the portal and its plugins may write, and the folder of its secrets:
+    #: ``api_token``, ``cookie_secret``, ``manager.key``.
+    folder: Path
+    secrets: Path
+    #: The hub's API, and the proxy's public port, both on the edge network.
+    hub_api: str
+    proxy: str
+    manager: ManagerAddress
+    limits: LimitSettings
+    base_url: str = "/"
+    https: bool = False
+    #: With subdomains: the hub's own host and the portal's; else empty.
+    hub_host: str = ""
+    portal_host: str = ""
+    #: Seconds without activity after which a session is stopped, and that it may live; 0 never.
+    idle_timeout: int = 3600
+    max_age: int = 0
+    #: Further servers that a person may name.
+    named_servers: int = 3
+    #: Days that failures and past messages are kept.
+    retention_days: int = 30
+    plugins: PluginSelection = field(default_factory=PluginSelection)
+    #: The operator's file with secrets hidden, for the page of an admin.
+    configuration: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def prefix(self) -> str:
+        """Path under which the portal lives."""
+        return f"{self.base_url}services/{SERVICE}/"
+
+
+def portal_host(subdomain_host: str) -> str:
+    """Return the portal's own scheme and host; empty without subdomains.
+
+    It is the one that JupyterHub makes of a service's name: its ``subdomain_hook_idna``.
+    """
+    if not subdomain_host:
+        return ""
+    parts = urlsplit(subdomain_host)
+    return f"{parts.scheme}://{SERVICE}--service.{parts.netloc}"
+
+
+def _decode_path(kind: type, value: object) -> Path:
+    """Decode the one type that msgspec does not know."""
+    if kind is not Path or not isinstance(value, str):
+        raise NotImplementedError(kind)
+    return Path(value)
+
+
+def load(path: Path) -> PortalSettings:
+    """Read settings from a file; raise ``ConfigurationError`` that names the file and the field."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=PortalSettings, dec_hook=_decode_path)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigurationError(f"portal settings {path}: {error}") from error
+
+
+def read_secret(path: Path) -> str:
+    """Return a secret; raise ``ConfigurationError`` without its content."""
+    try:
+        content = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"secret {path}: {type(error).__name__}") from None
+    if not content:
+        raise ConfigurationError(f"secret {path} is empty: run `juliabox up`")
+    return content
