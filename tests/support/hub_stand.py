@@ -76,6 +76,8 @@ class HubStand:
             name: secrets.token_hex(16)
             for name in ("proxy_token", "operator_token", "routes_token", "cookie_secret")
         }
+        #: Clients of the manager besides the hub.
+        self.clients: dict[str, Client] = {}
         self.settings = self._write(settings)
         self.manager = FakeManager(free_port())
         self._loop = asyncio.new_event_loop()
@@ -189,6 +191,7 @@ class HubStand:
             "JULIABOX_PROXY_PROGRAM": str(proxy_program()),
             "JULIABOX_HUB_URL": f"http://127.0.0.1:{self.hub_port}",
             "JULIABOX_BASE_URL": "/",
+            **self._environment(),
         }
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
@@ -199,6 +202,10 @@ class HubStand:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def _environment(self) -> dict[str, str]:
+        """Return further variables of all processes."""
+        return {}
 
     def _write(self, changes: dict[str, Any]) -> HubSettings:
         hidden = self.folder / "secrets"
@@ -250,7 +257,7 @@ class HubStand:
             metrics_address="127.0.0.1",
             metrics_port=0,
             secret_key=self.folder / "curve.key",
-            clients={"hub": Client(self._client_key.public, ["*"])},
+            clients={"hub": Client(self._client_key.public, ["*"]), **self.clients},
             images={},
             ceilings=Limits(memory=2**34, cpu=8, pids=4096, disk=2**34),
             network=NetworkSettings("stand-sessions", "127.0.0.1", [], "127.0.0.1", 8081),

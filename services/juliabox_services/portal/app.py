@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,11 @@ class Home(PortalHandler):
 
     def get(self) -> None:
         """Show who is logged in."""
-        self.finish(f"<!doctype html><title>Portal</title><p>{self.name}</p>")
+        token = self.xsrf_token.decode()
+        self.finish(
+            "<!doctype html><title>Portal</title>"
+            f'<meta name="xsrf-token" content="{token}"><p>{escape(self.name)}</p>'
+        )
 
 
 class Absent(SafeErrors):
