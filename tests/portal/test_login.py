@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from support.portal_stand import PREFIX, Guest, PortalStand
+from support.portal_stand import Guest, PortalStand
 
 
 def test_a_person_who_is_logged_in_at_the_hub_sees_the_portal_at_once(
