@@ -28,6 +28,10 @@ ENTRY_POINTS = {
     "juliabox.db": [
         "rdbms = juliabox_plugins.rdbms:Rdbms",
     ],
+    "juliabox.cloud": [
+        "singlenode = juliabox_plugins.compute_singlenode:SingleNode",
+        "smtp = juliabox_plugins.mail_smtp:SmtpMail",
+    ],
 }
 
 package_dir = {"juliabox_ext": "juliabox_ext", **DATA_PACKAGES}

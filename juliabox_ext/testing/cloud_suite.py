@@ -1,0 +1,14 @@
+"""Contract suites of mount point ``juliabox.cloud``, one for each functionality.
+
+Use one in a module of your tests::
+
+    class TestMyMail(SendMailSuite):
+        @pytest.fixture
+        def mail(self, tmp_path):
+            ...
+"""
+
+from juliabox_ext.testing.cloud_compute_suite import ComputeSuite
+from juliabox_ext.testing.cloud_mail_suite import SendMailSuite
+
+__all__ = ["ComputeSuite", "SendMailSuite"]

@@ -1,0 +1,28 @@
+"""The fakes keep the contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from juliabox_ext.testing.cloud_fake import FakeCompute, FakeSendMail, SentMail
+from juliabox_ext.testing.cloud_suite import ComputeSuite, SendMailSuite
+from support.plugin_maker import make
+
+
+class TestFakeSendMail(SendMailSuite):
+    @pytest.fixture
+    def mail(self, tmp_path: Path) -> FakeSendMail:
+        return make(FakeSendMail, tmp_path)
+
+    @pytest.fixture
+    def delivered(self, mail: FakeSendMail) -> Callable[[], Sequence[SentMail]]:
+        return lambda: mail.sent
+
+
+class TestFakeCompute(ComputeSuite):
+    @pytest.fixture
+    def compute(self, tmp_path: Path) -> FakeCompute:
+        return make(FakeCompute, tmp_path)
