@@ -148,6 +148,28 @@ def missing_methods(loaded: type[Plugin], functionality: type[Plugin]) -> list[s
     return sorted(missing)
 
 
+def covers(wanted: str, feature: str) -> bool:
+    """Return whether a part that wants one feature wants another.
+
+    A feature covers itself and its variants: those below it with the same methods, as ``db`` covers
+    ``db.rdbms`` and not ``db.table``. A name that is no feature, such as ``vol``, covers all below.
+    """
+    if feature == wanted:
+        return True
+    if not feature.startswith(f"{wanted}."):
+        return False
+    methods = functionality(wanted)
+    return methods is None or methods is functionality(feature)
+
+
+def functionality(feature: str) -> type[Plugin] | None:
+    """Return the abstract class with a feature's methods; None for what is no feature."""
+    for mount_point in MOUNT_POINTS.values():
+        if feature in mount_point.functionalities:
+            return mount_point.functionalities[feature]
+    return None
+
+
 def groups_of(features: Iterable[str]) -> Sequence[str]:
     """Return the groups whose plugins provide features with these names or prefixes."""
     wanted = {GROUP_OF[feature.partition(".")[0]] for feature in features}

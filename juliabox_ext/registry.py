@@ -93,8 +93,9 @@ def chosen(
 class Registry:
     """The plugins that one process loads.
 
-    ``wanted`` names features, or prefixes of them, that the process uses; a plugin that provides
-    none of these is not made. ``context`` carries what is the same for all plugins.
+    ``wanted`` names features, or prefixes of them, that the process uses (see
+    :func:`juliabox_ext.catalog.covers`); a plugin that provides none of these is not made.
+    ``context`` carries what is the same for all plugins.
     """
 
     def __init__(
@@ -223,8 +224,8 @@ class Registry:
 
 
 def matches(feature: str, wanted: Sequence[str]) -> bool:
-    """Return whether a feature is one of the wanted, or lies under one of them."""
-    return any(feature == one or feature.startswith(f"{one}.") for one in wanted)
+    """Return whether a feature is one of the wanted, or a variant of one of them."""
+    return any(catalog.covers(one, feature) for one in wanted)
 
 
 def _limited(step: Callable[[], T], seconds: float, info: PluginInfo) -> T:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from ruamel.yaml import YAML
 
-from juliabox_cli import config_file
+from juliabox_cli import config_file, plugin_secrets
 from juliabox_cli.config import Config
 from juliabox_cli.state import find_state, refuse_foreign, require_access
 from juliabox_ext.errors import NotFoundError
@@ -31,8 +31,9 @@ def config() -> None:
 @config.command()
 @click.argument("key", required=False)
 def show(key: str | None) -> None:
-    """Print the configuration in force, or one KEY of it, defaults included."""
-    found: Any = config_file.load(_file()).model_dump()
+    """Print the configuration in force, or one KEY of it, defaults included; no secrets."""
+    loaded = config_file.load(_file())
+    found: Any = plugin_secrets.shown(loaded, plugin_secrets.ask(loaded))
     for part in key.split(".") if key else []:
         try:
             found = found[int(part) if isinstance(found, list) else part]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from juliabox_cli import plugin_sources
 from juliabox_cli.units import Duration, Size
 from juliabox_spawner import usernames
 
@@ -182,6 +183,27 @@ class Images(Section):
     folder: Text = ""
 
 
+def _plugin_source(value: str) -> str:
+    problem = plugin_sources.problem(value)
+    if problem:
+        raise ValueError(problem)
+    return value
+
+
+PluginName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+PluginSource = Annotated[str, AfterValidator(_plugin_source)]
+
+
+class Plugins(Section):
+    """Plugins: which are used, their settings, and where those come from that are not built in."""
+
+    enable: list[PluginName] = Field(default_factory=list)
+    disable: list[PluginName] = Field(default_factory=list)
+    required: list[PluginName] = Field(default_factory=list)
+    settings: dict[PluginName, dict[str, Any]] = Field(default_factory=dict)
+    install: list[PluginSource] = Field(default_factory=list)
+
+
 class Config(Section):
     """The whole file."""
 
@@ -202,6 +224,7 @@ class Config(Section):
     network: Network = Network()
     volumes: Volumes = Volumes()
     images: Images = Images()
+    plugins: Plugins = Plugins()
     announcement: Text = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -21,6 +21,9 @@ from juliabox_ext.errors import ConfigurationError
 
 Place = tuple[str | int, ...]
 
+#: Where secrets of plugins stand.
+_SETTINGS = ("plugins", "settings")
+
 
 def load(path: Path) -> Config:
     """Return the checked configuration; a missing file counts as an empty one."""
@@ -71,7 +74,7 @@ def _set(tree: CommentedMap, key: str, value: str) -> None:
     for part in parts[:-1]:
         node = _child(node, part, key)
     last = parts[-1]
-    parsed = _value(value)
+    parsed = _value(value, shown=tuple(parts[:2]) != _SETTINGS)
     if isinstance(node, list):
         node[_index(node, last, key)] = parsed
     else:
@@ -165,7 +168,9 @@ def _complaint(path: Path, tree: Any, detail: dict[str, Any]) -> str:
         return start + _unknown_key(place)
     if kind == "missing":
         return start + "is missing, and has no default"
-    return f"{start}{_shown(detail['input'])} is refused: {_reason(detail)}"
+    # what stands below a plugin's name may be a secret
+    given = "what stands there" if place[:2] == _SETTINGS else _shown(detail["input"])
+    return f"{start}{given} is refused: {_reason(detail)}"
 
 
 def _is_key(part: object) -> bool:
@@ -243,11 +248,12 @@ def _split(key: str) -> list[str | int]:
     return [int(part) if part.isdigit() else part for part in parts]
 
 
-def _value(text: str) -> Any:
+def _value(text: str, *, shown: bool) -> Any:
     try:
         return _yaml().load(text) if text.strip() else text
     except MarkedYAMLError as error:
-        raise ConfigurationError(f"{text!r} is not a YAML value: {error.problem}") from None
+        what = repr(text) if shown else "what was given"
+        raise ConfigurationError(f"{what} is not a YAML value: {error.problem}") from None
 
 
 def _index(node: list[Any], part: str | int, key: str) -> int:

@@ -21,6 +21,7 @@ def findings(config: Config) -> Iterator[Finding]:
     yield from _limits(config)
     yield from _profiles(config)
     yield from _addresses(config)
+    yield from _plugins(config)
 
 
 def _login(config: Config) -> Iterator[Finding]:
@@ -54,6 +55,13 @@ def _profiles(config: Config) -> Iterator[Finding]:
     defaults = [index for index, profile in enumerate(config.profiles) if profile.default]
     for index in defaults[1:]:
         yield ("profiles", index, "default"), "only one profile can be the default"
+
+
+def _plugins(config: Config) -> Iterator[Finding]:
+    for key in ("enable", "required"):
+        for index, name in enumerate(getattr(config.plugins, key)):
+            if name in config.plugins.disable:
+                yield ("plugins", key, index), f"{name} is in plugins.disable, too; take one out"
 
 
 def _addresses(config: Config) -> Iterator[Finding]:

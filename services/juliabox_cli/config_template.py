@@ -116,6 +116,20 @@ images:
   registry: ""
   folder: ""
 
+# Plugins; `juliabox plugin list` shows which ones are installed.
+plugins:
+  # Names of plugins to use beside the usual ones, and of usual ones not to use.
+  enable: []
+  disable: []
+  # Without these nothing starts; any other that fails is left out and reported.
+  required: []
+  # Name -> settings of that plugin; `juliabox plugin info NAME` tells which it has.
+  settings: {}
+#    smtp:
+#      server: mail.example.org
+  # Python packages that bring plugins; `juliabox plugin install` adds to this list.
+  install: []
+
 # A line shown on top of every page.
 announcement: ""
 

@@ -14,10 +14,12 @@ from typing import Any, cast
 
 import msgspec
 
+from juliabox_cli import plugin_secrets
 from juliabox_cli.addresses import Addresses
 from juliabox_cli.atomic_files import write_bytes, write_text
 from juliabox_cli.config import SESSION_IMAGE, Config
 from juliabox_cli.config_rules import LIMITS
+from juliabox_cli.plugin_choice import Choice
 from juliabox_cli.secret_files import public_key
 from juliabox_cli.state import CONTROL_UID, State
 from juliabox_ext.errors import ConfigurationError
@@ -58,6 +60,9 @@ PORTAL_VERBS = [
 ]
 
 
+NO_PLUGINS = Choice()
+
+
 @dataclass(frozen=True)
 class Images:
     """What the build gave: the control image's reference, and the allow-list of session images."""
@@ -92,7 +97,7 @@ def ceilings(config: Config) -> Limits:
 
 
 def manager_settings(
-    config: Config, state: State, addresses: Addresses, images: Images
+    config: Config, state: State, addresses: Addresses, images: Images, choice: Choice = NO_PLUGINS
 ) -> ManagerSettings:
     """Return what the manager is told."""
     return ManagerSettings(
@@ -128,10 +133,13 @@ def manager_settings(
         ),
         volume_grace=float(config.volumes.deletion_grace),
         inodes_per_gib=config.volumes.inodes_per_gib,
+        plugins=choice.selection("manager", config.plugins.settings),
     )
 
 
-def hub_settings(config: Config, state: State, addresses: Addresses) -> HubSettings:
+def hub_settings(
+    config: Config, state: State, addresses: Addresses, choice: Choice = NO_PLUGINS
+) -> HubSettings:
     """Return what the hub is told."""
     return HubSettings(
         installation=config.name,
@@ -168,10 +176,13 @@ def hub_settings(config: Config, state: State, addresses: Addresses) -> HubSetti
             url=f"http://{addresses.portal_edge}:{PORTAL_PORT}",
             host=portal_host(config.subdomain_host),
         ),
+        plugins=choice.selection("hub", config.plugins.settings),
     )
 
 
-def portal_settings(config: Config, state: State, addresses: Addresses) -> PortalSettings:
+def portal_settings(
+    config: Config, state: State, addresses: Addresses, choice: Choice = NO_PLUGINS
+) -> PortalSettings:
     """Return what the portal is told."""
     secure = "https" if config.https_on else "http"
     return PortalSettings(
@@ -198,13 +209,15 @@ def portal_settings(config: Config, state: State, addresses: Addresses) -> Porta
         idle_timeout=config.sessions.idle_timeout,
         max_age=config.sessions.max_age,
         named_servers=config.sessions.named_servers,
-        configuration=shown(config),
+        plugins=choice.selection("portal", config.plugins.settings),
+        configuration=shown(config, choice),
     )
 
 
-def shown(config: Config) -> dict[str, Any]:
+def shown(config: Config, choice: Choice) -> dict[str, Any]:
     """Return the operator's file as an admin may see it: whole, with secrets hidden."""
-    return cast(dict[str, Any], hide_secrets(None, "", config.model_dump(mode="json")))
+    document = plugin_secrets.shown(config, choice.probed)
+    return cast(dict[str, Any], hide_secrets(None, "", document))
 
 
 def _login(config: Config, state: State) -> LoginSettings:
@@ -227,13 +240,19 @@ def _profile(given: dict[str, object]) -> ProfileSettings:
 
 
 def render(
-    config: Config, state: State, addresses: Addresses, images: Images, docker_socket: str
+    config: Config,
+    state: State,
+    addresses: Addresses,
+    images: Images,
+    docker_socket: str,
+    *,
+    choice: Choice = NO_PLUGINS,
 ) -> list[str]:
     """Write settings and variables; return the names of the files that changed."""
     _refuse_closed(state.config_folder)
-    manager = encode(manager_settings(config, state, addresses, images))
-    hub = encode(hub_settings(config, state, addresses))
-    portal = encode(portal_settings(config, state, addresses))
+    manager = manager_settings(config, state, addresses, images, choice)
+    hub = hub_settings(config, state, addresses, choice)
+    portal = portal_settings(config, state, addresses, choice)
     variables = {
         "JULIABOX_NAME": config.name,
         "JULIABOX_STATE": str(state.root),
@@ -246,19 +265,22 @@ def render(
         "JULIABOX_SUBDOMAIN_HOST": config.subdomain_host,
         "JULIABOX_LOG_LEVEL": config.log_level,
         "JULIABOX_DOCKER_SOCKET": docker_socket,
-        "JULIABOX_MANAGER_DIGEST": digest(manager, *_files(state.secrets / "manager")),
+        "JULIABOX_MANAGER_DIGEST": digest(concern(manager), *_files(state.secrets / "manager")),
         "JULIABOX_HUB_DIGEST": digest(
-            hub, *_files(state.secrets / "hub"), *_files(state.config_folder)
+            concern(hub), *_files(state.secrets / "hub"), *_files(state.config_folder)
         ),
-        "JULIABOX_PORTAL_DIGEST": digest(portal, *_files(state.secrets / "portal")),
+        "JULIABOX_PORTAL_DIGEST": digest(concern(portal), *_files(state.secrets / "portal")),
         "JULIABOX_PROXY_DIGEST": digest(*_files(state.secrets / "proxy")),
         **addresses.variables(),
     }
     lines = "".join(f"{name}={value}\n" for name, value in sorted(variables.items()))
     written = {
-        "manager.json": write_bytes(state.run / "manager.json", manager, mode=0o644),
-        "hub.json": write_bytes(state.run / "hub.json", hub, mode=0o644),
-        "portal.json": write_bytes(state.run / "portal.json", portal, mode=0o644),
+        # settings of plugins have passwords: each file is for its reader alone
+        "manager.json": write_bytes(state.run / "manager.json", encode(manager), mode=0o600),
+        "hub.json": write_bytes(state.run / "hub.json", encode(hub), mode=0o600, owner=CONTROL_UID),
+        "portal.json": write_bytes(
+            state.run / "portal.json", encode(portal), mode=0o600, owner=CONTROL_UID
+        ),
         "compose.env": write_text(state.compose_env, lines, mode=0o600),
     }
     return [name for name, changed in written.items() if changed]
@@ -268,6 +290,15 @@ def encode(settings: ManagerSettings | HubSettings | PortalSettings) -> bytes:
     """Encode settings readably, with keys in a fixed order."""
     content = msgspec.json.encode(settings, enc_hook=str, order="sorted")
     return msgspec.json.format(content, indent=2) + b"\n"
+
+
+def concern(settings: ManagerSettings | HubSettings | PortalSettings) -> bytes:
+    """Return what a part must be replaced for when it changes.
+
+    What plugins of other parts provide is not among it: a part reads that when it starts.
+    """
+    plugins = msgspec.structs.replace(settings.plugins, features={})
+    return encode(msgspec.structs.replace(settings, plugins=plugins))
 
 
 def digest(*contents: bytes) -> str:

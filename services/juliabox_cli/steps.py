@@ -45,6 +45,10 @@ class Steps:
         took = time.monotonic() - began
         self._console.print(f"{title}: {step.result} ({took:.1f} s)", highlight=False, markup=False)
 
+    def warn(self, text: str) -> None:
+        """Show what is wrong and stops nothing."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def _bar(self) -> Progress:
         return Progress(
             TextColumn("{task.description}"),

@@ -11,6 +11,7 @@ from juliabox_cli import config_file, engine_install, health, mounts, preflight
 from juliabox_cli.compose import PARTS
 from juliabox_cli.images import ensure_images, missing_images
 from juliabox_cli.installation import Installation, open_installation
+from juliabox_cli.plugin_choice import Choice, choose
 from juliabox_cli.rendering import public_url, render
 from juliabox_cli.secret_files import ensure_secrets, install_certificate
 from juliabox_cli.state import exclusive, find_state, make_folders, refuse_foreign
@@ -49,11 +50,13 @@ class _Up:
         self._installation = installation
         self._steps = steps
         self._missing: list[str] = []
+        self._choice = Choice()
 
     def run(self) -> Outcome:
         self._engine()
         self._check()
         self._state()
+        self._plugins()
         self._images_and_settings()
         self._parts()
         return self._outcome()
@@ -85,13 +88,24 @@ class _Up:
             addresses = one.settle_addresses()
             step.result = f"in {one.state.root}, networks in {addresses.block}"
 
+    def _plugins(self) -> None:
+        with self._steps.step("Plugins") as step:
+            self._choice = choose(self._installation.config)
+            for fault in self._choice.faults:
+                self._steps.warn(fault.message)
+            self._choice.refuse_without_required()
+            names = {plugin.name for plugin in self._choice.plugins}
+            step.result = f"{len(names)} in use"
+
     def _images_and_settings(self) -> None:
         one = self._installation
         with self._steps.step("Images") as step:
             images = ensure_images(one.config, one.engine, step.advance)
             step.result = f"made {', '.join(self._missing)}" if self._missing else "present"
         with self._steps.step("Settings") as step:
-            changed = render(one.config, one.state, one.addresses, images, one.engine.socket)
+            changed = render(
+                one.config, one.state, one.addresses, images, one.engine.socket, choice=self._choice
+            )
             step.result = f"wrote {', '.join(changed)}" if changed else "unchanged"
 
     def _parts(self) -> None:

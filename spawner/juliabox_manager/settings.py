@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct, field
 
 from juliabox_ext.errors import ConfigurationError
+from juliabox_ext.selection import PluginSelection
 from juliabox_manager.protocol import Limits
 
 
@@ -71,6 +72,7 @@ class ManagerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ceilings: Limits
     network: NetworkSettings
     capacity: CapacitySettings = field(default_factory=CapacitySettings)
+    plugins: PluginSelection = field(default_factory=PluginSelection)
     #: Seccomp profile for sessions (JSON file).
     seccomp: Path = Path("/usr/share/juliabox/seccomp.json")
     #: OCI runtime for sessions; empty means the engine's default.

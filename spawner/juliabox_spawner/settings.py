@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from juliabox_ext.errors import ConfigurationError
+from juliabox_ext.selection import PluginSelection
 
 
 class ProfileSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,6 +107,7 @@ class HubSettings(Struct, frozen=True, forbid_unknown_fields=True):
     image: str
     limits: LimitSettings
     login: LoginSettings
+    plugins: PluginSelection = field(default_factory=PluginSelection)
     profiles: list[ProfileSettings] = field(default_factory=list)
     groups: dict[str, GroupSettings] = field(default_factory=dict)
     #: Limits of single people, which replace those of their groups.

@@ -102,6 +102,8 @@ def texts(value: ast.expr) -> list[str]:
     if isinstance(value, ast.JoinedStr):
         assert ast.unparse(value) == "f'policy.limit.{name}'", ast.unparse(value)
         return [f"policy.limit.{name}" for name in Limits.__struct_fields__]
+    if isinstance(value, ast.Attribute | ast.Name):
+        return []  # passed on from another error
     if isinstance(value, ast.IfExp):
         return [*texts(value.body), *texts(value.orelse)]
     return [str(ast.literal_eval(value))]
