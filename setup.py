@@ -32,6 +32,22 @@ ENTRY_POINTS = {
         "singlenode = juliabox_plugins.compute_singlenode:SingleNode",
         "smtp = juliabox_plugins.mail_smtp:SmtpMail",
     ],
+    "juliabox.handler": [
+        "github = juliabox_plugins.login_github:GithubLogin",
+        "google = juliabox_plugins.login_google:GoogleLogin",
+        "linkedin = juliabox_plugins.login_linkedin:LinkedinLogin",
+        "native = juliabox_plugins.login_native:NativeLogin",
+        "oidc = juliabox_plugins.login_oidc:OidcLogin",
+        "zero = juliabox_plugins.login_zero:ZeroLogin",
+    ],
+    "juliabox.ui": [
+        "github = juliabox_plugins.login_github:GithubButton",
+        "google = juliabox_plugins.login_google:GoogleButton",
+        "linkedin = juliabox_plugins.login_linkedin:LinkedinButton",
+        "native = juliabox_plugins.login_native:NativeButton",
+        "oidc = juliabox_plugins.login_oidc:OidcButton",
+        "zero = juliabox_plugins.login_zero:ZeroButton",
+    ],
 }
 
 package_dir = {"juliabox_ext": "juliabox_ext", **DATA_PACKAGES}
@@ -48,6 +64,7 @@ setup(
     package_data={
         "juliabox_images": ["**/*"],
         "juliabox_config": ["**/*"],
+        "juliabox_plugins": ["login_templates/*.html"],
         "": ["py.typed", "*.yaml"],
     },
     include_package_data=True,

@@ -43,18 +43,28 @@ class Handler(JBPluginHandler):
 class Login(JBPluginHandler):
     """A way to log in (``JBP_HANDLER_AUTH`` and its variants), loaded by the hub.
 
-    A person of the plugin ``native`` keeps the bare name; everybody else is ``<plugin>:<name>``.
+    ``authentication.login`` of config.yaml names the ones that are used. A person of the plugin
+    ``native`` keeps the bare name; everybody else is ``<plugin>:<name>``. The hub sees to that, to
+    legal names, to a time limit of ten seconds, and to pages that tell a failure.
     """
 
     @abstractmethod
     def authenticator(self) -> type[Any]:
-        """Return the class, an ``jupyterhub.auth.Authenticator``; called while the hub starts."""
+        """Return the class, a ``jupyterhub.auth.Authenticator``; called while the hub starts.
+
+        Its ``authenticate`` returns the bare name, or an auth model: a dict with ``name`` and
+        perhaps ``details``, a dict with ``email``, ``email_verified`` and ``subject``, the
+        provider's identifier that never goes to somebody else. A name whose ``subject`` changed is
+        refused: it is another person. Raise a ``JuliaBoxError`` to tell the person why not.
+        Handlers that the class has are served below ``/hub/<plugin>/``.
+        """
 
     @abstractmethod
     def traits(self) -> dict[str, Any]:
         """Return traits of that class, made from the plugin's settings.
 
-        Raise ``ConfigurationError`` for a setting that is missing, such as the client's id.
+        ``allow_all`` is False and ``admin_users`` empty unless they are among these; admins are
+        named without the plugin. Raise ``ConfigurationError`` for a setting that is missing.
         """
 
 
@@ -65,8 +75,10 @@ class PostLogin(JBPluginHandler):
     def admit(self, name: str, details: dict[str, Any]) -> str:
         """Return an empty text to let a person in, else the reason for the person, one sentence.
 
-        ``details`` has what the provider told: ``email``, ``email_verified``, ``login`` (the
-        plugin's name), … Called in a thread; it may block for seconds.
+        ``name`` is the whole one, such as ``oidc:ada``. ``details`` has ``login``, the plugin's
+        name, and what the provider told: ``email``, ``email_verified``, ``subject``; ``native`` and
+        ``zero`` tell no more. Called in a thread at each log-in of whatever kind, after all other
+        checks. Nobody gets in while a rule raises, or takes more than ten seconds.
         """
 
 

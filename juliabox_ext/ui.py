@@ -29,8 +29,10 @@ class Widget(JBPluginUI):
         It is rendered inside the page with ``plugin`` (the plugin's name), ``user`` (name, or
         empty on the log-in page), ``base_url``, ``static_url`` (function: path in the plugin's
         ``static`` folder -> address; in the portal), ``xsrf_form_html`` and, for a button,
-        ``login_url`` and ``login_service``. Variables are escaped. A template that is missing or
-        fails leaves its place empty and is reported.
+        ``login_url`` (of the log-in of the same name, with the page to go to afterwards; empty if
+        there is none), ``login_service`` (the text, such as ``GitHub``) and ``username`` (what was
+        typed before a failure). Variables are escaped. A template that is missing or fails leaves
+        its place empty and is reported.
         """
 
 

@@ -13,6 +13,7 @@ from juliabox_cli.hub_api import user_path
 from juliabox_cli.installation import Installation, open_installation
 from juliabox_ext.errors import ConflictError, InternalError
 from juliabox_spawner.people_roles import PEOPLE_ROLES
+from juliabox_spawner.usernames import split
 
 
 @click.group()
@@ -27,12 +28,13 @@ def user() -> None:
 def add(name: str, admin: bool, as_json: bool) -> None:
     """Add a person, with a generated password that is printed once.
 
-    For somebody who exists already it sets a new password.
+    For somebody who exists already it sets a new password. A person of a log-in at a provider is
+    named as oidc:ada and has no password here.
     """
     installation = open_installation()
     made = _ensure_user(installation, name, admin)
     password = ""
-    if installation.config.authentication.login == "native":
+    if installation.config.authentication.native and not split(made["name"])[0]:
         answer = installation.hub.call("POST", f"{user_path(made['name'])}/password", {})
         password = answer["password"]
     if as_json:

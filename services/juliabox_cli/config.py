@@ -71,6 +71,17 @@ def _subnet(value: str) -> str:
     return str(network)
 
 
+def _listed(value: object) -> object:
+    """Let one word stand for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def _without_doubles(value: list[str]) -> list[str]:
+    if len(set(value)) < len(value):
+        raise ValueError("names a log-in twice")
+    return value
+
+
 def _text(value: object) -> object:
     """Let ``key:`` with nothing behind it mean the empty text."""
     return "" if value is None else value
@@ -79,6 +90,12 @@ def _text(value: object) -> object:
 UserName = Annotated[str, AfterValidator(_user_name)]
 Cidr = Annotated[str, AfterValidator(_network)]
 Text = Annotated[str, BeforeValidator(_text)]
+Logins = Annotated[
+    list[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+    AfterValidator(_without_doubles),
+]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,63}$")]
 Memory = Annotated[Size, Field(ge=64 * MIB, le=2**44)]
 Cpu = Annotated[float, Field(ge=0.01, le=1024)]
@@ -108,12 +125,17 @@ class Https(Section):
 class Authentication(Section):
     """Who gets in."""
 
-    login: Literal["native", "zero"] = "native"
+    login: Logins = Field(default_factory=lambda: ["native"])
     admin: UserName = "admin"
     signup: Literal["approval", "open", "closed"] = "approval"
     signup_rate: Annotated[int, Field(ge=0, le=100_000)] = 60
     failed_before_lock: Annotated[int, Field(ge=0, le=1000)] = 5
     lock_time: Duration = 300
+
+    @property
+    def native(self) -> bool:
+        """Whether the hub keeps accounts with passwords."""
+        return "native" in self.login
 
 
 class Sessions(Section):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from juliabox_cli.config import Config
 from juliabox_cli.units import show_size
+from juliabox_ext import catalog
 
 #: A place in the file and what is wrong there.
 Finding = tuple[tuple[str | int, ...], str]
@@ -25,7 +26,14 @@ def findings(config: Config) -> Iterator[Finding]:
 
 
 def _login(config: Config) -> Iterator[Finding]:
-    if config.authentication.login == "zero" and not config.loopback:
+    installed = {one.name for one in catalog.available(["juliabox.handler"])}
+    for index, name in enumerate(config.authentication.login):
+        if name not in installed:
+            yield (
+                ("authentication", "login", index),
+                f"there is no plugin {name!r} for it; installed are {', '.join(sorted(installed))}",
+            )
+    if "zero" in config.authentication.login and not config.loopback:
         yield (
             ("authentication", "login"),
             f"zero lets anybody in without a password, so it works on a loopback address only; "

@@ -221,9 +221,9 @@ def shown(config: Config, choice: Choice) -> dict[str, Any]:
 
 
 def _login(config: Config, state: State) -> LoginSettings:
-    native = config.authentication.login == "native"
+    native = config.authentication.native
     return LoginSettings(
-        kind=config.authentication.login,
+        logins=config.authentication.login,
         admins=[config.authentication.admin],
         admin_password=state.secrets / "hub" / "admin_password" if native else None,
         signup=config.authentication.signup,

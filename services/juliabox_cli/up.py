@@ -144,7 +144,7 @@ class _Up:
         one = self._installation
         password = ""
         install = one.state.read_install()
-        native = one.config.authentication.login == "native"
+        native = one.config.authentication.native
         if install is not None and native and not install.announced:
             password = (one.state.secrets / "hub" / "admin_password").read_text().strip()
             install.announced = True

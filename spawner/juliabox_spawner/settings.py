@@ -72,7 +72,9 @@ class PortalAddress(Struct, frozen=True, forbid_unknown_fields=True):
 class LoginSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Who gets in."""
 
-    kind: Literal["native", "zero"] = "native"
+    #: Log-in plugins, in the order of the page.
+    logins: list[str] = field(default_factory=lambda: ["native"])
+    #: Admins among the hub's own accounts.
     admins: list[str] = field(default_factory=lambda: ["admin"])
     #: File with the generated password of the first admin.
     admin_password: Path | None = None

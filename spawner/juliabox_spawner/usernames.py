@@ -4,11 +4,15 @@ A name is compared without regard to case and compatibility forms (Unicode's NFK
 so that no two people can look alike that way. It may have letters, combining marks and digits of
 any script, and ``- _ . @ +`` between them: nothing that means something to a path, a URL, a shell,
 HTML or a terminal, and nothing invisible.
+
+The bare name belongs to the hub's own accounts. Whoever comes by another log-in has that plugin's
+name and a colon before it; no bare name has a colon, so nobody is mistaken for somebody else.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection
 
 #: Characters of the longest name. A name stands percent-encoded, up to nine bytes a character, in
 #: the names and paths of cookies, for which browsers admit 4,096 bytes.
@@ -53,6 +57,24 @@ def _shape_problem(name: str) -> str:
     if ".." in name:
         return "A user name has no two dots in a row."
     return ""
+
+
+def split(name: str) -> tuple[str, str]:
+    """Return the log-in plugin and the bare name of ``oidc:ada``; the plugin of ``ada`` is ""."""
+    login, colon, bare = name.partition(":")
+    return (login, bare) if colon and login else ("", name)
+
+
+def full_problem(name: str, logins: Collection[str]) -> str:
+    """Return what is wrong with a name that may begin with a log-in plugin, as ``oidc:ada``."""
+    login, bare = split(name)
+    if not login:
+        return problem(name)
+    if login not in logins:
+        return f"There is no log-in {shown(login)} here."
+    if len(name) > MAX_LENGTH:
+        return f"A user name has at most {MAX_LENGTH} characters; this one has more."
+    return problem(bare)
 
 
 def shown(name: object) -> str:

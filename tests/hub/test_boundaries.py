@@ -99,7 +99,7 @@ def test_nobody_starts_a_server_while_being_deleted(ruled: HubStand) -> None:
 
 
 def test_zero_log_in_is_for_pages_of_this_machine_alone(tmp_path: Path) -> None:
-    with HubStand(tmp_path, login={"kind": "zero"}) as stand:
+    with HubStand(tmp_path, login={"logins": ["zero"]}) as stand:
 
         def log_in(host: str) -> int:
             headers = {"Host": host, "Sec-Fetch-Mode": "navigate"}

@@ -331,11 +331,11 @@ def test_zero_log_in_is_refused_off_loopback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bind: str
 ) -> None:
     with pytest.raises(SystemExit, match="zero lets anybody in without a password"):
-        configured(tmp_path, "", monkeypatch, bind=bind, login={"kind": "zero"})
+        configured(tmp_path, "", monkeypatch, bind=bind, login={"logins": ["zero"]})
 
 
 def test_zero_log_in_works_on_loopback(tmp_path: Path) -> None:
-    with HubStand(tmp_path, login={"kind": "zero"}, idle_timeout=0) as stand:
+    with HubStand(tmp_path, login={"logins": ["zero"]}, idle_timeout=0) as stand:
         visitor = Visitor(stand)
         page = visitor.get("/hub/login").text
         assert 'name="password"' not in page and "no password is asked" in page

@@ -1,4 +1,4 @@
-"""Who gets in: people with a password kept here, or on loopback anybody ("zero")."""
+"""Who gets in: people with a password kept here, people of a provider, or on loopback anybody."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from juliabox_ext.errors import ConfigurationError
-from juliabox_spawner.hub.native import PasswordAuthenticator
-from juliabox_spawner.hub.zero import ZeroAuthenticator, is_loopback
+from juliabox_spawner.hub.logins import ZERO, Logins, load_logins
+from juliabox_spawner.hub.several import SeveralLogins, full_names, with_logins
+from juliabox_spawner.hub.zero import is_loopback
 from juliabox_spawner.settings import HubSettings
 
 
 def configure_login(c: Any, settings: HubSettings) -> None:
     """Set the authenticator; refuse a "zero" log-in that others could reach."""
     login = settings.login
-    c.Authenticator.admin_users = set(login.admins)
+    if ZERO in login.logins and not is_loopback(settings.bind):
+        raise ConfigurationError(
+            f"login: zero lets anybody in without a password, so it needs a loopback address; "
+            f"the service binds to {settings.bind}. Set bind to 127.0.0.1 or login to native.",
+            code="configuration.zero",
+        )
+    logins = load_logins(settings)
+    c.Authenticator.admin_users = admins(settings, logins)
     # whoever authenticates may come in; authorisation is the authenticator's own step
     c.Authenticator.allow_all = True
-    if login.kind == "zero":
-        if not is_loopback(settings.bind):
-            raise ConfigurationError(
-                f"login: zero lets anybody in without a password, so it needs a loopback address; "
-                f"the service binds to {settings.bind}. Set bind to 127.0.0.1 or login to native.",
-                code="configuration.zero",
-            )
-        c.JupyterHub.authenticator_class = ZeroAuthenticator
-        urls = (settings.public_url, settings.subdomain_host)
-        c.ZeroAuthenticator.hosts = {host for url in urls if (host := urlsplit(url).hostname)}
-        return
-    c.JupyterHub.authenticator_class = PasswordAuthenticator
+    single = len(logins.members) == 1 and logins.bare
+    base = logins.members[0].authenticator if single else SeveralLogins
+    c.JupyterHub.authenticator_class = with_logins(base, logins)
+    urls = (settings.public_url, settings.subdomain_host)
+    c.ZeroAuthenticator.hosts = {host for url in urls if (host := urlsplit(url).hostname)}
     c.PasswordAuthenticator.proxy_address = urlsplit(settings.proxy_api).hostname or ""
     c.PasswordAuthenticator.enable_signup = login.signup != "closed"
     c.PasswordAuthenticator.open_signup = login.signup == "open"
@@ -40,3 +41,12 @@ def configure_login(c: Any, settings: HubSettings) -> None:
     if login.admins and login.admin_password is not None:
         c.PasswordAuthenticator.first_admin = login.admins[0]
         c.PasswordAuthenticator.first_password_file = str(login.admin_password)
+
+
+def admins(settings: HubSettings, logins: Logins) -> set[str]:
+    """Return the admins of all log-ins; a bare name counts where bare names log in."""
+    found = set(settings.login.admins) if logins.bare else set()
+    for member in logins.members:
+        if member.name != logins.bare:
+            found |= full_names(member.name, member.traits.get("admin_users", ()))
+    return found

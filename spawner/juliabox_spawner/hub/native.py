@@ -21,7 +21,7 @@ from juliabox_spawner.hub.outbox import address_problem
 from juliabox_spawner.hub.people import PeopleAuthenticator
 from juliabox_spawner.hub.registration import Registration
 from juliabox_spawner.hub.secret_files import read_secret
-from juliabox_spawner.usernames import shown
+from juliabox_spawner.usernames import problem, shown
 
 #: Sign-ups that wait for an admin, beyond which more are refused.
 MAX_PENDING = 200
@@ -112,6 +112,10 @@ class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: 
     def _add_record(
         self, name: str, password: bytes, *, authorized: bool, email: str | None = None
     ) -> None:
+        """Keep an account; raise 400 for a name that is no bare one, such as ``oidc:ada``."""
+        reason = problem(name)
+        if reason:
+            raise web.HTTPError(400, f"This is no account with a password. {reason}")
         self.db.add(
             UserInfo(username=name, password=password, is_authorized=authorized, email=email)
         )

@@ -46,8 +46,8 @@ def configure_pages(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.logo_file = str(FOLDER / "static" / "logo.svg")
     c.JupyterHub.template_vars = {
         "announcement": escape(settings.announcement),
-        "juliabox_login": settings.login.kind,
-        "juliabox_signup": settings.login.kind == "native" and settings.login.signup != "closed",
+        "juliabox_native": "native" in settings.login.logins,
+        "juliabox_signup": "native" in settings.login.logins and settings.login.signup != "closed",
         "juliabox_profiles": {p.slug: p.display_name for p in settings.profiles},
     }
     c.JupyterHub.tornado_settings = {

@@ -1,9 +1,9 @@
-"""What every authenticator of JuliaBox shares: rules for names, and deletion of people."""
+"""What every authenticator of JuliaBox shares: names, rules after a log-in, and deletion."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyterhub.apihandlers.users import UserAPIHandler
 from jupyterhub.auth import Authenticator
@@ -13,7 +13,12 @@ from tornado import web
 from juliabox_ext.errors import JuliaBoxError
 from juliabox_spawner import usernames
 from juliabox_spawner.failures import StartError
+from juliabox_spawner.hub import admission
+from juliabox_spawner.hub.logins import Logins
 from juliabox_spawner.hub.roles import is_operator
+
+#: Path of one user in the API.
+USER_RESOURCE = r"/api/users/([^/]+)"
 
 
 class UserResource(UserAPIHandler):  # type: ignore[misc]  # JupyterHub is untyped
@@ -24,10 +29,14 @@ class UserResource(UserAPIHandler):  # type: ignore[misc]  # JupyterHub is untyp
     """
 
     async def post(self, user_name: str) -> None:
-        """Add a user."""
+        """Add a user; raise 400 for a name that is not legal."""
+        name = self.authenticator.normalize_username(user_name)
+        if not self.authenticator.validate_username(name):
+            reason = usernames.problem(name) or "No log-in here has such names."
+            raise web.HTTPError(400, f"This is no user name. {reason}")
         admin = self._take_admin_flag()
         await super().post(user_name)
-        self._grant(self.authenticator.normalize_username(user_name), admin)
+        self._grant(name, admin)
 
     async def patch(self, user_name: str) -> None:
         """Change a user's properties; a new name is refused.
@@ -72,6 +81,15 @@ class UserResource(UserAPIHandler):  # type: ignore[misc]  # JupyterHub is untyp
 class PeopleAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub is untyped
     """Base of JuliaBox's authenticators."""
 
+    #: The log-ins of the hub, their buttons and the rules after a log-in.
+    logins: ClassVar[Logins] = Logins()
+    #: Name of the plugin, as rules are told; the only one unless a member of several says else.
+    login_name: ClassVar[str] = ""
+
+    def member(self, name: str) -> Any:
+        """Return the authenticator of a plugin's name: this one, unless there are several."""
+        return self
+
     def normalize_username(self, username: str) -> str:
         """Return the one spelling that stands for all spellings of a name."""
         return usernames.normalize(self.username_map.get(username, username))
@@ -79,6 +97,28 @@ class PeopleAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub is
     def validate_username(self, username: str) -> bool:
         """Return whether a normalised name is legal."""
         return not usernames.problem(username)
+
+    def add_user(self, user: Any) -> Any:
+        """Take a person in; one whose log-in is not used any more stays, and cannot log in."""
+        login, _ = usernames.split(user.name)
+        if login and not self.validate_username(user.name):
+            self.log.warning("%s cannot log in: %s is not used any more", user.name, login)
+            return None
+        return super().add_user(user)
+
+    async def run_post_auth_hook(self, handler: Any, auth_model: dict[str, Any]) -> Any:
+        """Ask the rules, and whether the name still belongs to the same person.
+
+        Raise ``PolicyError`` or ``UnavailableError`` with the reason for the person.
+        """
+        login = self.login_name or self.logins.bare
+        details = {**auth_model.pop("details", {}), "login": login}
+        auth_model = await super().run_post_auth_hook(handler, auth_model)
+        await admission.check_rules(self.logins, auth_model["name"], details)
+        kept = admission.check_identity(handler, auth_model["name"], details)
+        if kept is not None:
+            auth_model["user_info"] = {**(auth_model.get("user_info") or {}), **kept}
+        return auth_model
 
     def checked_name(self, data: Any) -> str:
         """Return the normalised name of a log-in form; raise 400 with a reason if it is illegal."""
@@ -115,7 +155,7 @@ class PeopleAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub is
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
         """Return the handlers that come before JupyterHub's own."""
-        return [*super().get_handlers(app), (r"/api/users/([^/]+)", UserResource)]
+        return [*super().get_handlers(app), (USER_RESOURCE, UserResource)]
 
 
 async def _empty(user: Any) -> None:
