@@ -49,7 +49,7 @@ class GithubAuthenticator(ProviderRules, GitHubOAuthenticator):  # type: ignore[
 
     def details(self, user_info: dict[str, Any]) -> dict[str, Any]:
         """Return the details; GitHub's identifier is a number."""
-        return super().details({"sub": user_info.get("id"), **user_info})
+        return super().details({**user_info, "sub": user_info.get("id")})
 
 
 class GithubLogin(ProviderLogin):

@@ -25,9 +25,9 @@ class GoogleAuthenticator(ProviderRules, GoogleOAuthenticator):  # type: ignore[
         """Return the details; Google has names of its own for two of them."""
         return super().details(
             {
-                "sub": user_info.get("id"),
-                "email_verified": user_info.get("verified_email"),
                 **user_info,
+                "sub": user_info.get("id", user_info.get("sub")),
+                "email_verified": user_info.get("verified_email", user_info.get("email_verified")),
             }
         )
 

@@ -6,6 +6,8 @@ addresses to go to; bounds of time and size for what the provider says; who may 
 
 from __future__ import annotations
 
+import json
+from http import HTTPStatus
 from typing import Any
 
 from oauthenticator.oauth2 import (
@@ -168,13 +170,23 @@ class ProviderRules(OAuthenticator):  # type: ignore[misc]  # oauthenticator is 
     async def prepare(self) -> None:
         """Find out what is needed of the provider before a log-in; nothing, usually."""
 
+    async def fetch(
+        self, req: Any, label: str = "fetching", parse_json: bool = True, **kwargs: Any
+    ) -> Any:
+        """Return what the provider answers; its text is not logged, however long it is."""
+        answer = await self.http_client.fetch(req, **kwargs)
+        return json.loads(answer.body) if parse_json else answer
+
     async def get_token_info(self, handler: Any, params: dict[str, Any]) -> dict[str, Any]:
         """Return what the provider gives for the code."""
         try:
             found = await super().get_token_info(handler, params)
         except web.HTTPError as error:
-            # with what the provider said, which nobody but the operator is told
-            raise ValueError(f"no token: {error.log_message}") from None
+            # the provider's own reason is for the operator; an answer of another shape may have
+            # secrets in it
+            refused = error.status_code == HTTPStatus.FORBIDDEN
+            reason = error.log_message if refused else "there is none in the answer"
+            raise ValueError(f"no token: {reason}") from None
         if not isinstance(found.get("access_token"), str):
             raise TypeError("the access token is no text")
         return {"token_type": "Bearer", **found}

@@ -31,6 +31,8 @@ base_url: /
 
 authentication:
   # native: names and passwords kept here. zero: any name and no password, on a loopback bind only.
+  # google, github, linkedin, oidc: at a provider, set up in plugins.settings. Several as a list:
+  # [native, oidc].
   login: native
   # The first admin; the password is generated and shown by the first `juliabox up`.
   admin: admin

@@ -15,8 +15,20 @@ from juliabox_ext.errors import ConfigurationError
 # text -> what the message must hold: line, key, and what is allowed or meant
 REFUSED = {
     "word-outside-the-list": (
-        "name: a\nauthentication:\n  login: github\n",
-        ["line 3", "authentication.login", "'github'", "'native' or 'zero'"],
+        "name: a\nauthentication:\n  signup: perhaps\n",
+        ["line 3", "authentication.signup", "'perhaps'", "'approval', 'open' or 'closed'"],
+    ),
+    "log-in-that-is-not-installed": (
+        "name: a\nauthentication:\n  login: [native, gitlab]\n",
+        ["line 3", "authentication.login.1", "'gitlab'", "github", "native"],
+    ),
+    "one-log-in-that-is-not-installed": (
+        "name: a\nauthentication:\n  login: gitlab\n",
+        ["line 3", "authentication.login", "'gitlab'", "github", "native"],
+    ),
+    "log-in-named-twice": (
+        "authentication:\n  login: [native, native]\n",
+        ["line 2", "authentication.login", "twice"],
     ),
     "misspelt-key": ("nmae: a\n", ["line 1", "nmae", "did you mean name?"]),
     "misspelt-nested-key": (

@@ -15,6 +15,9 @@ from juliabox_spawner.hub.login_buttons import render_buttons
 #: Bytes of the largest form of a log-in or account page.
 MAX_FORM = 16 * 1024
 
+#: Characters of what a provider's fault is logged with.
+LONGEST_REASON = 300
+
 
 def refuse_large_form(handler: Any) -> None:
     """Raise 413 for a form that no person filled in."""
@@ -106,7 +109,8 @@ class ProviderPage(PageWithButtons):
             super()._handle_request_exception(e)
             return
         service = self.authenticator.service
-        self.log.error("The log-in with %s failed: %s: %s", service, type(e).__name__, e)
+        reason = repr(str(e))[:LONGEST_REASON]
+        self.log.error("The log-in with %s failed: %s: %s", service, type(e).__name__, reason)
         # not "from e": the library's error is logged above, in one line
         failure = UnavailableError(
             f"{service} could not confirm who you are. Try again; if it fails again, tell the "

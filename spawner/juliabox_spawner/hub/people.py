@@ -35,7 +35,7 @@ class UserResource(UserAPIHandler):  # type: ignore[misc]  # JupyterHub is untyp
             reason = usernames.problem(name) or "No log-in here has such names."
             raise web.HTTPError(400, f"This is no user name. {reason}")
         admin = self._take_admin_flag()
-        await super().post(user_name)
+        await super().post(name)
         self._grant(name, admin)
 
     async def patch(self, user_name: str) -> None:
