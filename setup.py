@@ -24,6 +24,9 @@ ENTRY_POINTS = {
         "juliabox-proxy = juliabox_spawner.proxy_start:main",
         "juliabox-health = juliabox_spawner.health:main",
     ],
+    "juliabox.volume": [
+        "home = juliabox_plugins.home:HomeDisks",
+    ],
     "jupyterhub.spawners": ["juliabox = juliabox_spawner.spawner:JuliaBoxSpawner"],
     "juliabox.db": [
         "rdbms = juliabox_plugins.rdbms:Rdbms",

@@ -102,7 +102,7 @@ class Lifecycle:
         await self._slots.prepare(record.session)
         # the disk is made, checked and mounted while the engine starts the container
         home = asyncio.create_task(
-            self._volumes.attach(
+            self._volumes.get_disk_for_user(
                 record.owner, record.limits.disk, record.session, self._target(record.session)
             )
         )
@@ -162,7 +162,7 @@ class Lifecycle:
             lines = [] if container is None else await self._last_lines(container)
             record.exit = exit_info(container, lines, record.limits, told=told)
         await self._step(live, "end.stopped")
-        await self._volumes.detach(record.session, self._target(record.session))
+        await self._volumes.release(record.session, self._target(record.session))
         await self._step(live, "end.detached")
         if container is not None:
             await to_its_end(self._engine.remove(container))
@@ -179,7 +179,7 @@ class Lifecycle:
 
         Nothing of the person's has run in it. Its container may run; the entry program waits.
         """
-        await self._volumes.detach(live.record.session, self._target(live.record.session))
+        await self._volumes.release(live.record.session, self._target(live.record.session))
         live.record.exit = None
         await self._step(live, "create.container", state="created")
         self._tell_state(live)

@@ -25,7 +25,7 @@ from juliabox_manager.service import Manager
 from juliabox_manager.settings import ManagerSettings, load
 from juliabox_manager.slots import Slots
 from juliabox_manager.store import Store
-from juliabox_manager.volumes import HomeVolumes
+from juliabox_manager.volume_plugins import load_homes, plugins
 
 #: Exit code for what the operator must change (``EX_CONFIG``).
 EXIT_CONFIGURATION = 78
@@ -60,7 +60,9 @@ class Program:
     def __init__(self, settings: ManagerSettings) -> None:
         self._settings = settings
         store = Store(settings.state / "manager" / "manager.sqlite")
-        self._volumes = HomeVolumes(settings)
+        self._plugins = plugins(settings)
+        self._plugins.load()
+        self._volumes = load_homes(self._plugins, settings)
         self._manager = Manager(
             settings,
             store,
@@ -78,6 +80,7 @@ class Program:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set; raise what ends a part before that."""
         async with contextlib.AsyncExitStack() as closing:
+            closing.callback(self._plugins.close)
             closing.push_async_callback(self._volumes.close)
             closing.push_async_callback(self._manager.close)
             await self._manager.start()

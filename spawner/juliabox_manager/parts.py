@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,12 +26,14 @@ class NetworkPart(Protocol):
 
 
 class VolumesPart(Protocol):
-    """What is used of :class:`juliabox_manager.volumes.HomeVolumes`."""
+    """What is used of :class:`juliabox_manager.homes.Homes`."""
 
-    async def attach(self, owner: str, size: int, session: str, target: Path) -> None:
+    async def get_disk_for_user(
+        self, user_id: str, size: int, container_id: str, target: Path
+    ) -> Disk:
         """Mount an owner's home at ``target``."""
 
-    async def detach(self, session: str, target: Path) -> None:
+    async def release(self, container_id: str, target: Path) -> None:
         """Take it away; nothing if it was not attached."""
 
     async def refresh_disk_use_status(
@@ -39,19 +41,19 @@ class VolumesPart(Protocol):
     ) -> dict[str, Disk]:
         """Measure the homes of sessions."""
 
-    async def adopt(self, mounted: dict[str, tuple[str, Path]]) -> list[str]:
+    async def adopt(self, mounted: Mapping[str, tuple[str, Path]]) -> list[str]:
         """Lock again what live sessions use; undo all else; return sessions without their home."""
 
     async def purge(self) -> None:
         """Delete what is past its grace."""
 
-    async def list(self, owner: str | None = None) -> list[VolumeInfo]:
+    async def volumes(self, user_id: str | None = None) -> list[VolumeInfo]:
         """Return volumes of one owner or of all."""
 
-    async def remove(self, owner: str) -> None:
+    async def remove(self, user_id: str) -> None:
         """Put an owner's home aside."""
 
-    async def restore(self, owner: str) -> VolumeInfo:
+    async def restore(self, user_id: str) -> VolumeInfo:
         """Bring it back."""
 
 

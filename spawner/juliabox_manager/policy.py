@@ -12,6 +12,7 @@ from juliabox_ext.errors import NoRoomError, PolicyError
 from juliabox_manager.protocol import Limits
 from juliabox_manager.records import SessionRecord
 from juliabox_manager.settings import ManagerSettings
+from juliabox_manager.volumes.places import check_reserve
 
 _MIB = 1024**2
 
@@ -83,13 +84,7 @@ class Policy:
 
     def check_disk(self) -> None:
         """Refuse to start anything while the state folder's disk is nearly full."""
-        free, reserve = self.disk_free(), self._settings.capacity.disk_reserve
-        if free < reserve:
-            raise NoRoomError(
-                f"{_amount('disk', free)} of disk are left on this instance and "
-                f"{_amount('disk', reserve)} are kept in reserve; have an operator free some",
-                code="no_room.disk",
-            )
+        check_reserve(self._settings.state, self._settings.capacity.disk_reserve)
 
 
 def promised_memory(sessions: Iterable[SessionRecord]) -> int:

@@ -313,7 +313,7 @@ class VolumeInfo(Struct, frozen=True):
     volume: str
     owner: str
     kind: Literal["home"]
-    #: Size in bytes, and bytes that the disk image occupies on the host.
+    #: Size in bytes, 0 for no bound, and bytes that the disk image occupies on the host.
     size: int
     allocated: int
     #: Sessions that have it mounted.
@@ -321,6 +321,8 @@ class VolumeInfo(Struct, frozen=True):
     state: Literal["idle", "mounted", "stuck", "quarantined", "removed"]
     #: Unix time after which a removed volume is deleted; 0 otherwise.
     delete_after: float = 0.0
+    #: Volume plugin that holds it.
+    plugin: str = "home"
 
 
 class StatsInfo(Struct, frozen=True):

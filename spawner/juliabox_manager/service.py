@@ -195,7 +195,7 @@ class Manager:
         return ImageInfo(image=verb.image, id=image_id, present=True)
 
     async def _list_volumes(self, verb: protocol.VolumeList) -> list[VolumeInfo]:
-        return await self._volumes.list(verb.owner)
+        return await self._volumes.volumes(verb.owner)
 
     async def _remove_volume(self, verb: protocol.VolumeRemove) -> None:
         using = [

@@ -32,7 +32,13 @@ from weakref import WeakValueDictionary
 import msgspec
 import structlog
 
-from juliabox_ext.errors import ConflictError, InternalError, JuliaBoxError, UnavailableError
+from juliabox_ext.errors import (
+    ConflictError,
+    InternalError,
+    JuliaBoxError,
+    NotFoundError,
+    UnavailableError,
+)
 from juliabox_manager.events import EventLog
 from juliabox_manager.hardening import Hardening
 from juliabox_manager.lifecycle import Lifecycle
@@ -275,10 +281,14 @@ class Sessions:
             if live.record.state == "created":
                 self._tell_failure(live, error)
                 raise  # nothing was begun; the session can be started later
+            # asked before it is killed; what is not found has just died
+            died = live.exited.is_set() or isinstance(error, NotFoundError)
             async with live.lock:
                 await self._undo(live, error)
-            failure = self._failure(live, error)
+            failure = self._failure(live, error) if died else error
             self._tell_failure(live, failure)
+            if failure is error:
+                raise
             raise failure from error
         except Exception as error:
             log.exception("start failed", session=live.record.session)
@@ -304,7 +314,7 @@ class Sessions:
     def _failure(self, live: Live, error: JuliaBoxError) -> JuliaBoxError:
         """Add to a start's error how its container ended, if that is why."""
         ended = live.record.exit
-        if not live.exited.is_set() or ended is None:
+        if ended is None:
             return error
         lines = "".join(f"\n  {line}" for line in ended.last_lines[-5:])
         return InternalError(

@@ -16,14 +16,16 @@ from structlog.testing import capture_logs
 
 from juliabox_ext.errors import RequestError
 from juliabox_manager import protocol
+from juliabox_manager.contained import ContainedVolumes
 from juliabox_manager.engine import Engine
+from juliabox_manager.homes import Homes
 from juliabox_manager.netpolicy import NetworkPolicy
 from juliabox_manager.service import Manager
 from juliabox_manager.slots import Slots
 from juliabox_manager.store import Store
-from juliabox_manager.volumes import HomeVolumes
 from support.door import LIMITS, SESSION, Door, ping, raw, request_id, resident_bytes, valid_create
 from support.hostile_requests import FORBIDDEN, hostile_bodies
+from support.state_folder import home_disks
 
 #: Lengths of the soak, by environment; the ordinary run takes a short sample.
 SOAK_MESSAGES = int(os.environ.get("JULIABOX_FUZZ_MESSAGES", "1000000"))
@@ -77,12 +79,13 @@ async def test_what_is_well_formed_and_not_allowed_makes_no_call_to_the_engine(
     engine = await asyncio.start_unix_server(count, tmp_path / "engine.sock")
     store = Store(tmp_path / "manager.sqlite")
     await store.open()
+    homes = Homes([ContainedVolumes(home_disks(settings.state))])
     manager = Manager(
         settings,
         store,
         Engine(f"unix://{tmp_path}/engine.sock", settings.installation, settings.network.name),
         Slots(tmp_path / "slots"),
-        HomeVolumes(settings),
+        homes,
         NetworkPolicy(settings.network),
     )
     # its first reconcile would have to ask the engine
@@ -100,6 +103,7 @@ async def test_what_is_well_formed_and_not_allowed_makes_no_call_to_the_engine(
     assert len(door.handled) == len(_not_allowed())
     assert calls == 0
     await manager.close()
+    await homes.close()
     engine.close()
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from juliabox_ext.errors import ConflictError, NoRoomError, NotFoundError, VolumeError
-from juliabox_manager.volumes import HomeVolumes, disk, loops, volume_name
+from juliabox_manager.volumes import disk, loops, volume_name
+from juliabox_plugins.home import HomeDisks
 from support.state_folder import (
     MIB,
     as_person,
     command,
     devices_of,
+    home_disks,
     mounted_below,
-    settings_for,
     shared_state_folder,
     slot,
 )
@@ -35,17 +36,17 @@ def state() -> Iterator[Path]:
 
 
 @pytest.fixture
-def volumes(state: Path) -> HomeVolumes:
-    return HomeVolumes(settings_for(state), unmount_limit=1.0)
+def volumes(state: Path) -> HomeDisks:
+    return home_disks(state, unmount_limit=1.0)
 
 
 def image_of(state: Path, owner: str) -> Path:
     return state / "volumes" / "home" / volume_name(owner) / "disk.img"
 
 
-async def test_a_new_home_is_empty_private_and_bounded(volumes: HomeVolumes, state: Path) -> None:
+async def test_a_new_home_is_empty_private_and_bounded(volumes: HomeDisks, state: Path) -> None:
     home = slot(state)
-    await volumes.attach("ada", SIZE, "s", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
     try:
         status = home.stat()
         assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (1000, 1000, 0o700)
@@ -53,112 +54,116 @@ async def test_a_new_home_is_empty_private_and_bounded(volumes: HomeVolumes, sta
         flags = os.statvfs(home).f_flag
         assert flags & os.ST_NODEV and flags & os.ST_NOSUID and not flags & os.ST_NOEXEC
         assert as_person("echo 'echo hi' > run; chmod +x run; ./run", home).stdout == "hi\n"
-        (info,) = await volumes.list("ada")
+        (info,) = await volumes.disks("ada")
         assert (info.state, info.sessions, info.size) == ("mounted", ["s"], SIZE)
         assert info.allocated < SIZE / 8
     finally:
-        await volumes.detach("s", home)
-    assert (await volumes.list())[0].state == "idle"
+        await volumes.release("s", home)
+    assert (await volumes.disks())[0].state == "idle"
     command("e2fsck", "-fn", image_of(state, "ada"))
 
 
 async def test_a_full_home_stops_its_owner_only_and_still_opens(
-    volumes: HomeVolumes, state: Path
+    volumes: HomeDisks, state: Path
 ) -> None:
     home = slot(state)
-    await volumes.attach("ada", 16 * MIB, "s", home)
+    await volumes.get_disk_for_user("ada", 16 * MIB, "s", home)
     assert "No space left" in as_person("cat /dev/zero > big", home).stderr
     made = as_person("i=0; while true > f$i; do i=$((i+1)); done 2>&1; echo $i", home).stdout
     assert "No space left" in made and int(made.split()[-1]) <= disk.MINIMUM_INODES
-    await volumes.detach("s", home)
-    await volumes.attach("ada", 16 * MIB, "s", home)
+    await volumes.release("s", home)
+    await volumes.get_disk_for_user("ada", 16 * MIB, "s", home)
     assert as_person("rm big f*; echo again > file; cat file", home).stdout == "again\n"
-    await volumes.detach("s", home)
+    await volumes.release("s", home)
     await volumes.remove("ada")
 
 
 async def test_several_servers_of_one_person_share_one_mount(
-    volumes: HomeVolumes, state: Path
+    volumes: HomeDisks, state: Path
 ) -> None:
     first, second = slot(state, 1), slot(state, 2)
     await asyncio.gather(
-        volumes.attach("ada", SIZE, "a", first), volumes.attach("ada", SIZE, "b", second)
+        volumes.get_disk_for_user("ada", SIZE, "a", first),
+        volumes.get_disk_for_user("ada", SIZE, "b", second),
     )
-    await volumes.attach("ada", SIZE, "a", first)
+    await volumes.get_disk_for_user("ada", SIZE, "a", first)
     as_person("echo shared > file", first)
     assert (second / "file").read_text() == "shared\n"
     assert len(devices_of(state)) == 1
-    await volumes.detach("a", first)
-    await volumes.detach("a", first)
+    await volumes.release("a", first)
+    await volumes.release("a", first)
     assert not (first / "file").exists()
-    assert (await volumes.list())[0].sessions == ["b"]
+    assert (await volumes.disks())[0].sessions == ["b"]
     with pytest.raises(ConflictError):
         await volumes.remove("ada")
-    await volumes.detach("b", second)
+    await volumes.release("b", second)
     assert devices_of(state) == mounted_below(state) == []
 
 
-async def test_a_start_during_a_stop_awaits_it(volumes: HomeVolumes, state: Path) -> None:
+async def test_a_start_during_a_stop_awaits_it(volumes: HomeDisks, state: Path) -> None:
     first, second = slot(state, 1), slot(state, 2)
-    await volumes.attach("ada", SIZE, "a", first)
+    await volumes.get_disk_for_user("ada", SIZE, "a", first)
     as_person("echo kept > file", first)
-    stop = asyncio.create_task(volumes.detach("a", first))
+    stop = asyncio.create_task(volumes.release("a", first))
     await asyncio.sleep(0.005)
-    await volumes.attach("ada", SIZE, "b", second)
+    await volumes.get_disk_for_user("ada", SIZE, "b", second)
     await stop
     assert as_person("cat file", second).stdout == "kept\n"
-    await volumes.detach("b", second)
+    await volumes.release("b", second)
 
 
 async def test_fifty_homes_attach_and_detach_at_once(state: Path) -> None:
     # on a busy machine, a second is too short for fifty to be unmounted
-    volumes = HomeVolumes(settings_for(state))
+    volumes = home_disks(state)
     homes = [slot(state, number) for number in range(50)]
     for _ in range(2):
         await asyncio.gather(
-            *(volumes.attach(f"u{n}", SIZE, f"s{n}", home) for n, home in enumerate(homes))
+            *(
+                volumes.get_disk_for_user(f"u{n}", SIZE, f"s{n}", home)
+                for n, home in enumerate(homes)
+            )
         )
         assert len(devices_of(state)) == 50
         owners = {as_person("cat owner 2>/dev/null", home).stdout for home in homes}
         assert owners in ({""}, {f"{n}\n" for n in range(50)})
         for number, home in enumerate(homes):
             as_person(f"echo {number} > owner", home)
-        await asyncio.gather(*(volumes.detach(f"s{n}", home) for n, home in enumerate(homes)))
+        await asyncio.gather(*(volumes.release(f"s{n}", home) for n, home in enumerate(homes)))
         assert devices_of(state) == mounted_below(state) == []
 
 
-async def test_an_image_is_never_mounted_twice(volumes: HomeVolumes, state: Path) -> None:
+async def test_an_image_is_never_mounted_twice(volumes: HomeDisks, state: Path) -> None:
     home, other = slot(state, 1), slot(state, 2)
-    await volumes.attach("ada", SIZE, "s", home)
-    stranger = HomeVolumes(settings_for(state))
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
+    stranger = home_disks(state)
     begin = time.monotonic()
     with pytest.raises(VolumeError, match="in use") as refused:
-        await stranger.attach("ada", SIZE, "t", other)
+        await stranger.get_disk_for_user("ada", SIZE, "t", other)
     assert refused.value.code == "volume.locked"
     assert time.monotonic() - begin < 1
-    await volumes.detach("s", home)
+    await volumes.release("s", home)
 
     image = image_of(state, "ada")
     device = command("losetup", "--find", "--show", image)
     with pytest.raises(VolumeError, match=device):
-        await volumes.attach("ada", SIZE, "s", home)
+        await volumes.get_disk_for_user("ada", SIZE, "s", home)
     command("losetup", "-d", device)
-    await volumes.attach("ada", SIZE, "s", home)
-    await volumes.detach("s", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
+    await volumes.release("s", home)
 
 
-async def test_a_home_grows_and_never_shrinks(volumes: HomeVolumes, state: Path) -> None:
+async def test_a_home_grows_and_never_shrinks(volumes: HomeDisks, state: Path) -> None:
     home = slot(state)
-    await volumes.attach("ada", SIZE, "s", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
     as_person("echo kept > file", home)
-    await volumes.detach("s", home)
+    await volumes.release("s", home)
     for asked, expected in ((4 * 1024 * MIB, 4 * 1024 * MIB), (SIZE, 4 * 1024 * MIB)):
-        await volumes.attach("ada", asked, "s", home)
+        await volumes.get_disk_for_user("ada", asked, "s", home)
         room = os.statvfs(home)
         assert room.f_blocks * room.f_frsize > 0.9 * expected
         assert as_person("cat file", home).stdout == "kept\n"
-        assert (await volumes.list())[0].size == expected
-        await volumes.detach("s", home)
+        assert (await volumes.disks())[0].size == expected
+        await volumes.release("s", home)
     assert sorted(path.name for path in image_of(state, "ada").parent.iterdir()) == [
         "disk.img",
         "meta.json",
@@ -166,38 +171,38 @@ async def test_a_home_grows_and_never_shrinks(volumes: HomeVolumes, state: Path)
 
 
 async def test_a_damaged_disk_is_set_aside_and_taken_back_once_repaired(
-    volumes: HomeVolumes, state: Path
+    volumes: HomeDisks, state: Path
 ) -> None:
     home, image = slot(state), image_of(state, "ada")
-    await volumes.attach("ada", SIZE, "s", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
     as_person("mkdir d; for i in 1 2 3 4 5; do echo $i > d/$i; done", home)
-    await volumes.detach("s", home)
+    await volumes.release("s", home)
     command("debugfs", "-w", "-f", "-", image, text="clri d\nssv state 2\n")
     damaged = image.read_bytes()
 
     with pytest.raises(VolumeError, match="e2fsck -f") as refused:
-        await volumes.attach("ada", SIZE, "s", home)
+        await volumes.get_disk_for_user("ada", SIZE, "s", home)
     assert refused.value.code == "volume.quarantined"
-    assert (await volumes.list())[0].state == "quarantined"
+    assert (await volumes.disks())[0].state == "quarantined"
     left = image.read_bytes()
     with pytest.raises(VolumeError, match="damaged"):
-        await HomeVolumes(settings_for(state)).attach("ada", SIZE, "s", home)
+        await home_disks(state).get_disk_for_user("ada", SIZE, "s", home)
     assert image.read_bytes() == left
     assert len(left) == len(damaged)
 
     command("e2fsck", "-fy", image, check=False)
-    await volumes.attach("ada", SIZE, "s", home)
-    assert (await volumes.list())[0].state == "mounted"
-    await volumes.detach("s", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
+    assert (await volumes.disks())[0].state == "mounted"
+    await volumes.release("s", home)
 
 
 @pytest.mark.parametrize("damage", ["zeroed", "cut", "missing", "description"])
 async def test_a_ruined_disk_is_never_formatted(
-    volumes: HomeVolumes, state: Path, damage: str
+    volumes: HomeDisks, state: Path, damage: str
 ) -> None:
     home, image = slot(state), image_of(state, "ada")
-    await volumes.attach("ada", SIZE, "s", home)
-    await volumes.detach("s", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
+    await volumes.release("s", home)
     if damage == "zeroed":
         with image.open("r+b") as file:
             file.write(bytes(8 * MIB))
@@ -209,25 +214,25 @@ async def test_a_ruined_disk_is_never_formatted(
         (image.parent / "meta.json").write_text('{"owner": "ad')
     before = image.read_bytes()[4096:] if image.exists() else None
     with pytest.raises(VolumeError) as refused:
-        await volumes.attach("ada", SIZE, "s", home)
+        await volumes.get_disk_for_user("ada", SIZE, "s", home)
     assert refused.value.code == "volume.quarantined"
     # the check may mark the superblock as not clean; nothing else changes
     assert (image.read_bytes()[4096:] if image.exists() else None) == before
-    assert [info.state for info in await volumes.list()] == ["quarantined"]
+    assert [info.state for info in await volumes.disks()] == ["quarantined"]
     await volumes.remove("ada")
-    await volumes.attach("ada", SIZE, "s", home)
-    await volumes.detach("s", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
+    await volumes.release("s", home)
 
 
 async def test_a_removed_home_can_come_back_until_its_grace_is_over(
-    volumes: HomeVolumes, state: Path
+    volumes: HomeDisks, state: Path
 ) -> None:
     home = slot(state)
 
     async def visit(command: str) -> str:
-        await volumes.attach("ada", SIZE, "s", home)
+        await volumes.get_disk_for_user("ada", SIZE, "s", home)
         output = as_person(command, home).stdout
-        await volumes.detach("s", home)
+        await volumes.release("s", home)
         return output
 
     await visit("echo first > file")
@@ -238,7 +243,7 @@ async def test_a_removed_home_can_come_back_until_its_grace_is_over(
     with pytest.raises(ConflictError):
         await volumes.restore("ada")
     await volumes.remove("ada")
-    infos = await volumes.list("ada")
+    infos = await volumes.disks("ada")
     assert [info.state for info in infos] == ["removed", "removed"]
     assert all(abs(info.delete_after - time.time() - 7 * 86400) < 10 for info in infos)
     assert (await volumes.restore("ada")).state == "idle"
@@ -247,15 +252,15 @@ async def test_a_removed_home_can_come_back_until_its_grace_is_over(
         await volumes.restore("bob")
 
     await volumes.purge()
-    assert len(await volumes.list()) == 2
-    impatient = HomeVolumes(settings_for(state, volume_grace=0.0))
+    assert len(await volumes.disks()) == 2
+    impatient = home_disks(state, grace=0.0)
     await impatient.purge()
-    assert [info.state for info in await impatient.list()] == ["idle"]
+    assert [info.state for info in await impatient.disks()] == ["idle"]
 
 
-async def test_nothing_in_a_home_can_hurt_the_manager(volumes: HomeVolumes, state: Path) -> None:
+async def test_nothing_in_a_home_can_hurt_the_manager(volumes: HomeDisks, state: Path) -> None:
     home = slot(state)
-    await volumes.attach("ada", SIZE, "s", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
     trap = as_person(
         "mkfifo fifo; truncate -s 1T sparse; ln -s /etc out; ln -s loop loop; ln -s ../.. up;"
         "mkdir -p .jupyter; mkfifo .jupyter/config; mkdir -p $(yes d | head -200 | tr '\\n' /);"
@@ -264,66 +269,66 @@ async def test_nothing_in_a_home_can_hurt_the_manager(volumes: HomeVolumes, stat
     )
     assert trap.stdout == "done\n"
     async with asyncio.timeout(5):
-        await volumes.detach("s", home)
-        await volumes.attach("ada", 2 * SIZE, "s", home)
-        await volumes.detach("s", home)
+        await volumes.release("s", home)
+        await volumes.get_disk_for_user("ada", 2 * SIZE, "s", home)
+        await volumes.release("s", home)
         await volumes.remove("ada")
-        await HomeVolumes(settings_for(state, volume_grace=0.0)).purge()
-    assert await volumes.list() == []
+        await home_disks(state, grace=0.0).purge()
+    assert await volumes.disks() == []
 
 
 async def test_starts_are_refused_while_the_host_disk_is_nearly_full(state: Path) -> None:
-    volumes = HomeVolumes(settings_for(state, reserve=2**60))
+    volumes = home_disks(state, reserve=2**60)
     with pytest.raises(NoRoomError, match="reserve"):
-        await volumes.attach("ada", SIZE, "s", slot(state))
-    assert await volumes.list() == []
+        await volumes.get_disk_for_user("ada", SIZE, "s", slot(state))
+    assert await volumes.disks() == []
 
 
-async def test_a_frozen_home_is_stuck_alone_and_recovers(volumes: HomeVolumes, state: Path) -> None:
+async def test_a_frozen_home_is_stuck_alone_and_recovers(volumes: HomeDisks, state: Path) -> None:
     home, other = slot(state, 1), slot(state, 2)
-    await volumes.attach("ada", SIZE, "s", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
     as_person("echo kept > file", home)
     command("fsfreeze", "-f", home)
     begin = time.monotonic()
-    stop = asyncio.create_task(volumes.detach("s", home))
-    await volumes.attach("bob", SIZE, "t", other)
-    await volumes.detach("t", other)
+    stop = asyncio.create_task(volumes.release("s", home))
+    await volumes.get_disk_for_user("bob", SIZE, "t", other)
+    await volumes.release("t", other)
     assert not stop.done()
     await stop
     assert time.monotonic() - begin < 3
-    assert [info.state for info in await volumes.list("ada")] == ["stuck"]
-    for refused in (volumes.attach("ada", SIZE, "s", home), volumes.remove("ada")):
+    assert [info.state for info in await volumes.disks("ada")] == ["stuck"]
+    for refused in (volumes.get_disk_for_user("ada", SIZE, "s", home), volumes.remove("ada")):
         with pytest.raises(VolumeError) as error:
             await refused
         assert error.value.code == "volume.stuck"
     command("fsfreeze", "-u", state / "mounts" / volume_name("ada"))
     await volumes.purge()
-    assert [info.state for info in await volumes.list("ada")] == ["idle"]
-    await volumes.attach("ada", SIZE, "s", home)
+    assert [info.state for info in await volumes.disks("ada")] == ["idle"]
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
     assert as_person("cat file", home).stdout == "kept\n"
-    await volumes.detach("s", home)
+    await volumes.release("s", home)
 
 
 async def test_a_busy_home_is_stuck_until_its_last_user_ends(
-    volumes: HomeVolumes, state: Path
+    volumes: HomeDisks, state: Path
 ) -> None:
     home = slot(state)
-    await volumes.attach("ada", SIZE, "s", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
     squatter = await asyncio.create_subprocess_exec("sleep", "60", cwd=home)
-    await volumes.detach("s", home)
-    assert (await volumes.list())[0].state == "stuck"
+    await volumes.release("s", home)
+    assert (await volumes.disks())[0].state == "stuck"
     squatter.kill()
     await squatter.wait()
-    await volumes.attach("ada", SIZE, "s", home)
-    await volumes.detach("s", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
+    await volumes.release("s", home)
 
 
 async def test_a_home_that_another_namespace_still_holds_is_used_again(
-    volumes: HomeVolumes, state: Path
+    volumes: HomeDisks, state: Path
 ) -> None:
     """A container that is being made has copies of all mounts; they must not lock a person out."""
     home = slot(state)
-    await volumes.attach("ada", SIZE, "s", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
     as_person("echo kept > file", home)
     holder = await asyncio.create_subprocess_exec(
         "unshare", "--mount", "--propagation", "private", "sh", "-c", "echo; exec sleep 60",
@@ -331,36 +336,36 @@ async def test_a_home_that_another_namespace_still_holds_is_used_again(
     )  # fmt: skip
     assert holder.stdout
     await holder.stdout.readline()
-    await volumes.detach("s", home)
+    await volumes.release("s", home)
     assert len(devices_of(state)) == 1
-    assert (await volumes.list())[0].state == "idle"
+    assert (await volumes.disks())[0].state == "idle"
     with pytest.raises(VolumeError):
-        await HomeVolumes(settings_for(state)).attach("ada", SIZE, "t", home)
-    await volumes.attach("ada", SIZE, "s", home)
+        await home_disks(state).get_disk_for_user("ada", SIZE, "t", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
     assert len(devices_of(state)) == 1
     assert as_person("cat file; echo more >> file", home).stdout == "kept\n"
     assert os.statvfs(home).f_flag & os.ST_NOSUID
-    await volumes.detach("s", home)
+    await volumes.release("s", home)
     holder.kill()
     await holder.wait()
     await volumes.purge()
     assert devices_of(state) == []
-    await volumes.attach("ada", SIZE, "s", home)
+    await volumes.get_disk_for_user("ada", SIZE, "s", home)
     assert as_person("cat file", home).stdout == "kept\nmore\n"
-    await volumes.detach("s", home)
+    await volumes.release("s", home)
 
 
 async def test_a_cancelled_start_leaves_what_a_stop_can_undo(
-    volumes: HomeVolumes, state: Path
+    volumes: HomeDisks, state: Path
 ) -> None:
     home = slot(state)
     for delay in (0.0, 0.01, 0.03, 0.06):
-        start = asyncio.create_task(volumes.attach("ada", SIZE, "s", home))
+        start = asyncio.create_task(volumes.get_disk_for_user("ada", SIZE, "s", home))
         await asyncio.sleep(delay)
         start.cancel()
         with suppress(asyncio.CancelledError):
             await start
-        await volumes.detach("s", home)
+        await volumes.release("s", home)
         assert devices_of(state) == mounted_below(state) == []
 
 
@@ -368,12 +373,12 @@ def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def test_no_descriptor_is_left_open(volumes: HomeVolumes, state: Path) -> None:
+async def test_no_descriptor_is_left_open(volumes: HomeDisks, state: Path) -> None:
     home = slot(state)
 
     async def visit() -> int:
-        await volumes.attach("ada", SIZE, "s", home)
-        await volumes.detach("s", home)
+        await volumes.get_disk_for_user("ada", SIZE, "s", home)
+        await volumes.release("s", home)
         return open_descriptors()
 
     first = await visit()

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from juliabox_ext.errors import VolumeError
-from juliabox_manager.volumes import HomeVolumes, disk, mounts, volume_name
+from juliabox_manager.volumes import disk, mounts, volume_name
 from support.state_folder import (
     as_person,
     command,
     devices_of,
+    home_disks,
     mounted_below,
-    settings_for,
     shared_state_folder,
     slot,
 )
@@ -84,7 +84,7 @@ def image_of(state: Path, owner: str) -> Path:
 @pytest.mark.parametrize(("steps", "point"), KILLS.values(), ids=KILLS.keys())
 async def test_a_killed_manager_leaks_nothing(state: Path, steps: str, point: str) -> None:
     await kill_at(state, steps, point)
-    volumes = HomeVolumes(settings_for(state), unmount_limit=5.0)
+    volumes = home_disks(state, unmount_limit=5.0)
     assert await volumes.adopt({}) == []
     assert mounted_below(state) == devices_of(state) == []
     assert [entry.name for entry in (state / "mounts").iterdir()] == []
@@ -93,9 +93,9 @@ async def test_a_killed_manager_leaks_nothing(state: Path, steps: str, point: st
     for folder in (state / "volumes" / "home").iterdir():
         assert whole <= {entry.name for entry in folder.iterdir()} <= {*whole, disk.UNDO}
     home = slot(state)
-    await volumes.attach("ada", 16 * SIZE if "g" in steps else SIZE, SESSION, home)
+    await volumes.get_disk_for_user("ada", 16 * SIZE if "g" in steps else SIZE, SESSION, home)
     assert as_person("echo fine > file; cat file", home).stdout == "fine\n"
-    await volumes.detach(SESSION, home)
+    await volumes.release(SESSION, home)
     command("e2fsck", "-fn", image_of(state, "ada"))
     assert {entry.name for entry in image_of(state, "ada").parent.iterdir()} == whole
 
@@ -107,58 +107,58 @@ async def test_live_sessions_keep_their_home_over_a_manager_restart(state: Path)
     as_person("echo kept > file", home)
     command("mount", "--bind", home, gone)
 
-    volumes = HomeVolumes(settings_for(state), unmount_limit=5.0)
+    volumes = home_disks(state, unmount_limit=5.0)
     live = {SESSION: ("ada", home), "f" * 16: ("bob", slot(state, 2))}
     assert await volumes.adopt(live) == ["f" * 16]
     assert as_person("cat file", home).stdout == "kept\n"
     assert home in mounted_below(state)
     assert gone not in mounted_below(state)
-    (info,) = await volumes.list()
+    (info,) = await volumes.disks()
     assert (info.state, info.sessions) == ("mounted", [SESSION])
     with image_of(state, "ada").open("rb") as image, pytest.raises(BlockingIOError):
         fcntl.flock(image, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    await volumes.attach("ada", SIZE, "1" * 16, gone)
+    await volumes.get_disk_for_user("ada", SIZE, "1" * 16, gone)
     assert as_person("cat file", gone).stdout == "kept\n"
-    await volumes.detach(SESSION, home)
-    await volumes.detach("1" * 16, gone)
+    await volumes.release(SESSION, home)
+    await volumes.release("1" * 16, gone)
 
 
 async def test_adoption_is_limited_to_its_own_state_folder(state: Path) -> None:
     with shared_state_folder() as other:
-        theirs = HomeVolumes(settings_for(other))
+        theirs = home_disks(other)
         place = slot(other)
-        await theirs.attach("ada", SIZE, SESSION, place)
-        await HomeVolumes(settings_for(state)).adopt({})
+        await theirs.get_disk_for_user("ada", SIZE, SESSION, place)
+        await home_disks(state).adopt({})
         assert place in mounted_below(other)
-        await theirs.detach(SESSION, place)
+        await theirs.release(SESSION, place)
 
 
 async def test_a_home_without_its_base_mount_is_adopted_whole(state: Path) -> None:
     home, other = slot(state), slot(state, 1)
     await kill_at(state, "a", "after:mounts.bind")
     command("umount", state / "mounts" / volume_name("ada"))
-    volumes = HomeVolumes(settings_for(state), unmount_limit=5.0)
+    volumes = home_disks(state, unmount_limit=5.0)
     assert await volumes.adopt({SESSION: ("ada", home)}) == []
-    await volumes.attach("ada", SIZE, "1" * 16, other)
+    await volumes.get_disk_for_user("ada", SIZE, "1" * 16, other)
     as_person("echo shared > file", other)
     assert as_person("cat file", home).stdout == "shared\n"
-    await volumes.detach(SESSION, home)
-    await volumes.detach("1" * 16, other)
+    await volumes.release(SESSION, home)
+    await volumes.release("1" * 16, other)
 
 
 async def test_a_device_bound_by_hand_and_a_frozen_mount_are_dealt_with(state: Path) -> None:
     home = slot(state)
     await kill_at(state, "a", "after:mounts.bind")
     command("fsfreeze", "-f", home)
-    volumes = HomeVolumes(settings_for(state), unmount_limit=0.5)
+    volumes = home_disks(state, unmount_limit=0.5)
     await volumes.adopt({})
-    assert [info.state for info in await volumes.list()] == ["stuck"]
+    assert [info.state for info in await volumes.disks()] == ["stuck"]
     with pytest.raises(VolumeError, match="held"):
-        await volumes.attach("ada", SIZE, SESSION, home)
+        await volumes.get_disk_for_user("ada", SIZE, SESSION, home)
     command("fsfreeze", "-u", state / "mounts" / volume_name("ada"))
     await volumes.purge()
-    assert [info.state for info in await volumes.list()] == ["idle"]
+    assert [info.state for info in await volumes.disks()] == ["idle"]
 
     command("losetup", "--find", image_of(state, "ada"))
     await volumes.adopt({})
@@ -171,10 +171,10 @@ async def test_a_disk_whose_repair_was_killed_is_neither_used_nor_given_up(
 ) -> None:
     """For want of memory, say: exit code -9 tells nothing of the disk."""
     home, image = slot(state), image_of(state, "ada")
-    volumes = HomeVolumes(settings_for(state))
-    await volumes.attach("ada", SIZE, SESSION, home)
+    volumes = home_disks(state)
+    await volumes.get_disk_for_user("ada", SIZE, SESSION, home)
     as_person("echo kept > file", home)
-    await volumes.detach(SESSION, home)
+    await volumes.release(SESSION, home)
     if program == "e2undo":
         await kill_at(state, "adg", "during:resize2fs")
         await volumes.adopt({})
@@ -185,13 +185,13 @@ async def test_a_disk_whose_repair_was_killed_is_neither_used_nor_given_up(
     with monkeypatch.context() as shadowed:
         shadowed.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
         with pytest.raises(VolumeError, match="try again") as refused:
-            await volumes.attach("ada", SIZE, SESSION, home)
+            await volumes.get_disk_for_user("ada", SIZE, SESSION, home)
     assert refused.value.code == "volume.check"
-    assert [info.state for info in await volumes.list()] == ["idle"]
+    assert [info.state for info in await volumes.disks()] == ["idle"]
     assert mounted_below(state) == devices_of(state) == []
-    await volumes.attach("ada", SIZE, SESSION, home)
+    await volumes.get_disk_for_user("ada", SIZE, SESSION, home)
     assert as_person("cat file", home).stdout == "kept\n"
-    await volumes.detach(SESSION, home)
+    await volumes.release(SESSION, home)
     assert {entry.name for entry in image.parent.iterdir()} == {"disk.img", "meta.json"}
 
 
@@ -210,30 +210,30 @@ async def test_a_stuck_home_holds_up_the_start_of_a_manager_for_a_moment_only(st
     home = slot(state)
     await kill_at(state, "a", "after:mounts.bind")
     command("fsfreeze", "-f", home)
-    volumes = HomeVolumes(settings_for(state))
+    volumes = home_disks(state)
     begun = time.monotonic()
     await volumes.adopt({})
     assert time.monotonic() - begun < 10
-    assert [info.state for info in await volumes.list()] == ["stuck"]
+    assert [info.state for info in await volumes.disks()] == ["stuck"]
     command("fsfreeze", "-u", state / "mounts" / volume_name("ada"))
     await volumes.purge()
-    assert [info.state for info in await volumes.list()] == ["idle"]
+    assert [info.state for info in await volumes.disks()] == ["idle"]
     assert mounted_below(state) == devices_of(state) == []
 
 
 async def test_a_synced_file_survives_a_power_cut(state: Path) -> None:
     home = slot(state)
-    volumes = HomeVolumes(settings_for(state), unmount_limit=2.0)
+    volumes = home_disks(state, unmount_limit=2.0)
     for flag in (1, 2):  # with the journal written out, and without
-        await volumes.attach("ada", SIZE, SESSION, home)
+        await volumes.get_disk_for_user("ada", SIZE, SESSION, home)
         as_person(f"echo {flag} > lost{flag}; echo {flag} > kept{flag}; sync kept{flag}", home)
         shut_down(home, flag)
         assert as_person("echo more > more", home).returncode != 0
-        await volumes.detach(SESSION, home)
-        await volumes.attach("ada", SIZE, SESSION, home)
+        await volumes.release(SESSION, home)
+        await volumes.get_disk_for_user("ada", SIZE, SESSION, home)
         assert as_person(f"cat kept{flag}", home).stdout == f"{flag}\n"
         assert as_person("echo more > more", home).returncode == 0
-        await volumes.detach(SESSION, home)
+        await volumes.release(SESSION, home)
 
 
 def shut_down(home: Path, flag: int) -> None:
@@ -249,11 +249,11 @@ def shut_down(home: Path, flag: int) -> None:
 async def test_random_kills_of_a_growing_disk_lose_nothing(state: Path) -> None:
     """Kill resize2fs itself at random times; the undo file brings the old state back."""
     home, image = slot(state), image_of(state, "ada")
-    volumes = HomeVolumes(settings_for(state))
+    volumes = home_disks(state)
     size = SIZE
-    await volumes.attach("ada", size, SESSION, home)
+    await volumes.get_disk_for_user("ada", size, SESSION, home)
     as_person("for i in $(seq 200); do echo $i > f$i; done", home)
-    await volumes.detach(SESSION, home)
+    await volumes.release(SESSION, home)
     for _ in range(20):
         size *= 2 if size < 2**36 else 1
         os.truncate(image, size)
@@ -263,7 +263,7 @@ async def test_random_kills_of_a_growing_disk_lose_nothing(state: Path) -> None:
         if resize.returncode is None:
             resize.kill()
         await resize.wait()
-        await volumes.attach("ada", SIZE, SESSION, home)
+        await volumes.get_disk_for_user("ada", SIZE, SESSION, home)
         assert as_person("cat f*", home).stdout.count("\n") == 200
-        await volumes.detach(SESSION, home)
+        await volumes.release(SESSION, home)
         command("e2fsck", "-fn", image)

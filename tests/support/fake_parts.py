@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,23 +206,26 @@ class FakeSlots(_Part):
 
 
 class FakeVolumes(_Part):
-    """Stands for :class:`juliabox_manager.volumes.HomeVolumes`."""
+    """Stands for :class:`juliabox_manager.homes.Homes`."""
 
-    async def attach(self, owner: str, size: int, session: str, target: Path) -> None:
+    async def get_disk_for_user(
+        self, user_id: str, size: int, container_id: str, target: Path
+    ) -> Disk:
         await self.turn("attach")
-        self.world.homes[session] = owner
+        self.world.homes[container_id] = user_id
+        return Disk(id=user_id, user_id=user_id)
 
-    async def detach(self, session: str, target: Path) -> None:
+    async def release(self, container_id: str, target: Path) -> None:
         await self.turn("detach")
-        box = self.world.boxes.get(session)
+        box = self.world.boxes.get(container_id)
         if box is not None and box.running and box.released:
-            self.world.faults.append(f"home of running {session} taken away")
-        self.world.homes.pop(session, None)
+            self.world.faults.append(f"home of running {container_id} taken away")
+        self.world.homes.pop(container_id, None)
 
-    async def adopt(self, mounted: dict[str, tuple[str, Path]]) -> list[str]:
+    async def adopt(self, mounted: Mapping[str, tuple[str, Path]]) -> list[str]:
         await self.turn("adopt")
         for session in set(self.world.homes) - set(mounted):
-            await self.detach(session, Path("/"))
+            await self.release(session, Path("/"))
         return sorted(set(mounted) - set(self.world.homes))
 
     async def refresh_disk_use_status(
@@ -233,14 +236,14 @@ class FakeVolumes(_Part):
     async def purge(self) -> None:
         await self.turn("purge")
 
-    async def list(self, owner: str | None = None) -> list[VolumeInfo]:
+    async def volumes(self, user_id: str | None = None) -> list[VolumeInfo]:
         return []
 
-    async def remove(self, owner: str) -> None:
-        if owner in self.world.homes.values():
-            self.world.faults.append(f"volume of {owner} removed in use")
+    async def remove(self, user_id: str) -> None:
+        if user_id in self.world.homes.values():
+            self.world.faults.append(f"volume of {user_id} removed in use")
 
-    async def restore(self, owner: str) -> VolumeInfo:
+    async def restore(self, user_id: str) -> VolumeInfo:
         raise NotFoundError("none")
 
 

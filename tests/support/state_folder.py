@@ -9,32 +9,24 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from juliabox_manager.protocol import Limits
-from juliabox_manager.settings import CapacitySettings, ManagerSettings, NetworkSettings
+from juliabox_ext.plugin import PluginContext
+from juliabox_ext.volume import VolumeHost
 from juliabox_manager.volumes import loops, mounts
+from juliabox_manager.volumes.kind import UNMOUNT_LIMIT
+from juliabox_plugins.home import HomeDisks, HomeSettings
 
 MIB = 1024**2
 
 
-def settings_for(state: Path, *, reserve: int = 0, **changes: Any) -> ManagerSettings:
-    """Return settings of a manager that only has volumes."""
-    return ManagerSettings(
-        installation="jbt-volumes",
-        instance="test",
-        state=state,
-        listen="",
-        metrics_address="",
-        metrics_port=0,
-        secret_key=Path("/nonexistent"),
-        clients={},
-        images={},
-        ceilings=Limits(memory=2**30, cpu=1, pids=64, disk=2**40),
-        network=NetworkSettings(name="", gateway="", trusted=[], hub="", hub_port=0),
-        capacity=CapacitySettings(disk_reserve=reserve),
-        **changes,
-    )
+def home_disks(
+    state: Path, *, unmount_limit: float = UNMOUNT_LIMIT, reserve: int = 0, grace: float = 604800.0
+) -> HomeDisks:
+    """Return the built-in volume plugin for the homes of a state folder."""
+    plugin = HomeDisks(PluginContext("home", HomeSettings()))
+    plugin.host = VolumeHost(state, grace, reserve)
+    plugin.unmount_limit = unmount_limit
+    return plugin
 
 
 def mounted_below(state: Path) -> list[Path]:

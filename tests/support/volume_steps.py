@@ -19,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from juliabox_manager.volumes import HomeVolumes, commands
-from support.state_folder import MIB, settings_for, slot
+from juliabox_manager.volumes import commands
+from support.state_folder import MIB, home_disks, slot
 
 SIZE = 64 * MIB
 
@@ -85,15 +85,15 @@ def arm(point: str) -> None:
 
 async def work(state: Path, steps: str) -> None:
     """Do the steps; ``g`` attaches with a larger size."""
-    volumes = HomeVolumes(settings_for(state))
+    volumes = home_disks(state)
     await volumes.adopt({})
     home = slot(state)
     for step in steps:
         if step in "ag":
             size = SIZE if step == "a" else 16 * SIZE
-            await volumes.attach("ada", size, "0" * 16, home)
+            await volumes.get_disk_for_user("ada", size, "0" * 16, home)
         elif step == "d":
-            await volumes.detach("0" * 16, home)
+            await volumes.release("0" * 16, home)
         else:
             await volumes.remove("ada")
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from juliabox_ext.errors import VolumeError
-from juliabox_manager.settings import ManagerSettings
-from juliabox_manager.volumes import disk, loops, mounts, shelf
+from juliabox_manager.volumes import disk, loops, mounts
 from juliabox_manager.volumes.commands import in_thread
 from juliabox_manager.volumes.names import volume_name
-from juliabox_manager.volumes.volume import LOCK_LIMIT, Volume
+from juliabox_manager.volumes.places import Places
 
 log = structlog.get_logger(__name__)
+
+#: Seconds that adoption waits for an image's lock: a program that the killed manager started may
+#: still run.
+LOCK_LIMIT = 10.0
 
 
 @dataclass
@@ -44,41 +48,50 @@ class Found:
         return bool(self.strays) or any(plan.undo or not plan.keep for plan in self.plans.values())
 
 
-async def survey(settings: ManagerSettings, mounted: dict[str, tuple[str, Path]]) -> Found:
-    """Compare the mount table and the loop devices with what live sessions use."""
-    state = settings.state.resolve()
-    devices = await in_thread(_devices, settings)
+async def survey(
+    places: Places,
+    mounted: Mapping[str, tuple[str, Path]],
+    foreign: Collection[Path],
+    named: Callable[[mounts.Mount], str],
+) -> Found:
+    """Compare the mount table with what live sessions use.
+
+    ``named`` tells which volume a mount shows; empty if none of this kind.
+    """
+    state = places.host.state.resolve()
+    base = state / places.mounts.relative_to(places.host.state)
+    slots = state / places.slots.relative_to(places.host.state)
     found = Found()
-    for device, name in devices.items():
-        found.plans.setdefault(name, Plan()).device = device
     wanted = {target: (session, owner) for session, (owner, target) in mounted.items()}
     seen: set[str] = set()
     for mount in await mounts.below(state):
-        place = settings.state / mount.target.relative_to(state)
-        folder = place.relative_to(settings.state).parts[0]
-        if folder not in ("mounts", "slots"):
+        place = places.host.state / mount.target.relative_to(state)
+        in_slots = slots in mount.target.parents
+        if place in foreign or not (in_slots or base in mount.target.parents):
             continue
-        name = devices.get(mount.loop, "") if mount.loop is not None else ""
+        name = await in_thread(named, mount)
         session, owner = wanted.get(place, ("", ""))
         if not name:
             found.strays.append(place)
-        elif folder == "mounts":
-            found.plans[name].based = place.name == name
+            continue
+        plan = found.plans.setdefault(name, Plan())
+        if not in_slots:
+            plan.based = place.name == name
             if place.name != name:
                 found.strays.append(place)
         elif session and volume_name(owner) == name:
-            found.plans[name].keep[session] = place
+            plan.keep[session] = place
             seen.add(session)
         else:
-            found.plans[name].undo.append(place)
+            plan.undo.append(place)
     found.missing = sorted(set(mounted) - seen)
     return found
 
 
-def _devices(settings: ManagerSettings) -> dict[int, str]:
-    """Map each loop device that holds an image of this state folder to its volume's name."""
+def loop_devices(places: Places) -> dict[int, str]:
+    """Map each loop device that holds an image of these places to its volume's name."""
     images: dict[tuple[int, int], str] = {}
-    for parent in (shelf.home_folder(settings), shelf.removed_folder(settings)):
+    for parent in (places.volumes, places.removed):
         for folder in parent.iterdir() if parent.exists() else ():
             try:
                 status = (folder / disk.IMAGE).stat()
@@ -93,39 +106,19 @@ def _devices(settings: ManagerSettings) -> dict[int, str]:
     }
 
 
-async def take_over(volume: Volume, plan: Plan, limit: float) -> None:
-    """Know again what sessions keep of a volume, and undo the rest; its device kept it locked.
-
-    With the last mount the lock is gone too, unless a program that the killed manager started
-    still works on the image: that one is awaited.
-    """
-    volume.device = plan.device
-    if plan.device is not None:
-        volume.identity = await in_thread(loops.backing, plan.device)
-    volume.sessions = dict(plan.keep)
-    volume.leaving = list(dict.fromkeys(plan.undo))
-    if plan.keep and not plan.based:
-        await in_thread(volume.base.mkdir, mode=0o755, parents=True, exist_ok=True)
-        await mounts.bind(next(iter(plan.keep.values())), volume.base, keep=[])
-    volume.mounted = plan.based or bool(plan.keep)
-    await volume.settle(limit)
-    if volume.idle:
-        os.close(await disk.lock(volume.folder / disk.IMAGE, wait=LOCK_LIMIT))
-
-
-async def await_programs(settings: ManagerSettings, bound: set[str]) -> None:
+async def await_programs(places: Places, bound: set[str]) -> None:
     """Wait for programs of the killed manager that still work on images without a device."""
-    for folder in await in_thread(_locked, settings, bound):
+    for folder in await in_thread(_locked, places, bound):
         try:
             os.close(await disk.lock(folder / disk.IMAGE, wait=LOCK_LIMIT))
         except VolumeError as error:
             log.error("volume stays locked", volume=folder.name, reason=error.message)
 
 
-def _locked(settings: ManagerSettings, bound: set[str]) -> list[Path]:
+def _locked(places: Places, bound: set[str]) -> list[Path]:
     """Return the volumes that are locked although no device is bound to them."""
     found = []
-    for image in shelf.home_folder(settings).glob(f"*/{disk.IMAGE}"):
+    for image in places.volumes.glob(f"*/{disk.IMAGE}"):
         if image.parent.name in bound or image.parent.name.startswith(disk.HALF_MADE):
             continue
         with image.open("rb") as file:

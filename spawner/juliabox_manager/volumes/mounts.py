@@ -70,6 +70,18 @@ async def at(target: Path) -> list[Mount]:
     return [mount for mount in await below(target.parent) if mount.target == target]
 
 
+def holding(path: Path) -> Mount | None:
+    """Return the mount that a path lies on, the topmost of several."""
+    table = parse(_MOUNTINFO.read_text(errors="surrogateescape"))
+    over = [mount for mount in table if mount.target in (path, *path.parents)]
+    # on one depth the later mount lies over the earlier one
+    return (
+        max(enumerate(over), key=lambda one: (len(one[1].target.parts), one[0]))[1]
+        if over
+        else None
+    )
+
+
 async def mount_home(number: int, target: Path, *, keep: Sequence[int]) -> None:
     """Mount the home on a loop device; raise ``VolumeError`` with the kernel's complaint."""
     await _mount(["-t", "ext4", "-o", HOME_OPTIONS, f"/dev/loop{number}", str(target)], keep)

@@ -1,55 +1,40 @@
-"""One home volume: its lock, its one mount, and the sessions that it is bound to."""
+"""One volume: its lock, its one mount, and the sessions that it is bound to."""
 
 from __future__ import annotations
 
 import asyncio
-import os
+from abc import ABC, abstractmethod
 from asyncio.subprocess import Process
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
 import structlog
 
-from juliabox_ext.errors import UnavailableError, VolumeError
-from juliabox_manager.policy import Policy
-from juliabox_manager.settings import ManagerSettings
-from juliabox_manager.volumes import disk, loops, mounts
+from juliabox_ext.errors import VolumeError
+from juliabox_manager.volumes import mounts
+from juliabox_manager.volumes.adoption import Plan
 from juliabox_manager.volumes.commands import in_thread
+from juliabox_manager.volumes.places import Places
 
 log = structlog.get_logger(__name__)
 
-#: Seconds for a device to become free once it is unmounted here. Another mount namespace may hold
-#: it for longer: a container that is just being made has copies of all mounts for a moment.
+#: Seconds for what a failed or cut-off step left to be undone.
 RELEASE_LIMIT = 2.0
-
-#: Seconds that adoption waits for an image's lock: a program that the killed manager started may
-#: still run.
-LOCK_LIMIT = 10.0
 
 
 @dataclass
-class Volume:
+class Volume(ABC):
     """State of a volume in this process; every method is called with ``lock`` held."""
 
     name: str
-    settings: ManagerSettings
+    places: Places
     #: Whose it is; known once it is attached or adopted.
     owner: str = ""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: Tasks that hold or await ``lock``.
     claims: int = 0
-    #: Descriptor that holds the lock of the image. The loop device shares it, so the image stays
-    #: locked as long as the device is bound, whether or not this process lives; a manager that
-    #: adopts a volume has no descriptor of its own.
-    held: int | None = None
-    #: Loop device of the image, from when it is bound until the kernel has let go of it, and the
-    #: device and inode of the image's file.
-    device: int | None = None
-    identity: tuple[int, int] | None = None
-    #: Whether the disk is mounted at ``base``. A device that is bound and not mounted lingers: it
-    #: is mounted again as it is, since a second device on one image would destroy it.
+    #: Whether the volume is mounted at ``base``.
     mounted: bool = False
     sessions: dict[str, Path] = field(default_factory=dict)
     #: Places that could not be unbound in time.
@@ -60,136 +45,47 @@ class Volume:
 
     @property
     def folder(self) -> Path:
-        """Where image and description lie while the volume is in use."""
-        return self.settings.state / "volumes" / "home" / self.name
+        """Where the volume lies while it is in use."""
+        return self.places.volumes / self.name
 
     @property
     def base(self) -> Path:
-        """Where the image is mounted."""
-        return self.settings.state / "mounts" / self.name
+        """Where it is mounted."""
+        return self.places.mounts / self.name
+
+    @property
+    def held(self) -> bool:
+        """Whether something of it is in use beside its mounts in slots."""
+        return self.mounted
+
+    @property
+    def keep(self) -> list[int]:
+        """Descriptors that programs which work on the volume inherit."""
+        return []
 
     @property
     def idle(self) -> bool:
         """Whether nothing of this volume is in use."""
-        in_use = self.sessions or self.leaving or self.stuck
-        return not in_use and self.held is None and self.device is None
+        return not (self.sessions or self.leaving or self.stuck or self.held)
 
     @property
     def unsettled(self) -> bool:
         """Whether something is still to be undone."""
         return self.stuck or bool(self.leaving) or (not self.sessions and not self.idle)
 
-    async def mount(self, owner: str, size: int) -> None:
-        """Lock, check and mount the disk; make it first if the owner has none."""
-        await in_thread(Policy(self.settings).check_disk)
-        if not await in_thread(self.folder.exists):
-            await disk.make(self.folder, owner, size, self.settings.inodes_per_gib)
-        held = self.held = await disk.lock(self.folder / disk.IMAGE)
-        try:
-            await self._refuse_bound(owner, held)
-            await self._check(owner, size, held)
-            await self._mount_device(held)
-        except BaseException:
-            await self.settle(RELEASE_LIMIT)
-            raise
+    @abstractmethod
+    async def open(self, owner: str, size: int) -> None:
+        """Mount the volume at ``base``; make it first if the owner has none."""
 
-    async def _refuse_bound(self, owner: str, held: int) -> None:
-        devices = await in_thread(loops.bound_to, os.fstat(held))
-        if devices:
-            names = ", ".join(f"/dev/loop{number}" for number in devices)
-            raise VolumeError(
-                f"the home of {owner!r} is still in use by {names}; it is mounted once only; the "
-                "operator ends what uses that device",
-                code="volume.locked",
-            )
-
-    async def _check(self, owner: str, size: int, held: int) -> None:
-        """Repair, grow or quarantine the disk before it is mounted."""
-        meta = await in_thread(disk.read_meta, self.folder)
-        if meta.owner != owner:
-            raise VolumeError(f"volume {self.name} belongs to another person than {owner!r}")
-        image = self.folder / disk.IMAGE
-        try:
-            await disk.undo_growth(self.folder, keep=held)
-            if meta.quarantine is not None:
-                await self._leave_quarantine(meta, meta.quarantine, held)
-            await disk.check(image, keep=held)
-            if size > meta.size:
-                await disk.grow(self.folder, size, keep=held)
-        except disk.DamagedError as error:
-            if meta.quarantine is None:
-                with suppress(OSError):  # a full host disk: the next check says the same again
-                    await in_thread(disk.quarantine, self.folder, str(error))
-            log.error("volume quarantined", volume=self.name, owner=owner, reason=str(error))
-            raise self._quarantined(owner, str(error)) from error
-
-    async def _leave_quarantine(self, meta: disk.Meta, mark: disk.Quarantine, held: int) -> None:
-        """Take a repaired disk back; nothing is written to one that nobody touched."""
-        image = self.folder / disk.IMAGE
-        if (await in_thread(image.stat)).st_mtime_ns == mark.image_changed:
-            raise self._quarantined(meta.owner, mark.reason)
-        await disk.check(image, keep=held, force=True, write=False)
-        whole = msgspec.structs.replace(meta, quarantine=None)
-        await in_thread(disk.write_meta, self.folder, whole)
-        log.info("volume repaired", volume=self.name, owner=meta.owner)
-
-    def _quarantined(self, owner: str, reason: str) -> VolumeError:
-        return VolumeError(
-            f"the home of {owner!r} is damaged and was set aside unchanged; ask the operator to "
-            f"repair it. Operator: run `e2fsck -f {self.folder / disk.IMAGE}` (copy it first), the "
-            f"next start then takes it back. {reason}",
-            code="volume.quarantined",
-        )
-
-    async def _mount_device(self, held: int) -> None:
-        await in_thread(self.base.mkdir, mode=0o755, parents=True, exist_ok=True)
-        try:
-            number, descriptor = await in_thread(loops.bind, held)
-        except OSError as error:
-            raise UnavailableError(
-                f"no loop device for {self.name}: {error}; the operator checks /dev/loop-control"
-            ) from error
-        self.device, self.identity = number, await in_thread(loops.backing, number)
-        try:
-            await mounts.mount_home(number, self.base, keep=[held, descriptor])
-            self.mounted = True
-        finally:
-            os.close(descriptor)
-
-    async def mount_again(self, owner: str, size: int) -> None:
-        """Mount the disk of a device that lingers; or anew, if it has become free meanwhile."""
-        if self.device is None or not await self._lingers(self.device):
-            self._forget_device()
-            await self.mount(owner, size)
-            return
-        descriptor = await in_thread(loops.hold, self.device)
-        try:
-            # held open, the device cannot become another's between this look and the mount
-            if not await self._lingers(self.device):
-                raise UnavailableError(f"the home of {owner!r} is just being closed; try again")
-            await in_thread(self.base.mkdir, mode=0o755, parents=True, exist_ok=True)
-            await mounts.mount_again(self.device, self.base, keep=[descriptor])
-            self.mounted = True
-        except VolumeError:
-            await self.settle(RELEASE_LIMIT)
-            raise
-        finally:
-            os.close(descriptor)
-
-    async def _lingers(self, device: int) -> bool:
-        return await in_thread(loops.backing, device) == self.identity
-
-    def _forget_device(self) -> None:
-        self.device = self.identity = None
-        if self.held is not None:
-            os.close(self.held)
-            self.held = None
+    @abstractmethod
+    async def release(self, limit: float) -> None:
+        """Unmount it from ``base`` within ``limit`` seconds, or raise ``StuckError``."""
 
     async def bind(self, session: str, target: Path) -> None:
         """Show the mounted home to one more session."""
         try:
-            await self._undo(target, RELEASE_LIMIT)  # what a start that was cut off left there
-            await mounts.bind(self.base, target, keep=self._keep)
+            await self.undo(target, RELEASE_LIMIT)  # what a start that was cut off left there
+            await mounts.bind(self.base, target, keep=self.keep)
         except (VolumeError, mounts.StuckError) as error:
             if target not in self.leaving:
                 self.leaving.append(target)
@@ -205,46 +101,32 @@ class Volume:
         was_stuck, self.stuck = self.stuck, False
         try:
             for target in list(self.leaving):
-                await self._undo(target, limit)
+                await self.undo(target, limit)
                 self.leaving.remove(target)
             if not self.sessions:
-                await self._release(limit)
+                await self.release(limit)
         except mounts.StuckError as error:
             self.hung = error.process
             self.stuck = True
             if not was_stuck:
                 log.error("volume stuck", volume=self.name, reason=str(error))
 
-    async def _undo(self, target: Path, limit: float, *, last: bool = False) -> None:
-        await mounts.unmount(target, limit=limit, keep=self._keep, last=last)
+    async def undo(self, target: Path, limit: float, *, last: bool = False) -> None:
+        """Unmount a place of this volume; nothing if nothing is mounted there."""
+        await mounts.unmount(target, limit=limit, keep=self.keep, last=last)
 
-    @property
-    def _keep(self) -> list[int]:
-        return [] if self.held is None else [self.held]
-
-    async def _release(self, limit: float) -> None:
-        """Unmount the disk; give the lock away only when the kernel has let go of the image."""
-        await self._undo(self.base, limit, last=True)
-        self.mounted = False
-        await in_thread(_remove_folder, self.base)
-        if self.device is not None and not await self._freed(self.device):
-            log.info("volume lingers", volume=self.name, device=self.device)
-            return
-        self._forget_device()
-
-    async def _freed(self, device: int) -> bool:
-        """Tell whether a device that nothing has mounted here has become free."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + RELEASE_LIMIT
-        if await self._lingers(device):
-            await in_thread(loops.unbind, device)
-        while await self._lingers(device):
-            if loop.time() >= end:
-                return False
-            await asyncio.sleep(0.01)
-        return True
+    async def take_over(self, plan: Plan, limit: float) -> None:
+        """Know again what sessions keep of a volume that an earlier manager left; undo the rest."""
+        self.sessions = dict(plan.keep)
+        self.leaving = list(dict.fromkeys(plan.undo))
+        if plan.keep and not plan.based:
+            await in_thread(self.base.mkdir, mode=0o755, parents=True, exist_ok=True)
+            await mounts.bind(next(iter(plan.keep.values())), self.base, keep=[])
+        self.mounted = plan.based or bool(plan.keep)
+        await self.settle(limit)
 
 
-def _remove_folder(folder: Path) -> None:
-    with suppress(OSError):  # held by another mount; adoption tidies up
+def remove_folder(folder: Path) -> None:
+    """Remove a mount point; one that another mount holds is left to adoption."""
+    with suppress(OSError):
         folder.rmdir()

@@ -1,0 +1,206 @@
+"""Homes of several plugins behind one door, some of which hang, block or raise."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from juliabox_ext.catalog import PluginInfo
+from juliabox_ext.errors import NotFoundError, PluginError, UnavailableError, VolumeError
+from juliabox_ext.plugin import PluginContext
+from juliabox_ext.registry import PluginFault, Registry
+from juliabox_ext.selection import PluginSelection
+from juliabox_ext.volume import Disk, JBoxVol, VolumeHost, Volumes
+from juliabox_manager import contained
+from juliabox_manager.contained import ContainedVolumes
+from juliabox_manager.homes import Homes
+
+TARGET = Path("/state/slots/s/juser")
+
+
+class Stranger(Volumes):
+    """A volume plugin that does what a test tells it to."""
+
+    provides = (JBoxVol.JBP_USERHOME,)
+
+    def __init__(self, context: PluginContext) -> None:
+        super().__init__(context)
+        self.attached: dict[str, str] = {}
+        self.faults: dict[str, Any] = {}
+        self.adopted: list[tuple[dict[str, Any], set[Path]]] = []
+
+    async def _do(self, method: str) -> None:
+        fault = self.faults.get(method)
+        if fault == "hang":
+            await asyncio.sleep(3600)
+        elif fault == "block":
+            time.sleep(1.5)  # noqa: ASYNC251  # what a plugin must not do
+        elif fault is not None:
+            raise fault
+
+    async def get_disk_for_user(
+        self, user_id: str, size: int, container_id: str, target: Path
+    ) -> Disk:
+        await self._do("get_disk_for_user")
+        self.attached[container_id] = user_id
+        return Disk(user_id, user_id)
+
+    async def get_disk_from_container(self, cid: str) -> Disk | None:
+        return None
+
+    def is_mount_path(self, fs_path: Path) -> bool:
+        return fs_path.parts[1] == self.name
+
+    async def refresh_disk_use_status(
+        self, container_id_list: Sequence[str] | None = None
+    ) -> dict[str, Disk]:
+        return {name: Disk(self.name, "x") for name in container_id_list or self.attached}
+
+    def disk_ids_used_pct(self) -> float:
+        return 0.0
+
+    async def release(self, container_id: str, target: Path, backup: bool = False) -> None:
+        await self._do("release")
+        self.attached.pop(container_id, None)
+
+    async def adopt(
+        self, mounted: Mapping[str, tuple[str, Path]], foreign: Collection[Path] = ()
+    ) -> list[str]:
+        await self._do("adopt")
+        self.adopted.append((dict(mounted), set(foreign)))
+        return []
+
+    async def disks(self, user_id: str | None = None) -> list[Disk]:
+        return [Disk(self.name, user_id or "all")]
+
+    async def remove(self, user_id: str) -> None:
+        await self._do("remove")
+
+    async def restore(self, user_id: str) -> Disk:
+        await self._do("restore")
+        return Disk(self.name, user_id)
+
+    async def purge(self) -> list[str]:
+        return []
+
+
+@pytest.fixture
+async def kinds() -> AsyncIterator[list[Stranger]]:
+    yield [Stranger(PluginContext(name)) for name in ("new", "old")]
+
+
+@pytest.fixture
+async def homes(kinds: list[Stranger]) -> AsyncIterator[Homes]:
+    doors = [
+        ContainedVolumes(kind, PluginInfo(kind.name, "juliabox.volume", "stranger", "1.0", "x:y"))
+        for kind in kinds
+    ]
+    made = Homes(doors)
+    yield made
+    await made.close()
+
+
+async def test_a_plugin_that_raises_is_named_with_its_distribution_and_method(
+    homes: Homes, kinds: list[Stranger]
+) -> None:
+    kinds[0].faults["get_disk_for_user"] = ZeroDivisionError("by zero")
+    with pytest.raises(PluginError) as refused:
+        await homes.get_disk_for_user("ada", 1, "s", TARGET)
+    assert refused.value.code == "plugin.failed"
+    for word in ("new", "stranger 1.0", "get_disk_for_user", "by zero"):
+        assert word in refused.value.message
+
+
+async def test_what_a_plugin_raises_on_purpose_passes(homes: Homes, kinds: list[Stranger]) -> None:
+    kinds[0].faults["get_disk_for_user"] = VolumeError("worn out", code="volume.quarantined")
+    with pytest.raises(VolumeError, match="worn out"):
+        await homes.get_disk_for_user("ada", 1, "s", TARGET)
+
+
+@pytest.mark.parametrize("fault", ["hang", "block"])
+async def test_a_plugin_that_hangs_or_blocks_holds_up_neither_the_manager_nor_another_plugin(
+    homes: Homes, kinds: list[Stranger], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    await homes.adopt({"theirs": ("bob", Path("/old/slot"))})
+    monkeypatch.setattr(contained, "CHANGE", 0.3)
+    kinds[0].faults["get_disk_for_user"] = fault
+    begun = time.monotonic()
+    start = asyncio.create_task(homes.get_disk_for_user("ada", 1, "s", TARGET))
+    await asyncio.sleep(0.05)
+    assert time.monotonic() - begun < 0.25  # the loop of the manager turns
+    await homes.release("theirs", Path("/old/slot"))
+    assert time.monotonic() - begun < 0.25
+    with pytest.raises(PluginError, match=r"within 0\.3 s") as refused:
+        await start
+    assert refused.value.code == "plugin.hangs"
+    assert time.monotonic() - begun < 1
+
+
+async def test_sessions_stay_with_the_plugin_that_holds_their_home(
+    homes: Homes, kinds: list[Stranger]
+) -> None:
+    new, old = kinds
+    places = {"a": ("ada", Path("/new/slot")), "b": ("bob", Path("/old/slot"))}
+    assert await homes.adopt(places) == []
+    assert new.adopted == [({"a": places["a"]}, {Path("/old/slot")})]
+    assert old.adopted == [({"b": places["b"]}, {Path("/new/slot")})]
+    measured = await homes.refresh_disk_use_status(["a", "b", "c"])
+    assert {name: disk.id for name, disk in measured.items()} == {"a": "new", "b": "old"}
+    await homes.get_disk_for_user("bob", 1, "c", TARGET)
+    assert new.attached == {"c": "bob"}
+    assert [(info.plugin, info.volume) for info in await homes.volumes()] == [
+        ("new", "new"),
+        ("old", "old"),
+    ]
+
+
+async def test_a_home_is_restored_from_wherever_it_was_put_aside(
+    homes: Homes, kinds: list[Stranger]
+) -> None:
+    kinds[0].faults["restore"] = NotFoundError("none here")
+    assert (await homes.restore("ada")).plugin == "old"
+    kinds[1].faults["restore"] = NotFoundError("nor here")
+    with pytest.raises(NotFoundError):
+        await homes.restore("ada")
+
+
+async def test_a_plugin_that_cannot_take_over_is_asked_again_and_ends_no_session(
+    homes: Homes, kinds: list[Stranger]
+) -> None:
+    kinds[0].faults["adopt"] = OSError("not yet")
+    assert await homes.adopt({"a": ("ada", Path("/new/slot"))}) == []
+    with pytest.raises(UnavailableError) as refused:
+        await homes.get_disk_for_user("bob", 1, "b", TARGET)
+    assert refused.value.code == "volume.not_adopted"
+    kinds[0].faults.clear()
+    await homes.purge()
+    assert [set(own) for own, _ in kinds[0].adopted] == [{"a"}]
+    await homes.get_disk_for_user("bob", 1, "b", TARGET)
+
+
+async def test_nobody_gets_an_empty_home_because_the_chosen_plugin_is_not_there(
+    tmp_path: Path,
+) -> None:
+    """The default would be at hand."""
+    selection = PluginSelection(
+        enabled=["broken", "home"], features={JBoxVol.JBP_USERHOME: ["broken", "home"]}
+    )
+    registry = Registry(selection, ["vol"], PluginContext("", folder=tmp_path))
+    registry.load()
+    registry.faults[:] = [
+        PluginFault("broken", "juliabox.volume", "stranger", "plugin.import", "broken is broken")
+    ]
+    homes = Homes.load(registry, VolumeHost(tmp_path))
+    try:
+        with pytest.raises(PluginError, match="broken is broken") as refused:
+            await homes.get_disk_for_user("ada", 1, "s", TARGET)
+        assert refused.value.code == "plugin.import"
+        # what runs, runs on
+        assert await homes.adopt({"a": ("ada", Path("/somewhere/else"))}) == []
+    finally:
+        await homes.close()
