@@ -44,6 +44,8 @@ ENTRY_POINTS = {
         "zero = juliabox_plugins.login_zero:ZeroLogin",
     ],
     "juliabox.ui": [
+        "configuration = juliabox_plugins.configuration:Configuration",
+        "session-head = juliabox_plugins.session_head:SessionHead",
         "github = juliabox_plugins.login_github:GithubButton",
         "google = juliabox_plugins.login_google:GoogleButton",
         "linkedin = juliabox_plugins.login_linkedin:LinkedinButton",
@@ -67,7 +69,12 @@ setup(
     package_data={
         "juliabox_images": ["**/*"],
         "juliabox_config": ["**/*"],
-        "juliabox_plugins": ["login_templates/*.html"],
+        "juliabox_plugins": [
+            "login_templates/*.html",
+            "**/static/**/*",
+            "**/templates/**/*",
+        ],
+        "juliabox_services": ["portal/static/**/*", "portal/templates/**/*"],
         "": ["py.typed", "*.yaml"],
     },
     include_package_data=True,

@@ -1,0 +1,24 @@
+// Periodic tasks and their last results.
+import { h } from "../dom.js";
+import { span, when } from "../format.js";
+import { DataTable, badge } from "./table.js";
+
+const TONES = { succeeded: "on", running: "waiting", failed: "bad", timeout: "bad" };
+
+new DataTable({
+  api: "api/admin/tasks",
+  what: "Tasks",
+  sort: "name",
+  refresh: 15,
+  rows: (data) => data.tasks,
+  none: ["list-check", "No tasks", "Plugins of the mount point `task` bring them."],
+  columns: [
+    { field: "name", label: "Task" },
+    { field: "kind", label: "Runs", render: (row) => [h("span", { class: "jb-chip" }, row.kind), ` ${row.schedule}`] },
+    { field: "state", label: "Last result", wide: true, render: (row) => [badge(row.state, TONES[row.state]), row.result ? ` ${row.result} ` : "", row.code ? h("code", {}, row.code) : ""] },
+    { field: "last_run", label: "Last run", render: (row) => when(row.last_run) },
+    { field: "duration", label: "Took", align: "end", render: (row) => (row.duration === null ? "–" : row.duration < 10 ? `${row.duration.toFixed(1)} s` : span(row.duration)) },
+    { field: "next_run", label: "Next run", render: (row) => when(row.next_run, "–") },
+    { field: "instance", label: "Instance" },
+  ],
+});
