@@ -32,6 +32,11 @@ ENTRY_POINTS = {
         "rdbms = juliabox_plugins.rdbms:Rdbms",
     ],
     "juliabox.cloud": [
+        "localdir = juliabox_plugins.bucket_localdir:LocalDirBucketStore",
+        "none = juliabox_plugins.dns_none:NoDns",
+        "route53 = juliabox_plugins.dns_route53:Route53Dns",
+        "s3 = juliabox_plugins.bucket_s3:S3BucketStore",
+        "ses = juliabox_plugins.mail_ses:SesMail",
         "singlenode = juliabox_plugins.compute_singlenode:SingleNode",
         "smtp = juliabox_plugins.mail_smtp:SmtpMail",
     ],

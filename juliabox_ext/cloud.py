@@ -34,15 +34,24 @@ class JBPluginCloud(Plugin):
 class BucketStore(JBPluginCloud):
     """Blobs in named buckets (``JBP_BUCKETSTORE*``); a blob's key is its local file's name.
 
-    Errors: ``NotFoundError`` for an absent bucket or blob, ``UnavailableError`` when the store does
-    not answer, ``NoRoomError`` when it is full, ``PolicyError`` when it refuses.
+    Bucket names have 3 to 63 of ``[a-z0-9-]``; keys at most 200 bytes of UTF-8, no separators, no
+    dot in front. Names of metadata have at most 64 of ``[a-z0-9-]`` and do not start with
+    ``juliabox-``; values are any text. All metadata have at most 1,900 bytes, percent-encoded.
+
+    Errors: ``RequestError`` for such a name or a local file that cannot be read, ``NotFoundError``
+    for an absent bucket or blob, ``UnavailableError`` when the store does not answer,
+    ``NoRoomError`` when it, or the local disk, is full, ``PolicyError`` when it refuses,
+    ``ConfigurationError`` when its credentials do not hold. Nothing is left half-written.
     """
 
     @abstractmethod
     def push(
         self, bucket: str, local_file: Path, metadata: Mapping[str, str] | None = None
     ) -> None:
-        """Store a file; readers see the old blob or the whole new one, never a part."""
+        """Store a file; readers see the old blob or the whole new one, never a part.
+
+        Whether an absent bucket is made is the store's choice.
+        """
 
     @abstractmethod
     def pull(self, bucket: str, local_file: Path, metadata_only: bool = False) -> dict[str, str]:
@@ -94,7 +103,8 @@ class SendMail(JBPluginCloud):
     """Mail (``JBP_SENDMAIL*``).
 
     Errors: ``UnavailableError`` when the service does not answer (retryable), ``NoRoomError`` when
-    a quota is used up, ``PolicyError`` when the recipient or sender is refused.
+    a quota is used up, ``PolicyError`` when the recipient or sender is refused,
+    ``ConfigurationError`` when log-in or encryption cannot work as configured.
     """
 
     @abstractmethod

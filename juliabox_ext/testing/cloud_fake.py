@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import ClassVar
 
-from juliabox_ext.cloud import Compute, JBPluginCloud, SendMail, Stat
+from juliabox_ext.cloud import BucketStore, Compute, Dns, JBPluginCloud, SendMail, Stat
 from juliabox_ext.errors import NoRoomError, NotFoundError, PolicyError, RequestError
 from juliabox_ext.plugin import PluginContext
 
@@ -21,6 +24,107 @@ class SentMail:
     sender: str
     subject: str
     body: str
+
+
+class FakeBucketStore(BucketStore):
+    """Keeps blobs in :attr:`blobs`, by bucket and key, with their metadata."""
+
+    provides: ClassVar = [JBPluginCloud.JBP_BUCKETSTORE]
+
+    def __init__(self, context: PluginContext) -> None:
+        super().__init__(context)
+        self.blobs: dict[str, dict[str, tuple[bytes, dict[str, str]]]] = {}
+        self._lock = threading.RLock()
+
+    def push(
+        self, bucket: str, local_file: Path, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Keep a file's content; makes the bucket."""
+        kept = dict(metadata or {})
+        for name, value in kept.items():
+            if not re.fullmatch(r"(?!juliabox-)[a-z0-9][a-z0-9-]{0,63}", name):
+                raise RequestError(f"{name!r} is no name of metadata")
+            if len(value) > 1000:
+                raise RequestError("metadata are too long")
+        key = self._key(local_file)
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", bucket):
+            raise RequestError(f"{bucket!r} is no bucket's name")
+        if local_file.is_symlink() or not local_file.is_file():
+            raise RequestError(f"{local_file} is no file")
+        with self._lock:
+            self.blobs.setdefault(bucket, {})[key] = (local_file.read_bytes(), kept)
+
+    def pull(self, bucket: str, local_file: Path, metadata_only: bool = False) -> dict[str, str]:
+        """Write a blob to a file."""
+        content, metadata = self._blob(bucket, self._key(local_file))
+        if not metadata_only:
+            local_file.write_bytes(content)
+        return dict(metadata)
+
+    def delete(self, bucket: str, local_file: Path) -> None:
+        """Forget a blob."""
+        key = self._key(local_file)
+        self._bucket(bucket).pop(key, None)
+
+    def copy(
+        self, from_file: Path, to_file: Path, from_bucket: str, to_bucket: str | None = None
+    ) -> None:
+        """Keep a blob under another name, too."""
+        blob = self._blob(from_bucket, self._key(from_file))
+        with self._lock:
+            self.blobs.setdefault(to_bucket or from_bucket, {})[self._key(to_file)] = blob
+
+    def list(self, bucket: str, prefix: str = "") -> list[str]:
+        """Return the keys, sorted."""
+        if prefix:
+            self._key(Path(prefix) if "/" not in prefix else Path())
+        with self._lock:
+            return sorted(key for key in self._bucket(bucket) if key.startswith(prefix))
+
+    def _key(self, file: Path) -> str:
+        name = file.name
+        bad = not name or name.startswith(".") or len(name.encode()) > 200
+        if bad or any(one in "\\\n\0" for one in name):
+            raise RequestError(f"{name!r} is no blob's name")
+        return name
+
+    def _bucket(self, bucket: str) -> dict[str, tuple[bytes, dict[str, str]]]:
+        if bucket not in self.blobs:
+            raise NotFoundError(f"there is no bucket {bucket!r}")
+        return self.blobs[bucket]
+
+    def _blob(self, bucket: str, key: str) -> tuple[bytes, dict[str, str]]:
+        if key not in self._bucket(bucket):
+            raise NotFoundError(f"bucket {bucket} has no blob {key!r}")
+        return self.blobs[bucket][key]
+
+
+class FakeDns(Dns):
+    """Keeps aliases in :attr:`aliases`."""
+
+    provides: ClassVar = [JBPluginCloud.JBP_DNS]
+
+    def __init__(self, context: PluginContext) -> None:
+        super().__init__(context)
+        self.aliases: dict[str, str] = {}
+
+    def domain(self) -> str:
+        """Return ``example.org``."""
+        return "example.org"
+
+    def add_cname(self, name: str, value: str) -> None:
+        """Keep an alias."""
+        self.aliases[self._checked(name)] = self._checked(value)
+
+    def delete_cname(self, name: str) -> None:
+        """Forget an alias."""
+        self.aliases.pop(self._checked(name), None)
+
+    def _checked(self, name: str) -> str:
+        label = r"[a-z0-9_]([a-z0-9-]{0,61}[a-z0-9])?"
+        if not re.fullmatch(rf"{label}(\.{label})+", name):
+            raise RequestError(f"{name!r} is no name of a host")
+        return name
 
 
 class FakeSendMail(SendMail):

@@ -8,7 +8,9 @@ Use one in a module of your tests::
             ...
 """
 
+from juliabox_ext.testing.cloud_bucket_suite import BucketStoreSuite
 from juliabox_ext.testing.cloud_compute_suite import ComputeSuite
+from juliabox_ext.testing.cloud_dns_suite import DnsSuite
 from juliabox_ext.testing.cloud_mail_suite import SendMailSuite
 
-__all__ = ["ComputeSuite", "SendMailSuite"]
+__all__ = ["BucketStoreSuite", "ComputeSuite", "DnsSuite", "SendMailSuite"]

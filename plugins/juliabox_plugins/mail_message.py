@@ -8,7 +8,9 @@ from email.errors import NonASCIILocalPartDefect
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import localtime, make_msgid
-from typing import cast
+from typing import Annotated, cast
+
+from pydantic import AfterValidator
 
 from juliabox_ext.errors import RequestError
 
@@ -51,9 +53,16 @@ def compose(rcpt: str, sender: str, subject: str, body: str) -> Mail:
     return Mail(message, from_address, to_address)
 
 
-def bare_address(text: str) -> str:
-    """Return the address of ``Name <address>`` or ``address``; raise ``RequestError``."""
-    return _set_address(EmailMessage(policy=SMTP), "To", text)
+def _one_address(text: str) -> str:
+    try:
+        _set_address(EmailMessage(policy=SMTP), "To", text)
+    except RequestError as error:
+        raise ValueError(error.message) from None
+    return text
+
+
+#: A mail address in settings, with or without a name in front.
+Address = Annotated[str, AfterValidator(_one_address)]
 
 
 def _set_address(message: EmailMessage, header: str, text: str) -> str:

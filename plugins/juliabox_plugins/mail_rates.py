@@ -68,14 +68,14 @@ class MailRates:
             self._roll()
             return max(0, quota - self._sent)
 
-    def take(self, rate: float, quota: int) -> None:
-        """Wait for a turn and count one mail.
+    def take(self, rate: float, quota: int | None = None) -> None:
+        """Wait for a turn and count one mail; no quota means that somebody else counts.
 
         Raise ``NoRoomError`` if the quota is used up or the queue is longer than a minute.
         """
         with self._lock:
             self._roll()
-            if self._sent >= quota:
+            if quota is not None and self._sent >= quota:
                 raise NoRoomError(
                     f"plugin {self._plugin}: all {quota} mails of today are sent. Try again "
                     "tomorrow (UTC), or raise the daily quota with the mail provider",
@@ -91,9 +91,11 @@ class MailRates:
                     code="mail.rate",
                 )
             self._next = turn + 1 / rate
-            self._count(1)
+            if quota is not None:
+                self._count(1)
         if self._closed.wait(max(0.0, turn - time.monotonic())):
-            self.give_back()
+            if quota is not None:
+                self.give_back()
             raise UnavailableError(
                 f"plugin {self._plugin}: its process ends; the mail was not sent. Try again",
                 code="mail.closed",

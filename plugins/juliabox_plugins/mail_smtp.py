@@ -8,18 +8,17 @@ import ssl
 from contextlib import closing, suppress
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from juliabox_ext.cloud import JBPluginCloud, SendMail
 from juliabox_ext.errors import (
     ConfigurationError,
     JuliaBoxError,
     PolicyError,
-    RequestError,
     UnavailableError,
 )
 from juliabox_ext.plugin import PluginContext, PluginSettings
-from juliabox_plugins.mail_message import Mail, bare_address, compose
+from juliabox_plugins.mail_message import Address, Mail, compose
 from juliabox_plugins.mail_rates import MailRates
 from juliabox_plugins.state_file import StateFile
 
@@ -27,18 +26,6 @@ from juliabox_plugins.state_file import StateFile
 ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
-
-
-def _address(text: str) -> str:
-    try:
-        bare_address(text)
-    except RequestError as error:
-        raise ValueError(error.message) from None
-    return text
-
-
-#: A mail address of the operator's, with or without a name in front.
-Address = Annotated[str, AfterValidator(_address)]
 
 
 class SmtpSettings(PluginSettings):

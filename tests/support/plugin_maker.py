@@ -11,7 +11,7 @@ P = TypeVar("P", bound=Plugin)
 
 
 def make(
-    plugin: type[P], folder: Path, name: str = "mine", public_url: str = "", **settings: Any
+    plugin: type[P], home: Path, name: str = "mine", public_url: str = "", **settings: Any
 ) -> P:
     """Validate the settings, make the object and configure it."""
     made = plugin(
@@ -20,7 +20,7 @@ def make(
             settings=plugin.Settings.model_validate(settings),
             installation="box",
             instance="box-1",
-            folder=folder / name,
+            folder=home / name,
             public_url=public_url,
         )
     )

@@ -1,0 +1,29 @@
+"""What the tests of cloud plugins share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.aws_server import AwsServer, FaultyServer, faulty_server
+
+
+@pytest.fixture(scope="session")
+def aws_process() -> Iterator[AwsServer]:
+    server = AwsServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def aws(aws_process: AwsServer) -> AwsServer:
+    """AWS with nothing in it."""
+    aws_process.reset()
+    return aws_process
+
+
+@pytest.fixture
+def faulty() -> Iterator[FaultyServer]:
+    with faulty_server() as server:
+        yield server
