@@ -80,6 +80,7 @@ setup(
             "**/templates/**/*",
         ],
         "juliabox_services": ["portal/static/**/*", "portal/templates/**/*"],
+        "juliabox_ext.testing": ["fake_static/*", "fake_templates/*"],
         "": ["py.typed", "*.yaml"],
     },
     include_package_data=True,

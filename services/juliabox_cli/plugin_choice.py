@@ -10,7 +10,7 @@ from juliabox_cli.plugin_probe import Probed, Settings, probe
 from juliabox_ext import catalog
 from juliabox_ext.catalog import PluginInfo
 from juliabox_ext.cloud import SINGLE
-from juliabox_ext.errors import PluginError
+from juliabox_ext.errors import ConfigurationError, PluginError
 from juliabox_ext.loads import LOADS
 from juliabox_ext.plugin import GROUPS
 from juliabox_ext.registry import PluginFault, chosen, matches
@@ -54,6 +54,20 @@ class Choice:
             settings={name: dict(settings[name]) for name in names if name in settings},
             features=self.features,
         )
+
+    def working_logins(self, names: Sequence[str]) -> list[str]:
+        """Return the log-ins that work; all, for the hub to say what is wrong, if none does."""
+        working = {plugin.name for plugin in self.plugins}
+        return [name for name in names if name in working] or list(names)
+
+    def refuse_without_login(self, names: Sequence[str]) -> None:
+        """Raise ``ConfigurationError`` if none of the log-ins works."""
+        if {plugin.name for plugin in self.plugins}.isdisjoint(names):
+            reasons = [fault.message for fault in self.faults if fault.plugin in names]
+            raise ConfigurationError(
+                f"nobody could log in, so nothing was started: {'; '.join(reasons)}",
+                code="login.none",
+            )
 
     def refuse_without_required(self) -> None:
         """Raise ``PluginError`` if a required plugin is not among those that work."""

@@ -159,7 +159,7 @@ def hub_settings(
         sessions_network=f"{config.name}-sessions",
         image=SESSION_IMAGE,
         limits=LimitSettings(**{limit: getattr(config.sessions, limit) for limit in LIMITS}),
-        login=_login(config, state),
+        login=_login(config, state, choice),
         profiles=[_profile(profile.model_dump()) for profile in config.profiles],
         groups={name: GroupSettings(**group.model_dump()) for name, group in config.groups.items()},
         users={name: GroupSettings(**user.model_dump()) for name, user in config.users.items()},
@@ -220,10 +220,10 @@ def shown(config: Config, choice: Choice) -> dict[str, Any]:
     return cast(dict[str, Any], hide_secrets(None, "", document))
 
 
-def _login(config: Config, state: State) -> LoginSettings:
+def _login(config: Config, state: State, choice: Choice) -> LoginSettings:
     native = config.authentication.native
     return LoginSettings(
-        logins=config.authentication.login,
+        logins=choice.working_logins(config.authentication.login),
         admins=[config.authentication.admin],
         admin_password=state.secrets / "hub" / "admin_password" if native else None,
         signup=config.authentication.signup,

@@ -94,6 +94,7 @@ class _Up:
             for fault in self._choice.faults:
                 self._steps.warn(fault.message)
             self._choice.refuse_without_required()
+            self._choice.refuse_without_login(self._installation.config.authentication.login)
             names = {plugin.name for plugin in self._choice.plugins}
             step.result = f"{len(names)} in use"
 

@@ -67,8 +67,9 @@ class NoAnswers:
 class HubStand:
     """One hub, one proxy, one fake manager; everything in one folder."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, packages: Path | None = None, **settings: Any) -> None:
         self.folder = folder
+        self._packages = packages
         self.port, self.api_port, self.hub_port, self.manager_port = (free_port() for _ in range(4))
         self.hub: subprocess.Popen[bytes] | None = None
         self.proxy: subprocess.Popen[bytes] | None = None
@@ -191,6 +192,7 @@ class HubStand:
             "JULIABOX_PROXY_PROGRAM": str(proxy_program()),
             "JULIABOX_HUB_URL": f"http://127.0.0.1:{self.hub_port}",
             "JULIABOX_BASE_URL": "/",
+            **({"PYTHONPATH": str(self._packages)} if self._packages else {}),
             **self._environment(),
         }
         with (self.folder / f"{name}.log").open("ab") as log:

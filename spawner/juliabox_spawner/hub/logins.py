@@ -17,6 +17,7 @@ from jupyterhub.auth import Authenticator
 
 from juliabox_ext.errors import ConfigurationError, JuliaBoxError, PluginError
 from juliabox_ext.handler import JBPluginHandler, Login
+from juliabox_ext.loads import LOADS
 from juliabox_ext.plugin import Plugin, PluginContext
 from juliabox_ext.registry import PluginFault, Registry
 from juliabox_ext.ui import JBPluginUI
@@ -28,14 +29,6 @@ T = TypeVar("T")
 #: The log-in whose people keep bare names.
 NATIVE = "native"
 ZERO = "zero"
-
-#: Features that the hub uses.
-WANTED = (
-    JBPluginHandler.JBP_HANDLER_AUTH,
-    JBPluginHandler.JBP_HANDLER_POST_AUTH,
-    JBPluginUI.JBP_UI_AUTH_BTN,
-    "cloud.sendmail",
-)
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,7 @@ def load_logins(settings: HubSettings) -> Logins:
         folder=settings.folder / "plugins",
         public_url=settings.public_url,
     )
-    registry = Registry(selection, WANTED, context)
+    registry = Registry(selection, LOADS["hub"], context)
     registry.load()
     faults = [fault for fault in registry.faults if _concerns_logins(fault, names)]
     plugins = {plugin.name: plugin for plugin in _logins_of(registry)}

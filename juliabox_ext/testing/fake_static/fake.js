@@ -1,0 +1,2 @@
+// Told by a test that the script was loaded.
+window.fakeTopScript = true;
