@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import tarfile
 from collections.abc import Iterator
 
 import httpx
@@ -115,10 +117,36 @@ def test_a_page_of_another_origin_cannot_change_a_session(
 
 def test_nobody_opens_the_session_of_another(installation: Installation, kernel: str) -> None:
     other = Visit(installation, "olaf")
-    for path in ("lab", "api/status", "files/mine.txt", "proxy/8888/api"):
+    own = ("juliabox/home.tar.gz", "juliabox/packages")
+    for path in ("lab", "api/status", "files/mine.txt", "proxy/8888/api", *own):
         answer = other.http.get(f"/user/mallory/{path}")
         assert answer.status_code == 403, (path, answer.status_code)
     path = f"/user/mallory/api/kernels/{kernel}/channels"
     assert asyncio.run(other.open_channel(path, other.url)) == "403"
     token = {"Authorization": f"token {'0' * 64}"}
     assert httpx.get(f"{other.url}/user/mallory/api/contents", headers=token).status_code == 403
+
+
+def test_a_home_is_downloaded_by_a_link_and_by_no_foreign_script(
+    owner: Visit, mallory: Inside
+) -> None:
+    mallory.person.write("mine.txt", "mine")
+    answer = owner.http.get("/user/mallory/juliabox/home.tar.gz")
+    assert answer.status_code == 200
+    assert "filename*=UTF-8''mallory-home.tar.gz" in answer.headers["Content-Disposition"]
+    with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
+        mine = archive.extractfile("mine.txt")
+        assert mine is not None and mine.read() == b"mine"
+    packages = owner.http.get("/user/mallory/juliabox/packages")
+    assert isinstance(packages.json()["environments"], list)
+    neighbour = {"Referer": f"{owner.url}/user/olaf/files/page.html"}
+    for headers in (
+        {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin", **neighbour},
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Site": "cross-site", "Referer": "http://evil/"},
+    ):
+        for path in ("home.tar.gz", "packages"):
+            url = f"/user/mallory/juliabox/{path}"
+            refused = owner.http.get(url, headers=headers, follow_redirects=False)
+            # a cookie that a script of another page sends along is nobody's
+            assert refused.status_code in {302, 403}, (path, headers)
+            assert b"mine" not in refused.content

@@ -1,11 +1,14 @@
 """The server extension and the welcome notebook, with a real Jupyter server and kernel."""
 
+import io
 import json
 import os
 import signal
 import socket
 import subprocess
+import tarfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,3 +109,63 @@ def test_welcome_notebook_runs_from_top_to_bottom() -> None:
     NotebookClient(notebook, kernel_name="julia", timeout=100).execute()
     shown = {t for c in notebook.cells for o in c.get("outputs", []) for t in o.get("data", {})}
     assert {"text/plain", "text/html", "text/latex", "image/svg+xml", "text/markdown"} <= shown
+
+
+def page(server: Server, path: str, *, token: str = TOKEN) -> Any:
+    """Ask for a page of the server's own, not of its API."""
+    address = server.address.removesuffix("/api")
+    headers = {"Authorization": f"token {token}"} if token else {}
+    return urllib.request.urlopen(
+        urllib.request.Request(f"{address}/{path}", headers=headers), timeout=20
+    )
+
+
+def test_home_comes_as_an_archive_to_its_owner_alone(server: Server) -> None:
+    home = Path.home()
+    (home / "notes").write_text("kept\n")
+    os.mkfifo(home / "pipe")
+    with page(server, "juliabox/home.tar.gz") as answer:
+        assert answer.headers["Content-Type"] == "application/gzip"
+        assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
+        with tarfile.open(fileobj=io.BytesIO(answer.read())) as archive:
+            notes = archive.extractfile("notes")
+            assert notes is not None and notes.read() == b"kept\n"
+            assert "pipe" not in archive.getnames()
+    for path in ("juliabox/home.tar.gz", "juliabox/packages"):
+        with page(server, path, token="wrong") as answer:
+            assert "/login?" in answer.url
+
+
+def test_a_client_that_leaves_stops_its_download_and_a_second_at_once_is_refused(
+    server: Server,
+) -> None:
+    large = Path.home() / "large"
+    with large.open("wb") as file:
+        file.truncate(1024**4)
+    try:
+        answer = page(server, "juliabox/home.tar.gz")
+        answer.read(100_000)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            page(server, "juliabox/home.tar.gz")
+        assert refused.value.code == 429
+        # it is active as long as it sends; the page itself stays quick
+        assert not server.idle_for(1.5)
+        answer.close()
+    finally:
+        large.unlink()
+    for _ in range(100):
+        try:
+            page(server, "juliabox/home.tar.gz").read()
+            return
+        except urllib.error.HTTPError:
+            time.sleep(0.1)
+    raise AssertionError("the download goes on without its client")
+
+
+def test_packages_are_told_by_environment(server: Server) -> None:
+    folder = Path.home() / ".julia/environments/v1.5"
+    folder.mkdir(parents=True)
+    (folder / "Project.toml").write_text('[deps]\nExample = "7876af07"\n')
+    with page(server, "juliabox/packages") as answer:
+        (found,) = json.loads(answer.read())["environments"]
+    assert (found["name"], [one["name"] for one in found["packages"]]) == ("v1.5", ["Example"])
