@@ -1,5 +1,6 @@
 #!/bin/sh
-# Lay out a session's own part below /out: output and entry programs, kernel, server extension, notebooks.
+# Lay out a session's own part below /out: output and entry programs, kernel, server extension, JupyterLab
+# extension, notebooks.
 set -eu
 source=/build/julia
 own=/out/opt/juliabox
@@ -13,6 +14,9 @@ for package in kernel juliabox_activity juliabox_home; do
             --python /build/tools/bin/python --out-dir /build/wheels $source/$package
     fi
 done
+extensions=/out/opt/venv/share/jupyter/labextensions
+mkdir -p $extensions
+cp -r $source/labextension $extensions/juliabox-session-head
 [ ! -d /build/wheels ] || /build/install.sh /build/wheels/*.whl
 # a process whose program cannot be read is not dumpable: see juliabox_output.py
 install -D -m 0711 /usr/bin/tini /out/usr/bin/tini
