@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from juliabox_ext.errors import PolicyError, UnavailableError
+from juliabox_ext.selection import PluginSelection
 from juliabox_spawner.hub import outbox
 from juliabox_spawner.hub.outbox import Outbox, address_problem
 from juliabox_spawner.hub.registration import Registration
 from support.hub_stand import HubStand
+from support.mail_server import MailServer, running
 from support.visitor import Visitor
 
 GOOD = "a long enough pass phrase"
@@ -147,3 +150,38 @@ def test_members_of_a_role_s_group_have_its_scopes_and_no_others(stand: HubStand
     assert stand.api("GET", "/users", tokens["watcher"]).status_code == 200
     assert stand.api("DELETE", "/users/plain", tokens["watcher"]).status_code == 403
     assert stand.api("GET", "/users", tokens["plain"]).status_code == 403
+
+
+@pytest.mark.parametrize("logins", [["native"], ["native", "oidc"]], ids=["alone", "beside"])
+def test_whoever_is_let_in_gets_a_mail_and_none_is_lost_while_the_server_refuses(
+    tmp_path: Path, logins: list[str]
+) -> None:
+    mails = MailServer()
+    with running(mails):
+        mails.mail_answer = "451 4.3.0 Try again later"
+        smtp = {"host": "127.0.0.1", "port": mails.port, "security": "none", "sender": "j@box.org"}
+        oidc = {"client_id": "x", "client_secret": "y", "issuer": "http://127.0.0.1:1"}
+        plugins = PluginSelection(
+            enabled=["smtp"],
+            settings={"smtp": smtp, "oidc": oidc},
+            features={"cloud.sendmail": ["smtp"]},
+        )
+        with HubStand(tmp_path, login={"logins": logins}, plugins=plugins) as stand:
+            visitor, admin = Visitor(stand), Visitor(stand)
+            assert "E-mail" in visitor.get("/hub/signup").text
+            assert "no e-mail address" in sign_up(visitor, "ada", email="nonsense")
+            assert "once an administrator" in sign_up(visitor, "ada", email="ada@example.org")
+            assert admin.log_in("admin").status_code == 302
+            assert "ada@example.org" in admin.get("/hub/authorize").text
+            admin.post("/hub/authorize", {"username": "ada", "action": "authorize"})
+            waiting = tmp_path / "hub/mail"
+            stand.wait_for(lambda: any('"tries":1' in f.read_text() for f in waiting.iterdir()), 30)
+            mails.mail_answer = ""
+            (file,) = waiting.glob("*.json")
+            mail = json.loads(file.read_text())
+            file.write_text(json.dumps({**mail, "due": 0.0}))
+            stand.wait_for(lambda: mails.messages, 30)
+            assert mails.messages[0]["To"] == "ada@example.org"
+            assert stand.url in mails.messages[0].get_content()
+            stand.wait_for(lambda: not list(waiting.iterdir()))
+            assert visitor.log_in("ada", GOOD).status_code == 302

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from juliabox_ext.cloud import JBPluginCloud
 from juliabox_ext.errors import ConfigurationError
 from juliabox_spawner.hub.logins import ZERO, Logins, load_logins
+from juliabox_spawner.hub.outbox import Outbox
 from juliabox_spawner.hub.several import SeveralLogins, full_names, with_logins
 from juliabox_spawner.hub.zero import is_loopback
 from juliabox_spawner.settings import HubSettings
@@ -36,11 +38,28 @@ def configure_login(c: Any, settings: HubSettings) -> None:
     c.PasswordAuthenticator.signup_rate = login.signup_rate
     c.PasswordAuthenticator.folder = str(settings.folder)
     c.PasswordAuthenticator.site = settings.public_url
+    c.PasswordAuthenticator.outbox = outbox(settings, logins)
     c.PasswordAuthenticator.allowed_failed_logins = login.failed_before_lock
     c.PasswordAuthenticator.seconds_before_next_try = login.lock_seconds
     if login.admins and login.admin_password is not None:
         c.PasswordAuthenticator.first_admin = login.admins[0]
         c.PasswordAuthenticator.first_password_file = str(login.admin_password)
+
+
+def outbox(settings: HubSettings, logins: Logins) -> Outbox | None:
+    """Return what takes mail to people; None where no mail plugin is enabled.
+
+    A mail plugin that is chosen and at fault keeps the mails waiting until it is mended.
+    """
+    feature = JBPluginCloud.JBP_SENDMAIL
+    registry = logins.registry
+    if registry is None or not (registry.all(feature) or feature in settings.plugins.features):
+        return None
+
+    def send(to: str, sender: str, subject: str, text: str) -> None:
+        registry.one(feature).send_email(to, sender, subject, text)
+
+    return Outbox(settings.folder / "mail", send)
 
 
 def admins(settings: HubSettings, logins: Logins) -> set[str]:

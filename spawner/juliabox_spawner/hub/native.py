@@ -198,7 +198,9 @@ class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: 
                 self.log.exception("cannot let in who waits for a turn")
 
     def start_background(self) -> None:
-        """Start what goes on by itself: turns, and mail; called once, on the event loop."""
+        """Start what goes on by itself: turns and mail; on the event loop, once."""
+        if self._background:
+            return
         for work in (self._keep_turns(), self.outbox.run() if self.outbox else None):
             if work is not None:
                 self._background.add(asyncio.get_running_loop().create_task(work))

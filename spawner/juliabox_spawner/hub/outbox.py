@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from juliabox_ext.errors import JuliaBoxError
+from juliabox_ext.errors import JuliaBoxError, PluginError
 
 #: Sends one mail: recipient, sender (empty: the plugin's), subject, text. It may block.
 Send = Callable[[str, str, str, str], None]
@@ -97,7 +97,9 @@ class Outbox:
         try:
             self._send(mail.to, "", mail.subject, mail.text)
         except JuliaBoxError as error:
-            return self._failed(path, mail, error.message, error.retryable)
+            # a plugin that is at fault is mended by the operator: the mail waits for that
+            later = error.retryable or isinstance(error, PluginError)
+            return self._failed(path, mail, error.message, later)
         except Exception as error:
             log.exception("the mail plugin failed")
             return self._failed(path, mail, f"{type(error).__name__}: {error}", True)
