@@ -13,6 +13,7 @@ from juliabox_cli import (
     commands_service,
     commands_sessions,
     commands_users,
+    commands_volumes,
 )
 from juliabox_ext.errors import JuliaBoxError
 
@@ -56,6 +57,7 @@ for module in (
     commands_service,
     commands_users,
     commands_sessions,
+    commands_volumes,
     commands_config,
     commands_images,
 ):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from support.installation import Installation
+from support.rest_user import RestUser, wait_for
 
 pytestmark = pytest.mark.engine
 
@@ -83,3 +84,26 @@ def test_a_token_stands_alone_on_standard_output(installation: Installation) -> 
     assert len(printed.split()) == 1
     with installation.api() as api:
         assert api.get("/user").json()["name"] == "admin"
+
+
+def test_a_home_is_put_aside_and_brought_back(installation: Installation) -> None:
+    person = RestUser(installation, "vera").started()
+    person.write("notes.txt", "kept")
+    refused = installation.juliabox("volume", "remove", "vera", "--yes", check=False)
+    assert "put aside" not in refused
+    person.stopped()
+
+    def states() -> list[str]:
+        listed = json.loads(installation.juliabox("volume", "list", "vera", "--json"))
+        return [one["state"] for one in listed]
+
+    wait_for(lambda: states() == ["idle"], 20, "the home is still in use")
+    removed = installation.juliabox("volume", "remove", "vera", "--yes")
+    assert "juliabox volume restore vera" in removed
+    assert states() == ["removed"]
+    assert "has no home" in installation.juliabox("volume", "remove", "vera", "--yes")
+    assert installation.juliabox("volume", "restore", "vera") == "restored\n"
+    assert "vera" in installation.juliabox("volume", "list")
+    person.started()
+    assert person.read("notes.txt") == "kept"
+    person.stopped()
