@@ -92,10 +92,13 @@ class ReturnPage(_StateCookie, OAuthCallbackHandler):  # type: ignore[misc]
         await super().get()
 
     def check_error(self) -> None:
-        """Raise ``PolicyError`` if the provider, or the person there, refused."""
+        """Raise ``PolicyError`` if the provider, or the person there, refused.
+
+        Some providers say so without the state, and nobody is let in by it.
+        """
         error = self.get_argument("error", "")
         if error:
-            self.check_state()
+            self.get_state_cookie()
             self.log.warning("%s refused: %s", self.authenticator.service, usernames.shown(error))
             raise PolicyError(
                 f"{self.authenticator.service} did not let you in, or you went back. Try again.",

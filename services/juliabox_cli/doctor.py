@@ -16,6 +16,8 @@ from juliabox_cli import health, images, mounts
 from juliabox_cli.compose import find_program
 from juliabox_cli.docker_engine import SESSION_LABEL, check_version
 from juliabox_cli.installation import Installation
+from juliabox_cli.login_checks import login_problems
+from juliabox_cli.plugin_choice import choose
 from juliabox_cli.units import show_size
 from juliabox_ext.errors import JuliaBoxError
 from juliabox_manager.protocol import ImageInfo, ImageList
@@ -175,6 +177,15 @@ def check_clock(installation: Installation) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
 
 
+def check_logins(installation: Installation) -> str:
+    """Each log-in of the file is installed, its settings are whole, and its secret is there."""
+    config = installation.config
+    problems = login_problems(config, installation.state, choose(config))
+    if problems:
+        raise Broken("; ".join(problems), "mend `plugins.settings` as told, then `juliabox up`")
+    return f"{', '.join(config.authentication.login)} can be used"
+
+
 def check_part(part: str) -> Check:
     """Return the check that one part does its work."""
 
@@ -212,6 +223,7 @@ CHECKS: dict[str, Check] = {
     "clock": check_clock,
     "manager": check_part("manager"),
     "hub": check_part("hub"),
+    "log-ins": check_logins,
     "portal": check_part("portal"),
     "proxy": check_part("proxy"),
     "session images": check_allow_list,

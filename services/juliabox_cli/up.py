@@ -11,6 +11,7 @@ from juliabox_cli import config_file, engine_install, health, mounts, preflight
 from juliabox_cli.compose import PARTS
 from juliabox_cli.images import ensure_images, missing_images
 from juliabox_cli.installation import Installation, open_installation
+from juliabox_cli.login_checks import secret_problems
 from juliabox_cli.plugin_choice import Choice, choose
 from juliabox_cli.rendering import public_url, render
 from juliabox_cli.secret_files import ensure_secrets, install_certificate
@@ -93,6 +94,9 @@ class _Up:
             self._choice = choose(self._installation.config)
             for fault in self._choice.faults:
                 self._steps.warn(fault.message)
+            one = self._installation
+            for problem in secret_problems(one.config, one.state):
+                self._steps.warn(problem)
             self._choice.refuse_without_required()
             self._choice.refuse_without_login(self._installation.config.authentication.login)
             names = {plugin.name for plugin in self._choice.plugins}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from juliabox_cli import doctor
 from juliabox_cli.config import Config
 from juliabox_cli.plugin_choice import choose
+from juliabox_cli.state import CONTROL_UID, State
 from juliabox_ext.errors import ConfigurationError
 
 OIDC = {
@@ -50,3 +55,41 @@ def test_nothing_is_started_if_nobody_could_log_in() -> None:
     assert caught.value.code == "login.none"
     for key in ("plugins.settings.oidc", "client_id", "issuer"):
         assert key in caught.value.message
+
+
+def check(state: State, login: Any, **settings: Any) -> str:
+    """Run the doctor's check and return what is wrong, or an empty text."""
+    installation: Any = SimpleNamespace(state=state, config=config(login, **settings))
+    try:
+        doctor.check_logins(installation)
+    except doctor.Broken as broken:
+        return broken.message
+    return ""
+
+
+def test_doctor_finds_nothing_wrong_with_the_default(state: State) -> None:
+    assert check(state, "native") == ""
+
+
+def test_doctor_names_the_log_in_and_the_key(state: State) -> None:
+    message = check(state, ["native", "github"], github={"client_id": "box"})
+    for text in ("github", "client_secret", "nobody could come in"):
+        assert text in message
+
+
+def test_doctor_finds_a_secret_that_the_hub_cannot_read(state: State, tmp_path: Path) -> None:
+    file = state.secrets / "hub" / "oidc_secret"
+    settings = {key: value for key, value in OIDC.items() if key != "client_secret"}
+    given = {**settings, "client_secret_file": str(file)}
+    assert "No such file" in check(state, "oidc", oidc=given)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("canary")
+    os.chown(file, CONTROL_UID, CONTROL_UID)
+    file.chmod(0o644)
+    assert "read by others" in check(state, "oidc", oidc=given)
+    file.chmod(0o600)
+    assert check(state, "oidc", oidc=given) == ""
+    os.chown(file, 0, 0)
+    assert "cannot be read by the hub" in check(state, "oidc", oidc=given)
+    elsewhere = {**settings, "client_secret_file": str(tmp_path / "secret")}
+    assert "the only folder of secrets that the hub sees" in check(state, "oidc", oidc=elsewhere)

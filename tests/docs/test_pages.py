@@ -18,7 +18,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-PICTURES = ("login", "home", "spawn", "notebook", "admin", "authorize", "terminal")
+PICTURES = ("login", "logins", "home", "spawn", "notebook", "admin", "authorize", "terminal")
 
 
 def name(path: Path) -> str:
