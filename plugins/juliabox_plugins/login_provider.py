@@ -72,7 +72,7 @@ class ProviderSettings(PluginSettings):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.client_secret is None) == (self.client_secret_file is None):
-            raise ValueError("set client_secret or client_secret_file, one of them")
+            raise ValueError("set client_secret or client_secret_file, one of the two")
         if not (self.allow or self.mail_domains or self.admins or self.allow_all):
             raise ValueError("nobody could come in: set allow, mail_domains, admins or allow_all")
         for key in self.addresses:

@@ -73,7 +73,7 @@ def test_doctor_finds_nothing_wrong_with_the_default(state: State) -> None:
 
 def test_doctor_names_the_log_in_and_the_key(state: State) -> None:
     message = check(state, ["native", "github"], github={"client_id": "box"})
-    for text in ("github", "client_secret", "nobody could come in"):
+    for text in ("plugins.settings.github", "client_secret or client_secret_file"):
         assert text in message
 
 
