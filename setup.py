@@ -41,6 +41,7 @@ ENTRY_POINTS = {
         "smtp = juliabox_plugins.mail_smtp:SmtpMail",
     ],
     "juliabox.handler": [
+        "configuration = juliabox_plugins.configuration:DefaultsPages",
         "github = juliabox_plugins.login_github:GithubLogin",
         "google = juliabox_plugins.login_google:GoogleLogin",
         "linkedin = juliabox_plugins.login_linkedin:LinkedinLogin",

@@ -15,6 +15,8 @@ DEFAULTS: Sequence[str] = (
     "localdir",
     "none",
     "singlenode",
+    "session-head",
+    "configuration",
     "usage-statistics",
     "disk-use",
     "stale-entities",

@@ -210,8 +210,7 @@ class Change(Base):
         path = self.request.path.removeprefix(PREFIX)
         if path != "plugins/configuration/defaults":
             raise tornado.web.HTTPError(404)
-        profiles = [{"value": one.slug, "label": one.label} for one in samples.PROFILES]
-        self.answer({**self.state.defaults, "profiles": profiles})
+        self.answer(self.state.defaults)
 
 
 class Elsewhere(Base):

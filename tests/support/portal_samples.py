@@ -43,10 +43,7 @@ def links(server: str = "") -> list[m.Link]:
     base = f"/user/ada/{server}/" if server else "/user/ada/"
     return [
         m.Link(kind="lab", label="JupyterLab", url=f"{base}lab"),
-        m.Link(kind="notebook", label="Notebooks", url=f"{base}tree"),
-        m.Link(kind="files", label="Files", url=f"{base}lab/tree"),
-        m.Link(kind="terminal", label="Terminal", url=f"{base}terminals/1"),
-        m.Link(kind="frame", label="With gauges", url=f"{PORTAL}session/{server}"),
+        m.Link(kind="frame", label="With its gauges", url=f"{PORTAL}session/{server}"),
     ]
 
 
@@ -130,7 +127,6 @@ def home() -> m.Home:
             ),
         ],
         profiles=PROFILES,
-        preferred_profile="large",
         named_servers_left=1,
     )
 

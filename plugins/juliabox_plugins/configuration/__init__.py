@@ -3,22 +3,7 @@
 Which profile is chosen beforehand, what a session opens with, and whether stopping one asks first.
 """
 
-from __future__ import annotations
+from juliabox_plugins.configuration.defaults import Defaults, DefaultsPages
+from juliabox_plugins.configuration.section import Configuration
 
-from pathlib import Path
-
-from juliabox_ext.ui import JBPluginUI, Widget
-
-__all__ = ["Configuration"]
-
-HERE = Path(__file__).parent
-
-
-class Configuration(Widget):
-    """The section of a person's defaults."""
-
-    provides = (JBPluginUI.JBP_UI_CONFIG_SECTION,)
-
-    def get_template(self, plugin_type: str) -> Path:  # one place, one template
-        """Return the section's template: a form that the portal's script loads and saves."""
-        return HERE / "templates" / "defaults.html"
+__all__ = ["Configuration", "Defaults", "DefaultsPages"]

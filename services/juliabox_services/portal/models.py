@@ -171,8 +171,6 @@ class Home(Struct, frozen=True, kw_only=True):
     volumes: list[VolumeView] = field(default_factory=list)
     #: Profiles that the person may choose; fewer than two: nothing is asked.
     profiles: list[Profile] = field(default_factory=list)
-    #: Slug of the profile that is chosen beforehand: the person's own default, else empty.
-    preferred_profile: str = ""
     #: Named servers that may be added to those in ``sessions``; 0: none.
     named_servers_left: int = 0
     #: The manager's state is not known now: gauges and volumes are missing.

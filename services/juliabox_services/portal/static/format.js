@@ -39,11 +39,17 @@ const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeSty
 export const date = (time) => day.format(time * 1000);
 export const dateTime = (time) => moment.format(time * 1000);
 
+/** A span in one unit: 41 min, 7 h, 3 d. */
+export function about(seconds) {
+  if (seconds < 3570) return seconds < 59.5 ? span(seconds) : `${Math.round(seconds / 60)} min`;
+  return seconds < 48 * 3600 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} d`;
+}
+
 /** How long ago, or how long until. */
 export function relative(time) {
   const seconds = Date.now() / 1000 - time;
   if (Math.abs(seconds) < 5) return "now";
-  return seconds > 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
+  return seconds > 0 ? `${about(seconds)} ago` : `in ${about(-seconds)}`;
 }
 
 /** A `time` element: relative, with the exact time on hover; `none` for null. */

@@ -1,5 +1,6 @@
 // A person's sessions, with gauges that follow.
 import { attempt, data, keepFresh, page, post } from "./api.js";
+import { load as loadDefaults } from "./defaults.js";
 import { alertBox, busy, empty, fill } from "./dom.js";
 import { SessionCard } from "./session_card.js";
 import { chooseProfile } from "./profiles.js";
@@ -83,4 +84,5 @@ setInterval(() => {
 }, 1000);
 
 show(home);
+loadDefaults().then(() => show(home));
 document.documentElement.dataset.ready = page.name;

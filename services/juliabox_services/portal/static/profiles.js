@@ -1,11 +1,12 @@
 // The choice of a profile before a start.
+import { defaults } from "./defaults.js";
 import { h } from "./dom.js";
 
 /** Resolve to a slug, to "" where nothing is asked, or to null if the person changed their mind. */
 export function chooseProfile(session, home) {
-  const { profiles, preferred_profile: preferred } = home;
+  const { profiles } = home;
   if (profiles.length < 2) return Promise.resolve("");
-  const wanted = [session.profile, preferred].find((slug) => profiles.some((one) => one.slug === slug));
+  const wanted = [session.profile, defaults().profile].find((slug) => profiles.some((one) => one.slug === slug));
   const first = wanted ?? profiles.find((one) => one.default)?.slug ?? profiles[0].slug;
   return new Promise((resolve) => {
     const choices = profiles.map((profile) =>

@@ -1,5 +1,6 @@
 // The card of one session. It is made once and updated in place, so that focus and readers stay.
 import { attempt, post } from "./api.js";
+import { defaults } from "./defaults.js";
 import { busy, confirmed, h, icon } from "./dom.js";
 import { relative, span, when } from "./format.js";
 import { makeGauges } from "./gauge.js";
@@ -80,12 +81,14 @@ export class SessionCard {
   }
 
   showLinks() {
-    const wanted = JSON.stringify(this.session.links);
-    this.links.hidden = !this.session.links.length;
+    const first = defaults().open;
+    const links = this.session.links.toSorted((one, two) => (two.kind === first) - (one.kind === first));
+    const wanted = JSON.stringify(links);
+    this.links.hidden = !links.length;
     if (this.links.dataset.shown === wanted) return;
     this.links.dataset.shown = wanted;
     this.links.replaceChildren(
-      ...this.session.links.map((link, index) =>
+      ...links.map((link, index) =>
         h("a", { class: `btn ${index ? "btn-outline-contrast" : "btn-primary"}`, href: link.url }, icon(SYMBOLS[link.kind] ?? "box-arrow-up-right"), ` ${link.label}`),
       ),
     );
@@ -115,7 +118,7 @@ export class SessionCard {
   async doStop() {
     const { label, server } = this.session;
     const text = "What runs in it ends, and variables are lost. Your files stay.";
-    if (!(await confirmed({ title: `Stop ${label}?`, text, action: "Stop" }))) return;
+    if (defaults().confirm && !(await confirmed({ title: `Stop ${label}?`, text, action: "Stop" }))) return;
     await busy(this.stop, () => attempt(() => post("api/servers/stop", { server })));
     this.actions.refresh();
   }

@@ -31,17 +31,18 @@ function valueOf(form) {
   return values;
 }
 
-/** A select with `data-options="KEY"` offers the list that comes under that key. */
-function offer(form, values) {
+/** A select with `data-options="PATH LIST VALUE LABEL"` offers what a route lists. */
+async function offer(form) {
   for (const select of form.querySelectorAll("select[data-options]")) {
-    for (const { value, label } of values[select.dataset.options] ?? []) select.append(new Option(label, value));
+    const [path, list, value, label] = select.dataset.options.split(" ");
+    for (const one of (await get(path))[list]) select.append(new Option(one[label], one[value]));
   }
 }
 
 for (const form of document.querySelectorAll(".jb-plugin form[data-api]")) {
   attempt(async () => {
+    await offer(form);
     const values = await get(form.dataset.api);
-    offer(form, values);
     for (const field of fields(form)) if (field.name in values) setField(field, values[field.name]);
     form.dataset.loaded = "";
   });

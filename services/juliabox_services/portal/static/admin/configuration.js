@@ -3,7 +3,7 @@ import { data, page } from "../api.js";
 import { empty, fill, h, icon } from "../dom.js";
 
 const { text, path, changed } = data();
-const lines = text.split("\n");
+const lines = text.trimEnd().split("\n");
 const listing = h("pre", { class: "jb-listing", tabindex: "0", "aria-label": "Configuration" });
 const search = h("input", { type: "search", class: "form-control", placeholder: "Find a key", "aria-label": "Find a key" });
 const only = h("input", { type: "checkbox", class: "form-check-input", id: "changed-only" });

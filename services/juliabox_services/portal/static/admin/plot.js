@@ -24,7 +24,7 @@ function series({ label, colour: name, bars, show }) {
     width: bars ? 0 : 2,
     points: { show: false },
     paths: bars ? uPlot.paths.bars({ size: [0.7, 48], radius: 0.15 }) : undefined,
-    value: (_, value) => (value === null ? "–" : show(value)),
+    value: (_, value) => (value === null || value === undefined ? "–" : show(value)),
   };
 }
 
@@ -41,7 +41,7 @@ export function plot({ title, times, lines, day = true, top = null }) {
     chart = null;
     const width = Math.floor(place.clientWidth);
     if (!width) return;
-    const format = (time) => (time === null ? "" : day ? days.format(time * 1000) : moments.format(time * 1000));
+    const format = (time) => (time === null || time === undefined ? "" : day ? days.format(time * 1000) : moments.format(time * 1000));
     chart = new uPlot(
       {
         width,
@@ -51,7 +51,9 @@ export function plot({ title, times, lines, day = true, top = null }) {
         legend: { live: true },
         scales: { y: { range: (_, low, high) => [0, top ?? Math.max(1, high * 1.1)] }, x: { range: (_, low, high) => pad(low, high, lines[0].bars, times) } },
         axes: axes(lines[0].show),
-        series: [{ value: (_, time) => format(time) }, ...lines.map(series)],
+        series: [{ label: day ? "Day" : "Time", value: (_, time) => format(time) }, ...lines.map(series)],
+        // without a pointer over it the legend tells the latest figures
+        hooks: { ready: [latest], setCursor: [(made) => made.cursor.idx === null && latest(made)] },
       },
       [times, ...lines.map((line) => line.values)],
       place,
@@ -62,6 +64,10 @@ export function plot({ title, times, lines, day = true, top = null }) {
   new ResizeObserver(draw).observe(place);
   new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
   return card;
+}
+
+function latest(chart) {
+  chart.setLegend({ idx: chart.data[0].length - 1 });
 }
 
 function pad(low, high, bars, times) {
