@@ -23,6 +23,8 @@ class Watched:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        #: Address that a test opens pages below.
+        self.base = ""
         #: Errors and warnings of the console, and errors that no script caught.
         self.complaints: list[str] = []
         page.on("console", self._heard)
