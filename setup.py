@@ -29,7 +29,9 @@ ENTRY_POINTS = {
     ],
     "jupyterhub.spawners": ["juliabox = juliabox_spawner.spawner:JuliaBoxSpawner"],
     "juliabox.db": [
+        "dynamodb = juliabox_plugins.dynamodb:DynamoDB",
         "rdbms = juliabox_plugins.rdbms:Rdbms",
+        "usage = juliabox_plugins.usage:Usage",
     ],
     "juliabox.cloud": [
         "localdir = juliabox_plugins.bucket_localdir:LocalDirBucketStore",

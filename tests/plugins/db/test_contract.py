@@ -9,10 +9,12 @@ import pytest
 
 from juliabox_ext.testing.db_fake import FakeDatabase
 from juliabox_ext.testing.db_suite import Connect, DatabaseSuite
+from juliabox_plugins.dynamodb import DynamoDB
 from juliabox_plugins.rdbms import Rdbms
 from support.postgres import Postgres
 
 Make = Callable[..., Any]
+At = Callable[[str], Callable[[], DynamoDB]]
 
 
 class TestFake(DatabaseSuite):
@@ -35,3 +37,17 @@ class TestPostgreSQL(DatabaseSuite):
     @classmethod
     def connect(cls, make: Make, postgres: Postgres) -> Connect:
         return lambda: make(Rdbms, url=postgres.url)
+
+
+class TestDynamoDBOnDynalite(DatabaseSuite):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def connect(cls, dynamodb: At, dynalite_address: str) -> Connect:
+        return dynamodb(dynalite_address)
+
+
+class TestDynamoDBOnMoto(DatabaseSuite):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def connect(cls, dynamodb: At, moto_address: str) -> Connect:
+        return dynamodb(moto_address)
