@@ -34,6 +34,7 @@ ENTRY_POINTS = {
         "usage = juliabox_plugins.usage:Usage",
     ],
     "juliabox.cloud": [
+        "ec2 = juliabox_plugins.compute_ec2:Ec2",
         "localdir = juliabox_plugins.bucket_localdir:LocalDirBucketStore",
         "none = juliabox_plugins.dns_none:NoDns",
         "route53 = juliabox_plugins.dns_route53:Route53Dns",

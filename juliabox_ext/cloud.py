@@ -132,7 +132,14 @@ class Stat:
 class Compute(JBPluginCloud):
     """Machines and their load (``JBP_COMPUTE*``).
 
-    ``instance_id=None`` means this instance. ``is_leader`` tells whether this instance leads.
+    ``instance_id=None`` means this instance; one that does not run raises ``NotFoundError``, and
+    has no figures. ``is_leader`` tells whether this instance leads. A name of a figure has at most
+    100 of ``[A-Za-z0-9._-]``; ``Load`` (in percent) is the one that decides where sessions go, and
+    ``NumActiveContainers`` and ``NumActiveAPIContainers`` tell whether an instance is empty.
+    ``namespace`` is another installation's identifier.
+
+    Errors: ``RequestError`` for what is no figure, ``UnavailableError``, ``NoRoomError``,
+    ``PolicyError`` and ``ConfigurationError`` as of :class:`BucketStore`.
     """
 
     @abstractmethod
@@ -200,7 +207,7 @@ class Compute(JBPluginCloud):
 
     @abstractmethod
     def should_accept_session(self, is_leader: bool) -> bool:
-        """Return whether this instance takes a new session."""
+        """Return whether this instance takes a new session; may start another instance."""
 
     @abstractmethod
     def get_redirect_instance_id(self) -> str | None:

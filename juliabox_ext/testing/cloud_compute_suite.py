@@ -80,6 +80,7 @@ class ComputeSuite:
         assert compute.get_instance_stats(compute.get_instance_id(), "Other") is None
         assert compute.get_cluster_stats("Other") == {}
         assert compute.get_cluster_average_stats("Other") is None
+        assert compute.get_instance_stats(UNKNOWN, "Load") is None
 
     def test_another_namespace_has_no_figures(self, compute: Compute) -> None:
         compute.publish_stats("Load", "Percent", 1)

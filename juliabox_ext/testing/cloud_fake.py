@@ -221,7 +221,7 @@ class FakeCompute(Compute):
         self, instance: str, stat_name: str, namespace: str | None = None
     ) -> Stat | None:
         """Return an instance's newest figure."""
-        return self.get_cluster_stats(stat_name, namespace).get(self._known(instance))
+        return self.get_cluster_stats(stat_name, namespace).get(instance)
 
     def get_cluster_stats(self, stat_name: str, namespace: str | None = None) -> dict[str, Stat]:
         """Return the figures of all instances."""

@@ -6,6 +6,7 @@ boto3 is imported with the first client: a process with its clients takes 97 MiB
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Iterator
 from typing import Annotated, Any, Self
@@ -14,6 +15,17 @@ from pydantic import Field, SecretStr, model_validator
 
 from juliabox_ext.errors import JuliaBoxError
 from juliabox_ext.plugin import PluginSettings
+
+#: One at a time makes a client, of the one session that all plugins of a process share: it keeps
+#: the descriptions of services, which take longest to read and most of the memory.
+_making = threading.Lock()
+
+
+@functools.cache
+def _session() -> Any:
+    import boto3  # noqa: PLC0415  # takes time and memory: see above
+
+    return boto3.session.Session()
 
 
 class AwsSettings(PluginSettings):
@@ -47,7 +59,6 @@ class Aws:
         self.settings = settings
         self.plugin = plugin
         self._lock = threading.Lock()
-        self._session: Any = None
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
@@ -66,17 +77,9 @@ class Aws:
             self._clients = {}
 
     def _make(self, service: str) -> Any:
-        import boto3  # noqa: PLC0415  # takes time and memory: see above
-        from botocore.config import Config  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415  # see above
 
         given = self.settings
-        if self._session is None:
-            self._session = boto3.session.Session(
-                region_name=given.region or None,
-                aws_access_key_id=given.access_key_id or None,
-                aws_secret_access_key=given.secret_access_key.get_secret_value() or None,
-                aws_session_token=given.session_token.get_secret_value() or None,
-            )
         options: dict[str, Any] = {}
         if given.endpoint_url:
             # other servers lack host names for buckets and the newer checksums
@@ -92,8 +95,16 @@ class Aws:
             user_agent_extra="juliabox",
             **options,
         )
-        endpoint = given.endpoint_url or None
-        return self._session.client(service, endpoint_url=endpoint, config=config)
+        with _making:
+            return _session().client(
+                service,
+                config=config,
+                endpoint_url=given.endpoint_url or None,
+                region_name=given.region or None,
+                aws_access_key_id=given.access_key_id or None,
+                aws_secret_access_key=given.secret_access_key.get_secret_value() or None,
+                aws_session_token=given.session_token.get_secret_value() or None,
+            )
 
     @contextlib.contextmanager
     def told(self, what: str) -> Iterator[None]:

@@ -98,9 +98,10 @@ class SingleNode(Compute):
         self, instance: str, stat_name: str, namespace: str | None = None
     ) -> Stat | None:
         """Return this instance's newest figure; a namespace is the installation's name."""
-        self._check(instance)
         check_name(stat_name)
-        raw = self._figures.read().get(stat_name) if self._is_ours(namespace) else None
+        if instance != self.context.instance or not self._is_ours(namespace):
+            return None
+        raw = self._figures.read().get(stat_name)
         return _stat(raw) if _fresh(raw, datetime.now(UTC)) else None
 
     def get_cluster_stats(self, stat_name: str, namespace: str | None = None) -> dict[str, Stat]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -24,6 +24,7 @@ class AwsServer:
     def __init__(self) -> None:
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._server.start()
+        self._clients: dict[str, Any] = {}
         host, port = self._server.get_host_and_port()
         self.url = f"http://{host}:{port}"
 
@@ -34,13 +35,15 @@ class AwsServer:
 
     def client(self, service: str) -> Any:
         """Return a client that is not the plugin's."""
-        return boto3.client(
-            service,
-            endpoint_url=self.url,
-            region_name=REGION,
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-        )
+        if service not in self._clients:
+            self._clients[service] = boto3.client(
+                service,
+                endpoint_url=self.url,
+                region_name=REGION,
+                aws_access_key_id="testing",
+                aws_secret_access_key="testing",
+            )
+        return self._clients[service]
 
     def reset(self) -> None:
         """Forget everything."""
@@ -110,6 +113,3 @@ def faulty_server() -> Iterator[FaultyServer]:
         finally:
             server.shutdown()
             thread.join()
-
-
-Made = Callable[..., Any]
