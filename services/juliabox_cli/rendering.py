@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import msgspec
+import yaml
+from pydantic import BaseModel
 
 from juliabox_cli import plugin_secrets
 from juliabox_cli.addresses import Addresses
@@ -52,6 +54,8 @@ HUB_VERBS = ["session.*", "image.*", "volume.*", "stats", "events", "ping"]
 PORTAL_VERBS = [
     "session.list",
     "session.inspect",
+    "session.usage",
+    "session.usages",
     "volume.list",
     "image.list",
     "stats",
@@ -210,14 +214,27 @@ def portal_settings(
         max_age=config.sessions.max_age,
         named_servers=config.sessions.named_servers,
         plugins=choice.selection("portal", config.plugins.settings),
+        profiles=[_profile(profile.model_dump()) for profile in config.profiles],
         configuration=shown(config, choice),
+        configuration_path=str(state.config),
+        configuration_changed=sorted(_set_keys(config)),
     )
 
 
-def shown(config: Config, choice: Choice) -> dict[str, Any]:
-    """Return the operator's file as an admin may see it: whole, with secrets hidden."""
-    document = plugin_secrets.shown(config, choice.probed)
-    return cast(dict[str, Any], hide_secrets(None, "", document))
+def shown(config: Config, choice: Choice) -> str:
+    """Return the operator's file, defaults included, as an admin may see it: secrets hidden."""
+    document = hide_secrets(None, "", plugin_secrets.shown(config, choice.probed))
+    return yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True)
+
+
+def _set_keys(section: BaseModel, before: str = "") -> Iterator[str]:
+    """Yield the dotted keys that the operator set."""
+    for name in section.model_fields_set:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _set_keys(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}"
 
 
 def _login(config: Config, state: State, choice: Choice) -> LoginSettings:

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+import yaml
 from jupyterhub.utils import subdomain_hook_idna
 
 from juliabox_cli import config_file
@@ -89,9 +90,9 @@ def test_the_portal_reads_what_was_rendered_and_the_hub_knows_where_it_is(state:
     assert portal.portal_host == hub.portal.host == "https://portal--service.julia.example.org"
     assert portal.prefix == "/julia/services/portal/"
     assert portal.hub_api == "http://10.64.16.3:8081/julia/hub/api"
-    assert portal.configuration["groups"] == {
-        "lab": {"memory": None, "cpu": 3, "pids": None, "disk": None}
-    }
+    assert yaml.safe_load(portal.configuration)["groups"]["lab"]["cpu"] == 3
+    assert {"groups", "sessions.memory", "network.internet"} <= set(portal.configuration_changed)
+    assert "sessions.pids" not in portal.configuration_changed
     manager = manager_settings.load(state.run / "manager.json")
     assert not {"*", "session.*"} & set(manager.clients["portal"].verbs)
 

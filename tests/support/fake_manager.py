@@ -73,6 +73,12 @@ class FakeManager:
         await self._unserve(session)
         self._change(session, state="ended", exit=exit_info)
 
+    async def fail(self, owner: str, code: str, message: str) -> None:
+        """Tell of a session that was refused before it was made."""
+        sequence = self._events[-1].sequence + 1
+        event = p.Event(sequence, time.time(), "session.failed", "", code, message, owner=owner)
+        self._add(event)
+
     async def close(self) -> None:
         """Stop all session servers."""
         for session in list(self._servers):
@@ -183,6 +189,23 @@ class FakeManager:
             raise NotFoundError(f"image {verb.image} is not allowed", code="image.not_allowed")
         return p.ImageInfo(image=verb.image, id=self.images[verb.image], present=True)
 
+    async def _VolumeList(self, verb: p.VolumeList) -> list[p.VolumeInfo]:
+        found = []
+        for owner in sorted(self.volumes):
+            mounted = [
+                one.session
+                for one in self.sessions.values()
+                if one.owner == owner and one.state == "running"
+            ]
+            state: Any = "mounted" if mounted else "idle"
+            found.append(p.VolumeInfo(f"home-{owner}", owner, "home", 2**30, 2**20, mounted, state))
+        return [one for one in found if verb.owner in (None, one.owner)]
+
+    async def _Stats(self, verb: p.Stats) -> p.StatsInfo:
+        living = [one for one in self.sessions.values() if one.state != "ended"]
+        promised = sum(one.limits.memory for one in living)
+        return p.StatsInfo(len(living), 100, 2**34, promised, 2**35, "fake")
+
     async def _VolumeRemove(self, verb: p.VolumeRemove) -> None:
         if any(s.owner == verb.owner and s.state != "ended" for s in self.sessions.values()):
             raise ConflictError(f"{verb.owner} has running sessions")
@@ -230,9 +253,13 @@ class FakeManager:
     def _emit(self, kind: Any, session: str, value: str) -> None:
         sequence = self._events[-1].sequence + 1
         info = self.sessions[session]
-        event = p.Event(sequence, time.time(), kind, session, value)
+        reason = info.exit.reason if value == "ended" and info.exit else ""
+        event = p.Event(sequence, time.time(), kind, session, value, reason)
         about = {name: getattr(info, name) for name in ("owner", "server", "image", "started")}
-        self._events.append(replace(event, **about))
+        self._add(replace(event, **about))
+
+    def _add(self, event: p.Event) -> None:
+        self._events.append(event)
         self._news.set()
         self._news = asyncio.Event()
 

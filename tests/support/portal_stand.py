@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import subprocess
@@ -17,12 +18,14 @@ from juliabox_manager.keys import make_key
 from juliabox_manager.settings import Client
 from juliabox_services.portal.settings import PortalSettings
 from juliabox_spawner.settings import LimitSettings, ManagerAddress, PortalAddress
+from support import portal_stranger
 from support.hub_stand import PASSWORD, HubStand
 from support.installation import free_port
 from support.visitor import Visitor
 
 PREFIX = "/services/portal/"
-_XSRF = re.compile(r'<meta name="xsrf-token" content="([^"]+)"')
+FEATURES = {"ui.session.head": ["stand-piece"], "db": ["stand-db"]}
+_PAGE = re.compile(r'<script type="application/json" id="juliabox-page">(.*?)</script>', re.S)
 
 
 class PortalStand(HubStand):
@@ -77,7 +80,10 @@ class PortalStand(HubStand):
         return (self.folder / "portal.log").read_text()
 
     def _environment(self) -> dict[str, str]:
-        return {"JULIABOX_PORTAL_SETTINGS": str(self.folder / "portal.json")}
+        return {
+            "JULIABOX_PORTAL_SETTINGS": str(self.folder / "portal.json"),
+            "PYTHONPATH": portal_stranger.install(self.folder / "stranger"),
+        }
 
     def _write(self, changes: dict[str, Any]) -> Any:
         self.tokens["portal_token"] = secrets.token_hex(16)
@@ -109,7 +115,7 @@ class PortalStand(HubStand):
                 secret_key=hidden / "manager.key",
             ),
             "limits": LimitSettings(memory=1024**3, cpu=1.0, pids=256, disk=1024**3),
-            "plugins": PluginSelection(enabled=[]),
+            "plugins": PluginSelection(enabled=portal_stranger.NAMES, features=FEATURES),
             **self._portal_changes,
         }
         content = msgspec.json.encode(PortalSettings(**values), enc_hook=str)
@@ -130,12 +136,11 @@ class Guest(Visitor):
 
     def enter(self, name: str, password: str = PASSWORD) -> Guest:
         """Log in at the hub, open the portal, and keep its XSRF token."""
+        self.name = name
         assert self.log_in(name, password).status_code == 302
         page = self.open()
         assert page.status_code == 200, page.text
-        found = _XSRF.search(page.text)
-        assert found, page.text
-        self.xsrf = found.group(1)
+        self.xsrf = str(page_of(page.text)["xsrf_token"])
         return self
 
     def api(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -147,3 +152,11 @@ class Guest(Visitor):
             **options.pop("headers", {}),
         }
         return self.http.request(method, f"{PREFIX}api/{path}", headers=headers, **options)
+
+
+def page_of(html: str) -> dict[str, Any]:
+    """Return what a page of the portal tells its scripts."""
+    found = _PAGE.search(html)
+    assert found, html
+    page: dict[str, Any] = json.loads(found.group(1))
+    return page

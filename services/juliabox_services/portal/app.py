@@ -2,22 +2,77 @@
 
 from __future__ import annotations
 
-from html import escape
-from pathlib import Path
+import asyncio
+import importlib.metadata
 from typing import Any
 
-import jinja2
-import structlog
 import tornado.web
+from tornado.escape import json_encode
 
+from juliabox_services.portal import (
+    admin_pages,
+    archive,
+    person_pages,
+    presentation,
+    usage,
+)
 from juliabox_services.portal.base import PortalHandler, SafeErrors
+from juliabox_services.portal.handlers import DataHandler, PageHandler
+from juliabox_services.portal.hub import Hub, Shared
 from juliabox_services.portal.login import Callback, make_auth
+from juliabox_services.portal.manager import Instance, make_client
+from juliabox_services.portal.messages import Messages
 from juliabox_services.portal.metrics import Metrics
+from juliabox_services.portal.models import PAGES
+from juliabox_services.portal.parts import Parts
+from juliabox_services.portal.plugins import PluginFiles, Plugins
+from juliabox_services.portal.recorder import Recorder
+from juliabox_services.portal.records import Keeper, Records
+from juliabox_services.portal.servers import Servers
+from juliabox_services.portal.sessions_http import SessionClient
 from juliabox_services.portal.settings import PortalSettings, read_secret
 
-HERE = Path(__file__).parent
+#: Seconds that figures which are the same for all admins are good for.
+FIGURES = 10.0
 
-log = structlog.get_logger("juliabox.portal")
+#: Page -> coroutine function that makes its data of a handler and the rest of the address.
+DATA: dict[str, Any] = {
+    "home": person_pages.home,
+    "packages": archive.packages,
+    "tokens": person_pages.tokens,
+    "files": archive.files,
+    "settings": person_pages.settings,
+    "session": person_pages.session,
+    "overview": admin_pages.overview,
+    "users": admin_pages.users,
+    "sessions": admin_pages.sessions,
+    "volumes": admin_pages.volumes,
+    "instances": admin_pages.instances,
+    "apis": admin_pages.apis,
+    "plugins": admin_pages.plugins,
+    "usage": usage.usage,
+    "failures": admin_pages.failures,
+    "tasks": admin_pages.tasks,
+    "configuration": admin_pages.configuration,
+    "message": admin_pages.message,
+}
+
+#: Route below the portal's address -> its handler, pages and their data aside.
+ROUTES: dict[str, type[PortalHandler]] = {
+    "api/me": person_pages.MeHandler,
+    "api/features": person_pages.FeaturesHandler,
+    "api/tokens": person_pages.TokenList,
+    "api/tokens/([A-Za-z0-9]{1,64})": person_pages.TokenItem,
+    "api/servers/start": person_pages.StartHandler,
+    "api/servers/stop": person_pages.StopHandler,
+    "api/servers/remove": person_pages.RemoveHandler,
+    "api/packages/([a-z0-9-]{0,64})": archive.PackagesHandler,
+    "api/archive": archive.AccountJson,
+    "api/archive/account.zip": archive.AccountZip,
+    "api/admin/sessions/stop": admin_pages.AdminStop,
+    "api/admin/message": admin_pages.MessageHandler,
+    "api/admin/usage.csv": usage.UsageCsv,
+}
 
 
 class Health(SafeErrors):
@@ -28,16 +83,19 @@ class Health(SafeErrors):
         self.finish("ok\n")
 
 
-class Home(PortalHandler):
-    """A person's page."""
+class PublicMessage(SafeErrors):
+    """The message of the day, for the hub's pages and people who are not logged in."""
 
-    def get(self) -> None:
-        """Show who is logged in."""
-        token = self.xsrf_token.decode()
-        self.finish(
-            "<!doctype html><title>Portal</title>"
-            f'<meta name="xsrf-token" content="{token}"><p>{escape(self.name)}</p>'
-        )
+    api = True
+
+    async def get(self) -> None:
+        """Answer text, level and end; nothing while there is none."""
+        message = await self.settings["parts"].messages.current()
+        shown = None
+        if message is not None:
+            shown = {"text": message.text, "level": message.level, "until": message.until}
+        self.set_header("Content-Type", "application/json")
+        self.finish(json_encode(shown))
 
 
 class Absent(SafeErrors):
@@ -48,6 +106,25 @@ class Absent(SafeErrors):
         raise tornado.web.HTTPError(404, "There is no such page")
 
 
+class AbsentApi(Absent):
+    """Every other address of the interface."""
+
+    api = True
+
+
+class Static(tornado.web.StaticFileHandler):
+    """The portal's own scripts, styles and pictures."""
+
+    def set_default_headers(self) -> None:
+        """Let nothing be read as something else."""
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "same-origin")
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """Answer with the status alone."""
+        self.finish(f"{status_code}\n")
+
+
 class Portal:
     """One portal and its parts."""
 
@@ -55,40 +132,83 @@ class Portal:
         self.settings = settings
         self.metrics = Metrics()
         self.auth = make_auth(settings)
+        client, hub = make_client(settings), Hub(settings.hub_api)
+        plugins = Plugins(settings)
+        keeper = Keeper(Records(plugins.registry))
+        self.parts = Parts(
+            settings=settings,
+            hub=hub,
+            instance=Instance(client),
+            servers=Servers(settings, hub),
+            session_client=SessionClient(settings),
+            plugins=plugins,
+            keeper=keeper,
+            recorder=Recorder(client, keeper, settings.installation, settings.retention_days),
+            messages=Messages(keeper),
+            figures=Shared(FIGURES),
+        )
 
     async def open(self) -> None:
         """Load plugins and start what runs in the background."""
+        await asyncio.get_running_loop().run_in_executor(None, self.parts.plugins.load)
+        self.parts.recorder.start()
 
     async def close(self) -> None:
         """End what runs in the background and close the plugins."""
+        await self.parts.recorder.close()
+        self.parts.keeper.close()
+        self.parts.instance.client.close()
+        self.parts.hub.close()
+        self.parts.session_client.close()
+        await asyncio.get_running_loop().run_in_executor(None, self.parts.plugins.close)
 
     def refresh_metrics(self) -> None:
         """Set the figures that are measured when asked."""
+        self.metrics.lag.set(self.parts.recorder.lag)
+        self.metrics.waiting.set(self.parts.recorder.waiting)
 
     def application(self) -> tornado.web.Application:
         """Return the application that serves the pages."""
         prefix = self.settings.prefix
-        return tornado.web.Application(
+        files = {"path": str(presentation.STATIC)}
+        application = tornado.web.Application(
             [
                 (rf"{prefix}health", Health),
                 (rf"{prefix}oauth_callback", Callback),
-                (rf"{prefix}", Home),
+                (rf"{prefix}api/message", PublicMessage),
+                (rf"{prefix}static/(.*)", Static, files),
+                (
+                    rf"{prefix}plugins/([^/]+)/static/(.*)",
+                    PluginFiles,
+                    {"plugins": self.parts.plugins},
+                ),
+                *((prefix + route, handler) for route, handler in ROUTES.items()),
+                *self._pages(),
+                (rf"{prefix}api/.*", AbsentApi),
             ],
             default_handler_class=Absent,
             portal=self.settings,
+            parts=self.parts,
             hub_auth=self.auth,
             metrics=self.metrics,
+            version=importlib.metadata.version("juliabox"),
             handler_base=PortalHandler,
             plugin_prefix=f"{prefix}plugins/",
-            templates=jinja2.Environment(
-                loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True
-            ),
-            frame=self.frame,
+            templates=presentation.environment(),
             cookie_secret=read_secret(self.settings.secrets / "cookie_secret"),
             xsrf_cookie_kwargs={"samesite": "Lax", "httponly": True},
             log_function=lambda _: None,
         )
+        self.parts.plugins.register(application)
+        return application
 
-    def frame(self, handler: Any) -> dict[str, Any]:
-        """Return what the frame around every page is rendered with."""
-        return {"prefix": self.settings.prefix}
+    def _pages(self) -> list[tuple[str, Any, dict[str, Any]]]:
+        """Return the routes of the pages and of their data."""
+        found: list[tuple[str, Any, dict[str, Any]]] = []
+        for name, info in PAGES.items():
+            given = {"info": info, "data": DATA[name]}
+            rest = r"([^/]*)" if name == "session" else ""
+            api = f"{info.api}/" if rest else info.api
+            found.append((f"{self.settings.prefix}{info.route}{rest}", PageHandler, given))
+            found.append((f"{self.settings.prefix}{api}{rest}", DataHandler, given))
+        return found

@@ -5,13 +5,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-import jinja2
 import msgspec
 import structlog
 from jupyterhub.services.auth import HubOAuthenticated
 from tornado.web import HTTPError, RequestHandler
 
 from juliabox_ext.errors import InternalError, JuliaBoxError, PolicyError, UnavailableError
+from juliabox_services.portal import presentation
 from juliabox_services.portal.settings import PortalSettings
 
 log = structlog.get_logger("juliabox.portal")
@@ -23,8 +23,6 @@ _READS = {"GET", "HEAD", "OPTIONS"}
 POLICY = "; ".join(
     [
         "default-src 'self'",
-        # plots and gauges set sizes and colours by style attributes
-        "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data:",
         "font-src 'self' data:",
         "form-action 'self'",
@@ -86,19 +84,18 @@ class SafeErrors(RequestHandler):
         self.finish(self._error_page(status, code, message))
 
     def _error_page(self, status: int, code: str, message: str) -> str:
-        templates: jinja2.Environment = self.settings["templates"]
-        title = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
-        shown = {"status": status, "code": code, "message": message, "title": title}
         try:
-            return templates.get_template("error.html").render(**self.frame(), **shown)
+            return presentation.render_error(
+                self.settings["templates"],
+                portal_url=self.portal.prefix,
+                hub_url=f"{self.portal.hub_host}{self.portal.base_url}hub/",
+                status=status,
+                code=code,
+                message=message,
+            )
         except Exception:
             log.exception("the page of errors cannot be rendered")
             return f"<!doctype html><title>{status}</title><h1>{status}</h1><p>{code}</p>"
-
-    def frame(self) -> dict[str, Any]:
-        """Return what the frame around every page is rendered with, of nobody in particular."""
-        made: dict[str, Any] = self.settings["frame"](self)
-        return made
 
     def on_finish(self) -> None:
         """Count the request."""
@@ -205,12 +202,6 @@ class PortalHandler(HubOAuthenticated, SafeErrors):  # type: ignore[misc]  # Jup
     def token(self) -> str:
         """The caller's own token, with which the portal acts for them."""
         return str(self.hub_auth.get_token(self))
-
-    def show(self, template: str, **values: Any) -> None:
-        """Render a template of the portal as the answer."""
-        templates: jinja2.Environment = self.settings["templates"]
-        self.set_header("Content-Type", "text/html; charset=UTF-8")
-        self.finish(templates.get_template(template).render(**self.frame(), **values))
 
     def answer(self, value: Any, status: int = 200) -> None:
         """Answer with a value as JSON."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -11,7 +10,7 @@ from msgspec import Struct, field
 
 from juliabox_ext.errors import ConfigurationError
 from juliabox_ext.selection import PluginSelection
-from juliabox_spawner.settings import LimitSettings, ManagerAddress
+from juliabox_spawner.settings import LimitSettings, ManagerAddress, ProfileSettings
 
 #: Name of the hub's service, of its OAuth client, and of the folder in addresses.
 SERVICE = "portal"
@@ -48,11 +47,16 @@ class PortalSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_age: int = 0
     #: Further servers that a person may name.
     named_servers: int = 3
+    #: Choices at the start of a session.
+    profiles: list[ProfileSettings] = field(default_factory=list)
     #: Days that failures and past messages are kept.
     retention_days: int = 30
     plugins: PluginSelection = field(default_factory=PluginSelection)
-    #: The operator's file with secrets hidden, for the page of an admin.
-    configuration: dict[str, Any] = field(default_factory=dict)
+    #: The operator's file with defaults, as YAML and with secrets hidden; where it is on the host,
+    #: and the dotted keys that are set there.
+    configuration: str = ""
+    configuration_path: str = ""
+    configuration_changed: list[str] = field(default_factory=list)
 
     @property
     def prefix(self) -> str:

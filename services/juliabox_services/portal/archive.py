@@ -1,0 +1,175 @@
+"""Everything that a person owns here, to take away; and the packages of their sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+import zipfile
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from juliabox_ext.errors import JuliaBoxError
+from juliabox_services.portal.handlers import ApiHandler, Handler
+from juliabox_services.portal.models import (
+    Archive,
+    ArchiveItem,
+    Package,
+    Packages,
+    PackageSet,
+    SessionView,
+)
+from juliabox_services.portal.person_pages import tokens, views, volume_view
+
+#: Path of the home's archive and of the list of packages below a server's address.
+HOME_ARCHIVE = "juliabox/home.tar.gz"
+PACKAGES = "juliabox/packages"
+
+#: Years of use that the archive tells of, and sessions at most.
+YEARS = 10
+SESSIONS = 100_000
+
+README = """\
+What JuliaBox holds of this account, written {when}.
+
+account.json   the hub's record: name, groups, servers, times
+tokens.json    tokens, without their secrets
+volumes.json   disks
+usage.json     sessions: when they ran, and with which image
+
+The files of the home are an archive of their own: start a session, then download it.
+"""
+
+
+async def files(handler: Handler, _: str = "") -> Archive:
+    """Return what the caller can download."""
+    sessions, volumes, seen = await views(handler)
+    running = next((one for one in sessions if one.state == "running"), None)
+    prefix = handler.portal.prefix
+    home = ArchiveItem(
+        label="Home",
+        description="All files of your home, as a compressed archive (.tar.gz)",
+        url=f"{running.url}{HOME_ARCHIVE}" if running else "",
+        unavailable="" if running else "Start a session first: it reads your home.",
+    )
+    account = ArchiveItem(
+        label="Account",
+        description="What is kept of you: account, tokens, disks and use, as JSON files (.zip)",
+        url=f"{prefix}api/archive/account.zip",
+    )
+    shown = [volume_view(one, seen) for one in volumes if one.state != "removed"]
+    return Archive(items=[home, account], volumes=shown)
+
+
+async def account(handler: Handler) -> dict[str, Any]:
+    """Return all that is kept of the caller; a part that cannot be had says why."""
+    record, listed, seen, used = await asyncio.gather(
+        handler.parts.servers.record(handler.name, handler.token),
+        tokens(handler),
+        views(handler),
+        _use(handler),
+    )
+    return {
+        "account": {**record, "auth_state": None},
+        "tokens": listed.tokens,
+        "volumes": [volume_view(one, seen[2]) for one in seen[1]],
+        "usage": used,
+    }
+
+
+async def _use(handler: Handler) -> Any:
+    end = datetime.now(UTC)
+    start = end - timedelta(days=366 * YEARS)
+
+    def read(records: Any) -> list[dict[str, Any]]:
+        found = records.usage().get_sessions(start, end, owner=handler.name)
+        rows: list[dict[str, Any]] = []
+        for one in found:
+            if len(rows) >= SESSIONS:
+                break
+            rows.append(
+                {"session": one.session, "image": one.image, "start": one.start, "end": one.end}
+            )
+        return rows
+
+    try:
+        return await handler.parts.keeper.run(read)
+    except JuliaBoxError as error:
+        return {"code": error.code, "message": error.message}
+
+
+class AccountJson(ApiHandler):
+    """The caller's account as JSON."""
+
+    async def get(self) -> None:
+        """Answer it."""
+        self.answer(await account(self))
+
+
+class AccountZip(ApiHandler):
+    """The caller's account as an archive of JSON files."""
+
+    async def get(self) -> None:
+        """Answer it as a download."""
+        parts = await account(self)
+        loop = asyncio.get_running_loop()
+        content = await loop.run_in_executor(None, _zipped, parts)
+        self.set_header("Content-Type", "application/zip")
+        self.set_header("Content-Disposition", 'attachment; filename="juliabox-account.zip"')
+        self.finish(content)
+
+
+def _zipped(parts: dict[str, Any]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        archive.writestr("README.txt", README.format(when=when))
+        for name, part in parts.items():
+            encoded = msgspec.json.format(msgspec.json.encode(part), indent=2)
+            archive.writestr(f"{name}.json", encoded)
+    return content.getvalue()
+
+
+async def packages(handler: Handler, _: str = "") -> Packages:
+    """Return the packages of the images that the caller's sessions run."""
+    sessions = (await views(handler))[0]
+    running = [one for one in sessions if one.state == "running"]
+    if not running:
+        missing = "No session runs: start one, and its packages are listed here."
+        return Packages(images=[PackageSet(image="", missing=missing)])
+    return Packages(images=await asyncio.gather(*(_packages(handler, one) for one in running)))
+
+
+async def _packages(handler: Handler, one: SessionView) -> PackageSet:
+    profiles = [one.profile_label] if one.profile_label else []
+    named = one.image or one.label
+    try:
+        answer = await handler.parts.session_client.get(one.url, PACKAGES, handler.token)
+        found = msgspec.convert(answer, _Answer)
+    except JuliaBoxError as error:
+        return PackageSet(image=named, profiles=profiles, missing=error.message)
+    except msgspec.ValidationError:
+        missing = "the session's answer is not understood"
+        return PackageSet(image=named, profiles=profiles, missing=missing)
+    return PackageSet(image=named, profiles=profiles, packages=found.packages)
+
+
+class _Answer(msgspec.Struct):
+    """What a session tells of its packages."""
+
+    packages: list[Package]
+
+
+class PackagesHandler(ApiHandler):
+    """The packages of one server of the caller."""
+
+    async def get(self, server: str = "") -> None:
+        """Answer them."""
+        for one in (await views(self))[0]:
+            if one.server == server and one.state == "running":
+                self.answer(await _packages(self, one))
+                return
+        missing = "This server does not run: start it, and its packages are listed here."
+        self.answer(PackageSet(image="", missing=missing))

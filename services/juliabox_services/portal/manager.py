@@ -1,0 +1,65 @@
+"""What the portal asks the manager: shared between callers, kept for a moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from juliabox_ext.errors import ConfigurationError, UnavailableError
+from juliabox_manager import protocol as p
+from juliabox_services.portal.hub import Shared
+from juliabox_services.portal.settings import PortalSettings
+from juliabox_spawner.client import ManagerClient
+
+#: Seconds that an answer is good for, and that a page waits for the manager.
+FRESH = 1.5
+PATIENCE = 5.0
+
+
+class Instance:
+    """The manager of this instance, as pages see it."""
+
+    def __init__(self, client: ManagerClient) -> None:
+        self.client = client
+        self._shared = Shared(FRESH)
+
+    async def ask(self, verb: p.Verb) -> Any:
+        """Return the answer to a verb that changes nothing, at most :data:`FRESH` seconds old.
+
+        Raise ``UnavailableError`` (``portal.manager``) while the manager is away.
+        """
+        try:
+            return await self._shared.get(repr(verb), lambda: self.client.call(verb, PATIENCE))
+        except UnavailableError as error:
+            raise UnavailableError(
+                "JuliaBox's container manager does not answer; sessions go on meanwhile",
+                code="portal.manager",
+            ) from error
+
+    async def sessions(self, owner: str | None = None) -> list[p.SessionInfo]:
+        """Return sessions, of one person or of all."""
+        found: list[p.SessionInfo] = await self.ask(p.SessionList())
+        return [one for one in found if owner is None or one.owner == owner]
+
+    async def usage(self) -> dict[str, p.UsageInfo]:
+        """Return what the running sessions use, by session."""
+        found: list[p.UsageInfo] = await self.ask(p.SessionUsages())
+        return {one.session: one for one in found}
+
+    async def volumes(self, owner: str | None = None) -> list[p.VolumeInfo]:
+        """Return volumes, of one person or of all."""
+        found: list[p.VolumeInfo] = await self.ask(p.VolumeList(owner))
+        return found
+
+    async def stats(self) -> p.StatsInfo:
+        """Return the load of this instance."""
+        found: p.StatsInfo = await self.ask(p.Stats())
+        return found
+
+
+def make_client(settings: PortalSettings) -> ManagerClient:
+    """Return a client of the manager with the portal's own key."""
+    try:
+        key = settings.manager.secret_key.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{settings.manager.secret_key}: {error}") from None
+    return ManagerClient(settings.manager.endpoint, settings.manager.server_key, key)
