@@ -27,6 +27,36 @@ ADA = {
 }
 
 
+CLIENT = {"client_id": "box", "client_secret": "canary-client-secret"}
+
+
+def settings_of(
+    imitation: Imitation, provider: str = "http://127.0.0.1:9"
+) -> dict[str, dict[str, Any]]:
+    """Settings of the log-ins at a provider."""
+    url = imitation.url
+    urls = {
+        "authorize_url": f"{url}/authorize",
+        "token_url": f"{url}/token",
+        "userinfo_url": f"{url}/userinfo",
+    }
+    return {
+        "oidc": {
+            **CLIENT,
+            "issuer": provider,
+            "username_claim": "email",
+            "button": "Example University",
+            "allow_all": True,
+            "admins": ["dean@example.org"],
+        },
+        "google": {**CLIENT, **urls, "mail_domains": ["example.org"]},
+        "github": {**CLIENT, "url": url, "userinfo_url": f"{url}/api/v3/user",
+                   "mail_domains": ["example.org"], "allow": ["Ada"]},
+        "linkedin": {**CLIENT, **urls, "issuer": url, "jwks_url": f"{url}/keys",
+                     "allow_all": True},
+    }  # fmt: skip
+
+
 def answer_of(visitor: Visitor, login: str, where_to: str = "", sub: str = "") -> str:
     """Press a button, let the provider say yes, and return the address that it sends back to."""
     query = f"?next={quote(where_to)}" if where_to else ""

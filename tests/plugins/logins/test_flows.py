@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from juliabox_ext.selection import PluginSelection
 from support.hub_stand import PASSWORD, HubStand
 from support.login_providers import Imitation
-from support.login_steps import become, log_in_at, tell_openid, users, who
+from support.login_steps import become, log_in_at, settings_of, tell_openid, users, who
 from support.visitor import NAVIGATE, Visitor, add_person
 
 IMITATED = {
@@ -167,3 +170,25 @@ def test_a_token_is_got_with_the_password_of_an_account_alone(logins: HubStand) 
     assert token("admin", "wrong") == 403
     assert token("github:ada", PASSWORD) == 403
     assert token("zero:anybody", "") == 403
+
+
+def test_a_provider_alone_has_a_page_without_a_form(tmp_path: Path, imitation: Imitation) -> None:
+    settings = {"github": settings_of(imitation)["github"]}
+    selection = PluginSelection(enabled=[], settings=settings)
+    # another log-in's admin is nobody here
+    login = {"logins": ["github"], "admins": ["admin", "github:ada"]}
+    with HubStand(tmp_path, login=login, plugins=selection, idle_timeout=0) as stand:
+        person = Visitor(stand)
+        page = person.get("/hub/login").text
+        assert "/hub/github/oauth_login" in page and "<form" not in page
+        become(imitation)
+        log_in_at(person, "github")
+        assert who(person) == "github:ada"
+        assert stand.api("GET", "/users/github:ada").json()["admin"] is False
+        assert users(stand) == {"github:ada"}
+        token = person.http.cookies.get("_xsrf", path="/hub/")
+        form = {"username": "admin", "password": PASSWORD, "_xsrf": token}
+        assert Visitor(stand).http.post("/hub/login", data=form).status_code in {403, 404}
+        assert person.http.post("/hub/login", data=form, headers=NAVIGATE).status_code == 404
+        for path in ("/hub/signup", "/hub/change-password", "/hub/authorize"):
+            assert person.get(path).status_code == 404
