@@ -66,6 +66,13 @@ class Container(Struct, frozen=True):
     error: str = ""
 
 
+class Image(Struct, frozen=True):
+    """An image that the engine holds, and the Unix time at which it was made."""
+
+    id: str
+    created: float
+
+
 class EngineInfo(Struct, frozen=True):
     """What the engine says of itself and its machine."""
 
@@ -117,6 +124,21 @@ class Engine:
         except NotFoundError:
             return False
         return bool(told["Id"] == image_id)
+
+    async def images(self, name: str) -> list[Image]:
+        """Return the images that the engine holds under a name, whatever their tag, newest first.
+
+        An engine id is a name, too.
+        """
+        if name.startswith("sha256:"):
+            try:
+                told = await self._call(lambda client: client.inspect_image(name), LOOK)
+            except NotFoundError:
+                return []
+            return [Image(str(told["Id"]), _unix_time(told["Created"]))]
+        listed = await self._call(lambda client: client.images(name=name), LOOK)
+        found = [Image(str(one["Id"]), float(one["Created"])) for one in listed]
+        return sorted(found, key=lambda image: image.created, reverse=True)
 
     async def containers(self) -> list[Container]:
         """Return this installation's session containers, without pid, address and exit."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import structlog
 
-from juliabox_ext.errors import ConfigurationError, ConflictError, JuliaBoxError, UnavailableError
+from juliabox_ext.errors import ConfigurationError, ConflictError, JuliaBoxError, PluginError, UnavailableError
 from juliabox_manager import logs
 from juliabox_manager.engine import Engine
 from juliabox_manager.engine_socket import await_replaced
@@ -84,6 +84,8 @@ class Program:
             closing.push_async_callback(self._volumes.close)
             closing.push_async_callback(self._manager.close)
             await self._manager.start()
+            closing.push_async_callback(self._manager.tasks.close)
+            await self._manager.tasks.start()
             self._endpoint.listen(self._settings.metrics_address, self._settings.metrics_port)
             closing.push_async_callback(self._endpoint.close)
             serving = asyncio.create_task(self._server.run(), name="server")
@@ -124,7 +126,7 @@ def main(settings_file: Path) -> None:
         settings = load(settings_file)
         with state_lock(settings.state / "manager"):
             asyncio.run(serve(settings))
-    except (ConfigurationError, ConflictError) as error:
+    except (ConfigurationError, ConflictError, PluginError) as error:
         log.error("the manager cannot run", reason=error.code, detail=error.message)
         sys.exit(EXIT_CONFIGURATION)
     except (JuliaBoxError, OSError):

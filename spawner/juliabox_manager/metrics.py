@@ -83,6 +83,31 @@ class Metrics:
             "Times that a session's network policy was missing or changed and was set again.",
             registry=self.registry,
         )
+        self.task_runs = prometheus_client.Counter(
+            "juliabox_task_runs",
+            "Ended runs of tasks by outcome.",
+            ["task", "outcome"],
+            registry=self.registry,
+        )
+        self.task_seconds = prometheus_client.Histogram(
+            "juliabox_task_seconds",
+            "Seconds of a task's run.",
+            ["task"],
+            buckets=_START_BUCKETS,
+            registry=self.registry,
+        )
+        self.task_success = prometheus_client.Gauge(
+            "juliabox_task_last_success_timestamp_seconds",
+            "Unix time at which a task last ended well.",
+            ["task"],
+            registry=self.registry,
+        )
+        self.task_faults = prometheus_client.Gauge(
+            "juliabox_task_faults",
+            "1 for each enabled task that cannot be loaded.",
+            ["task", "distribution", "code"],
+            registry=self.registry,
+        )
         self._sessions = _SessionGauge()
         self.registry.register(self._sessions)
         prometheus_client.ProcessCollector(registry=self.registry)

@@ -51,6 +51,8 @@ ServerName = Annotated[str, Meta(max_length=255, pattern=r"^[^\x00-\x1f\x7f/]*\Z
 ImageName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-z0-9][\w.\-/:@]*\Z")]
 ProfileName = Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9_-]*\Z")]
 RequestId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+#: Name of a plugin that is a task.
+TaskName = Annotated[str, Meta(max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
 EnvironmentName = Annotated[str, Meta(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")]
 EnvironmentValue = Annotated[str, Meta(max_length=32768, pattern=r"^[^\x00]*\Z")]
 
@@ -171,6 +173,25 @@ class VolumeRestore(Verb, frozen=True, tag="volume.restore"):
     owner: Owner
 
 
+class TaskRun(Verb, frozen=True, tag="task.run"):
+    """Ask for a command of a plugin; answers :class:`TaskJob` at once, before it runs."""
+
+    task: TaskName
+    #: What the command is called with; the plugin's schema is checked before the answer.
+    data: Annotated[dict[str, Any], Meta(max_length=256)] = field(default_factory=dict)
+
+
+class TaskList(Verb, frozen=True, tag="task.list"):
+    """Answer a list of :class:`TaskInfo`: the enabled tasks, those at fault included, by name."""
+
+
+class TaskResults(Verb, frozen=True, tag="task.results"):
+    """Answer a list of :class:`TaskResult`, of one task or of all, newest first."""
+
+    task: TaskName | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
 class Stats(Verb, frozen=True, tag="stats"):
     """Answer :class:`StatsInfo` of this instance."""
 
@@ -206,6 +227,9 @@ AnyVerb = (
     | VolumeList
     | VolumeRemove
     | VolumeRestore
+    | TaskRun
+    | TaskList
+    | TaskResults
     | Stats
     | Events
     | Ping
@@ -225,7 +249,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 SessionState = Literal["created", "starting", "running", "stopping", "ended"]
-EventKind = Literal["cursor", "session.state", "session.stage", "session.failed"]
+EventKind = Literal["cursor", "session.state", "session.stage", "session.failed", "task.done"]
 
 
 class ExitInfo(Struct, frozen=True):
@@ -325,6 +349,59 @@ class VolumeInfo(Struct, frozen=True):
     plugin: str = "home"
 
 
+TaskOutcome = Literal["queued", "running", "ok", "failed", "timeout", "lost"]
+
+
+class TaskJob(Struct, frozen=True):
+    """A run that was asked for; ``task.results`` tells what becomes of it."""
+
+    job: str
+
+
+class TaskResult(Struct, frozen=True):
+    """One run of a task: what came of it, or that it waits or runs."""
+
+    job: str
+    task: str
+    #: The feature that was due: ``task.cmd.async``, ``task.periodic.node`` or ``….cluster``.
+    feature: str
+    #: Name of the client that asked; ``schedule`` for a periodic run.
+    client: str
+    #: ``lost``: the manager ended before the run did.
+    outcome: TaskOutcome
+    #: Unix time when it was asked for or began.
+    started: float
+    seconds: float = 0.0
+    #: JSON value that the task returned.
+    result: Any = None
+    #: Code and message of what went wrong.
+    code: str = ""
+    message: str = ""
+
+
+class TaskInfo(Struct, frozen=True):
+    """An enabled task, and how its last run ended."""
+
+    task: str
+    #: Name and version of the package that it comes with.
+    distribution: str
+    features: list[str]
+    #: Seconds between two periodic runs, 0 if there are none, and the Unix time of the next.
+    every: float
+    next_run: float
+    #: Seconds that a run may take.
+    time_limit: float
+    running: bool
+    #: Clients that may ask for it, and the JSON Schema of the data that they give.
+    clients: list[str]
+    data: dict[str, Any]
+    #: The newest run that has ended, without its result; null if there is none.
+    last: TaskResult | None
+    #: Why it cannot run: code and message; empty if it can.
+    code: str = ""
+    message: str = ""
+
+
 class StatsInfo(Struct, frozen=True):
     """Load of this instance."""
 
@@ -395,6 +472,9 @@ RESULTS: dict[type[Verb], Any] = {
     VolumeList: list[VolumeInfo],
     VolumeRemove: None,
     VolumeRestore: VolumeInfo,
+    TaskRun: TaskJob,
+    TaskList: list[TaskInfo],
+    TaskResults: list[TaskResult],
     Stats: StatsInfo,
     Events: list[Event],
     Ping: Pong,
@@ -409,6 +489,8 @@ _READ_ONLY: tuple[type[Verb], ...] = (
     ImageList,
     ImageEnsure,
     VolumeList,
+    TaskList,
+    TaskResults,
     Stats,
     Events,
     Ping,

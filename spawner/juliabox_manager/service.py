@@ -35,6 +35,9 @@ from juliabox_manager.reconcile import Reconciler
 from juliabox_manager.sessions import Sessions
 from juliabox_manager.settings import ManagerSettings
 from juliabox_manager.store import Store
+from juliabox_manager.tasks.calls import Calls
+from juliabox_manager.tasks.tasks import Tasks
+from juliabox_manager.tasks.works import Works
 from juliabox_manager.usage import Usage
 
 log = structlog.get_logger("juliabox.manager")
@@ -86,9 +89,12 @@ class Manager:
         self._usage = Usage(self._registry, engine, volumes)
         self._reconciler = Reconciler(parts, self._registry, lifecycle, self._sessions)
         self._reconciled = asyncio.Event()
+        self._reconciling = asyncio.Lock()
         self._info: EngineInfo | None = None
         self._look_again = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
+        works = Works(settings, engine, volumes, self._reconcile_once)
+        self.tasks = Tasks(settings, store, self._events, Calls(self.handle, works.table))
         self._handlers: dict[type[Verb], Handler] = {
             protocol.SessionCreate: self._sessions.create,
             protocol.SessionStart: self._sessions.start,
@@ -104,6 +110,8 @@ class Manager:
             protocol.VolumeList: self._list_volumes,
             protocol.VolumeRemove: self._remove_volume,
             protocol.VolumeRestore: self._restore_volume,
+            protocol.TaskList: self.tasks.list,
+            protocol.TaskResults: self.tasks.results,
             protocol.Stats: self._stats,
             protocol.Events: self._read_events,
             protocol.Ping: self._ping,
@@ -140,6 +148,8 @@ class Manager:
         """
         if not self.ready and not isinstance(verb, protocol.Ping):
             await self._await_ready()
+        if isinstance(verb, protocol.TaskRun):
+            return await self.tasks.ask(client, verb)
         return await self._handlers[type(verb)](verb)
 
     async def _await_ready(self) -> None:
@@ -264,11 +274,16 @@ class Manager:
                 await asyncio.wait_for(self._look_again.wait(), self._settings.reconcile_interval)
             self._look_again.clear()
             try:
-                await self._reconciler.again()
+                await self._reconcile_once()
             except JuliaBoxError as error:
                 log.warning("reconcile failed", error=error.message)
             except Exception:
                 log.exception("reconcile failed")
+
+    async def _reconcile_once(self) -> None:
+        """Reconcile again; one at a time, whoever asks."""
+        async with self._reconciling:
+            await self._reconciler.again()
 
     def _noticed(self, notice: Notice) -> None:
         if notice.kind == "resync":

@@ -56,6 +56,15 @@ MIGRATIONS: Final = (
     CREATE INDEX answers_age ON answers (age);
     CREATE TABLE counters (name TEXT PRIMARY KEY, value REAL NOT NULL) STRICT;
     """,
+    """
+    CREATE TABLE task_runs (
+        number INTEGER PRIMARY KEY,
+        job TEXT NOT NULL UNIQUE,
+        task TEXT NOT NULL,
+        data BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX task_runs_task ON task_runs (task, number);
+    """,
 )
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
@@ -148,6 +157,13 @@ class Store:
     async def set_counter(self, name: str, value: int) -> None:
         """Store a counter; it never goes back."""
         await self._run(lambda: self._set_counter(name, value))
+
+    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do ``work`` in one transaction in the store's thread; return what it returns.
+
+        Raises ``NoRoomError`` or ``UnavailableError`` if it cannot be written; nothing is then.
+        """
+        return await self._run(lambda: self._transact(work))
 
     # -- everything below runs in the store's thread ------------------------------------------
 
@@ -246,16 +262,17 @@ class Store:
                 (session, record.owner, record.server, msgspec.json.encode(record)),
             )
 
-    def _transact(self, work: Callable[[sqlite3.Connection], None]) -> None:
+    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         db = self._connection
         db.execute("BEGIN IMMEDIATE")
         try:
-            work(db)
+            done = work(db)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+        return done
 
     def _flush(self) -> None:
         self._write_sessions({})

@@ -1,0 +1,200 @@
+"""The tasks that the operator enabled: described by processes of their own, never imported here.
+
+A task that cannot be loaded, or with which a process ends or hangs, is a fault of that task alone:
+the others are described by a further process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import jsonschema
+import msgspec
+import structlog
+from jsonschema.exceptions import SchemaError
+from jsonschema.protocols import Validator
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import SchemaError as PatternError
+
+from juliabox_ext.catalog import PluginInfo
+from juliabox_ext.errors import PolicyError, RequestError
+from juliabox_ext.registry import PluginFault, chosen
+from juliabox_ext.task import MAX_DATA_BYTES, JBPluginTask
+from juliabox_manager.protocol import error_info
+from juliabox_manager.settings import ManagerSettings
+from juliabox_manager.tasks.loading import GROUP
+from juliabox_manager.tasks.process import converse
+from juliabox_manager.tasks.wire import Answer, Call, Description, Fault, Message, Order
+
+log = structlog.get_logger("juliabox.manager.tasks")
+
+#: Seconds in which a process must have described its next task; more than the registry itself
+#: gives a plugin to be configured.
+DESCRIBE_LIMIT: Final = 45.0
+
+#: Bytes of memory of the process that describes.
+DESCRIBE_MEMORY: Final = 512 * 1024**2
+
+_PERIODIC = (JBPluginTask.JBP_NODE, JBPluginTask.JBP_CLUSTER)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that can run: what its plugin says of itself, and who may ask for it with what."""
+
+    info: PluginInfo
+    about: Description
+    _validator: Validator | None = field(default=None, repr=False)
+
+    @property
+    def periodic(self) -> list[str]:
+        """The features that a schedule is for."""
+        return [feature for feature in _PERIODIC if feature in self.about.features]
+
+    def check(self, client: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a command's data as JSON values; raise what refuses client or data."""
+        if self._validator is None:
+            raise RequestError(
+                f"task {self.info.name} is no command: it runs by its schedule alone",
+                code="task.not_a_command",
+            )
+        if client not in self.about.clients:
+            allowed = ", ".join(self.about.clients) or "nobody"
+            raise PolicyError(
+                f"client {client!r} may not ask for task {self.info.name}; allowed: {allowed}",
+                code="task.client",
+            )
+        encoded = msgspec.json.encode(data)
+        if len(encoded) > MAX_DATA_BYTES:
+            raise RequestError(
+                f"{len(encoded)} bytes of data are more than {MAX_DATA_BYTES}", code="task.data"
+            )
+        plain: dict[str, Any] = msgspec.json.decode(encoded)
+        wrong = sorted(_wrong(self._validator, plain))
+        if wrong:
+            raise RequestError(
+                f"the data of task {self.info.name} are refused: {'; '.join(wrong[:5])}",
+                code="task.data",
+            )
+        return plain
+
+
+def _wrong(validator: Validator, data: Mapping[str, Any]) -> Iterable[str]:
+    """Say what is wrong with data, by key and rule; a value may be secret and is not repeated."""
+    for error in validator.iter_errors(data):
+        where = ".".join(map(str, error.absolute_path)) or "data"
+        if error.validator == "additionalProperties":
+            known = error.schema.get("properties", {})
+            for key in set(error.instance) - set(known):
+                yield f"{where}: {str(key)[:60]!r} is unknown"
+        elif error.validator == "required":
+            for key in set(error.validator_value) - set(error.instance):
+                yield f"{key}: is missing"
+        else:
+            yield f"{where}: does not keep the rule {error.validator}: {error.validator_value}"
+
+
+def validator(schema: dict[str, Any]) -> Validator:
+    """Return a validator for a schema; raise ``SchemaError`` if it is none."""
+    jsonschema.Draft202012Validator.check_schema(schema)
+    made: Validator = _Linear(schema)
+    return made
+
+
+def _pattern(_: Validator, pattern: str, instance: Any, __: dict[str, Any]) -> Iterable[Any]:
+    """Match with the engine of pydantic, which takes linear time whatever it is given.
+
+    What that engine does not know is left to the plugin's own process.
+    """
+    if not isinstance(instance, str):
+        return
+    try:
+        TypeAdapter(StringConstraints(pattern=pattern)).validate_python(instance)
+    except ValidationError:
+        yield jsonschema.ValidationError("no match")
+    except PatternError:
+        return
+
+
+_Linear = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
+
+
+class Declared:
+    """The enabled tasks of one manager: those that can run, and what is wrong with the others."""
+
+    def __init__(self, settings: ManagerSettings, found: Callable[[Task], None]) -> None:
+        """Take the selection from the manager's settings; nothing is looked at before `find`.
+
+        ``found`` is told of each task that can run, as soon as it is known.
+        """
+        self._settings = settings
+        self._found = found
+        self.tasks: dict[str, Task] = {}
+        self.faults: list[PluginFault] = []
+
+    def order(self, **changes: Any) -> Order:
+        """Return an order with what is the same for all of this manager."""
+        return Order(
+            selection=self._settings.plugins,
+            installation=self._settings.installation,
+            instance=self._settings.instance,
+            folder=str(self._settings.state / "manager" / "plugins"),
+            **changes,
+        )
+
+    async def find(self) -> None:
+        """Describe all enabled tasks; what is wrong is kept in :attr:`faults`."""
+        begun = time.monotonic()
+        infos, faults = chosen(self._settings.plugins, [GROUP])
+        self.faults = [fault for fault in faults if fault.group == GROUP]
+        left = {info.name: info for info in infos}
+        while left:
+            await self._describe(left)
+        for fault in self.faults:
+            log.error("a task is not there", plugin=fault.plugin, reason=fault.message)
+        log.info(
+            "tasks described", tasks=sorted(self.tasks), seconds=round(time.monotonic() - begun, 2)
+        )
+
+    async def _describe(self, left: dict[str, PluginInfo]) -> None:
+        """Let one process describe tasks; take those from ``left`` that are dealt with."""
+
+        async def heard(message: Message) -> Answer | None:
+            match message:
+                case Description(name=name):
+                    self._take(left.pop(name), message)
+                case Fault(name=name, code=code, message=reason):
+                    self._blame(left.pop(name), code, reason)
+                case Call():
+                    error = PolicyError("verbs are for runs", code="task.verb")
+                    return Answer(error=error_info(error))
+            return None
+
+        order = self.order(describe=list(left), memory_limit=DESCRIBE_MEMORY)
+        ending = await converse(order, DESCRIBE_LIMIT, heard, anew=True)
+        if left:
+            # the process worked on the first that is left
+            info = left.pop(next(iter(left)))
+            why = (
+                "did not come to an end"
+                if ending.timed_out
+                else ending.unreadable or f"ended its process with exit code {ending.code}"
+            )
+            self._blame(info, "plugin.hangs" if ending.timed_out else "plugin.failed", why)
+
+    def _take(self, info: PluginInfo, about: Description) -> None:
+        schema = None
+        if JBPluginTask.JBP_CMD_ASYNC in about.features:
+            try:
+                schema = validator(about.data)
+            except SchemaError as error:
+                return self._blame(info, "plugin.contract", f"schema of its data: {error.message}")
+        self.tasks[info.name] = Task(info, about, schema)
+        return self._found(self.tasks[info.name])
+
+    def _blame(self, info: PluginInfo, code: str, reason: str) -> None:
+        message = reason if info.name in reason else f"{info}: {reason}"
+        self.faults.append(PluginFault(info.name, info.group, info.distribution, code, message))
