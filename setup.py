@@ -62,6 +62,12 @@ ENTRY_POINTS = {
         "oidc = juliabox_plugins.login_oidc:OidcButton",
         "zero = juliabox_plugins.login_zero:ZeroButton",
     ],
+    "juliabox.task": [
+        "usage-statistics = juliabox_plugins.usage_statistics:UsageStatistics",
+        "disk-use = juliabox_plugins.disk_use:DiskUse",
+        "stale-entities = juliabox_plugins.stale_entities:StaleEntities",
+        "image-freshness = juliabox_plugins.image_freshness:ImageFreshness",
+    ],
 }
 
 package_dir = {"juliabox_ext": "juliabox_ext", **DATA_PACKAGES}

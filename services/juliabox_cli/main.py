@@ -12,6 +12,7 @@ from juliabox_cli import (
     commands_images,
     commands_service,
     commands_sessions,
+    commands_tasks,
     commands_users,
     commands_volumes,
 )
@@ -58,6 +59,7 @@ for module in (
     commands_users,
     commands_sessions,
     commands_volumes,
+    commands_tasks,
     commands_config,
     commands_images,
 ):

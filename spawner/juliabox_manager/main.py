@@ -14,7 +14,13 @@ from pathlib import Path
 import click
 import structlog
 
-from juliabox_ext.errors import ConfigurationError, ConflictError, JuliaBoxError, PluginError, UnavailableError
+from juliabox_ext.errors import (
+    ConfigurationError,
+    ConflictError,
+    JuliaBoxError,
+    PluginError,
+    UnavailableError,
+)
 from juliabox_manager import logs
 from juliabox_manager.engine import Engine
 from juliabox_manager.engine_socket import await_replaced

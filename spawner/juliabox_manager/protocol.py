@@ -414,14 +414,17 @@ class StatsInfo(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """Something that happened to a session: its state or stage changed, or its start failed."""
+    """Something that happened to a session: its state or stage changed, or its start failed.
+
+    ``task.done`` tells of the end of a task's run.
+    """
 
     sequence: int
     time: float
     kind: EventKind
     #: Empty where a session was refused before it was made.
     session: str = ""
-    #: The state, the stage, or the code of the error.
+    #: The state, the stage, the code of the error, or the name of the task.
     value: str = ""
     message: str = ""
     owner: str = ""

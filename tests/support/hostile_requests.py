@@ -83,7 +83,15 @@ ABSENT_VERBS = (
     *("session.exec", "session.commit", "session.cp", "session.build", "session.logs"),
     *("exec", "commit", "build", "raw", "docker", "container.create", "containers/create"),
     *("image.pull", "image.build", "image.load", "image.tag", "image.remove", "volume.create"),
-    *("volume.mount", "network.create", "network.connect", "task.run", "pool.create", "swarm.init"),
+    *(
+        "volume.mount",
+        "network.create",
+        "network.connect",
+        "task.create",
+        "task.stop",
+        "pool.create",
+        "swarm.init",
+    ),
     *("session.attach", "session.archive", "session.update", "session.rename", "session.kill"),
     *("SESSION.CREATE", "session.create ", " session.create", "session.create\0", "", "__class__"),
 )
@@ -94,6 +102,8 @@ BAD_SESSIONS = (
 )
 
 BAD_NAMES = ("", "\0", "a\0b", "a/b", "../x", "/etc", "a\nb", "\x7f", "x" * 256, "\x1b[2J", "\r\n")
+
+BAD_TASKS = ("", "../x", "/bin/sh", "a b", "-x", ".x", "a\0", "a\n", "ä", "x" * 64, "a:b", "$(id)")
 
 BAD_IMAGES = (
     *("", "/etc", "../x", "Juliabox/julia", " juliabox/julia", "juliabox/julia\n", "-v", "x" * 256),
@@ -111,6 +121,7 @@ def hostile_bodies() -> Iterator[tuple[str, Any]]:
         yield f"start-{field}", _start(**{field: value})
         yield f"stop-{field}", {"verb": "session.stop", "session": SESSION, field: value}
         yield f"ensure-{field}", {"verb": "image.ensure", "image": "juliabox/julia", field: value}
+        yield f"run-{field}", {"verb": "task.run", "task": "disk-use", "data": {}, field: value}
     for verb in ABSENT_VERBS:
         yield f"verb-{verb!r}", {"verb": verb, "session": SESSION}
     yield from _bad_names()
@@ -139,6 +150,9 @@ def _bad_names() -> Iterator[tuple[str, Any]]:
         if name:
             yield f"server-{name[:9]!r}", valid_create(server=name)
             yield f"profile-{name[:9]!r}", valid_create(profile=name)
+    for task in BAD_TASKS:
+        yield f"task-{task[:9]!r}", {"verb": "task.run", "task": task}
+        yield f"results-{task[:9]!r}", {"verb": "task.results", "task": task}
     for image in BAD_IMAGES:
         yield f"image-{image[:20]!r}", valid_create(image=image)
         yield f"ensure-{image[:20]!r}", {"verb": "image.ensure", "image": image}
@@ -156,6 +170,8 @@ def _bad_limits() -> Iterator[tuple[str, Any]]:
     for grace in (-1, 61, float("nan"), float("inf"), "1"):
         body = {"verb": "session.stop", "session": SESSION, "grace": grace}
         yield f"grace-{grace}", body
+    for limit in (0, -1, 101, 1.5, "1", None):
+        yield f"results-limit-{limit}", {"verb": "task.results", "limit": limit}
     for wait in (-0.1, 31, float("nan"), 1e9):
         yield f"wait-{wait}", {"verb": "events", "wait": wait}
 
@@ -176,6 +192,8 @@ def _bad_shapes() -> Iterator[tuple[str, Any]]:
         yield f"body-{wrong!r}", wrong
         yield f"owner-as-{wrong!r}", valid_create(owner=None if wrong == "x" else wrong)
         yield f"limits-as-{wrong!r}", valid_create(limits=wrong)
+        if not isinstance(wrong, dict):
+            yield f"data-as-{wrong!r}", {"verb": "task.run", "task": "x", "data": wrong}
         yield f"verb-as-{wrong!r}", {"verb": wrong, "session": SESSION}
     for field in ("owner", "server", "image", "limits", "verb"):
         body = {name: value for name, value in valid_create().items() if name != field}

@@ -52,7 +52,7 @@ class Calls:
         work = self._works.get(call.verb)
         if work is None:
             try:
-                verb = msgspec.convert({"verb": call.verb, **call.fields}, VERBS[call.verb])
+                verb = msgspec.convert({**call.fields, "verb": call.verb}, VERBS[call.verb])
             except msgspec.ValidationError as error:
                 raise RequestError(f"{call.verb}: {error}") from None
             return await self._handle(f"task:{task}", verb)

@@ -6,18 +6,14 @@ the others are described by a further process.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-import jsonschema
 import msgspec
 import structlog
-from jsonschema.exceptions import SchemaError
-from jsonschema.protocols import Validator
-from pydantic import StringConstraints, TypeAdapter, ValidationError
-from pydantic_core import SchemaError as PatternError
 
 from juliabox_ext.catalog import PluginInfo
 from juliabox_ext.errors import PolicyError, RequestError
@@ -28,6 +24,9 @@ from juliabox_manager.settings import ManagerSettings
 from juliabox_manager.tasks.loading import GROUP
 from juliabox_manager.tasks.process import converse
 from juliabox_manager.tasks.wire import Answer, Call, Description, Fault, Message, Order
+
+if TYPE_CHECKING:
+    from juliabox_manager.tasks.schemas import DataSchema
 
 log = structlog.get_logger("juliabox.manager.tasks")
 
@@ -47,16 +46,15 @@ class Task:
 
     info: PluginInfo
     about: Description
-    _validator: Validator | None = field(default=None, repr=False)
 
     @property
     def periodic(self) -> list[str]:
         """The features that a schedule is for."""
         return [feature for feature in _PERIODIC if feature in self.about.features]
 
-    def check(self, client: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    async def check(self, client: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return a command's data as JSON values; raise what refuses client or data."""
-        if self._validator is None:
+        if JBPluginTask.JBP_CMD_ASYNC not in self.about.features:
             raise RequestError(
                 f"task {self.info.name} is no command: it runs by its schedule alone",
                 code="task.not_a_command",
@@ -73,7 +71,8 @@ class Task:
                 f"{len(encoded)} bytes of data are more than {MAX_DATA_BYTES}", code="task.data"
             )
         plain: dict[str, Any] = msgspec.json.decode(encoded)
-        wrong = sorted(_wrong(self._validator, plain))
+        schema = await asyncio.to_thread(_schema, self.info.name, self.about.data)
+        wrong = schema.wrong(plain)
         if wrong:
             raise RequestError(
                 f"the data of task {self.info.name} are refused: {'; '.join(wrong[:5])}",
@@ -82,44 +81,11 @@ class Task:
         return plain
 
 
-def _wrong(validator: Validator, data: Mapping[str, Any]) -> Iterable[str]:
-    """Say what is wrong with data, by key and rule; a value may be secret and is not repeated."""
-    for error in validator.iter_errors(data):
-        where = ".".join(map(str, error.absolute_path)) or "data"
-        if error.validator == "additionalProperties":
-            known = error.schema.get("properties", {})
-            for key in set(error.instance) - set(known):
-                yield f"{where}: {str(key)[:60]!r} is unknown"
-        elif error.validator == "required":
-            for key in set(error.validator_value) - set(error.instance):
-                yield f"{key}: is missing"
-        else:
-            yield f"{where}: does not keep the rule {error.validator}: {error.validator_value}"
+def _schema(task: str, data: dict[str, Any]) -> DataSchema:
+    """Return the schema of a task's data; for a thread: its module is slow to import."""
+    from juliabox_manager.tasks.schemas import DataSchema  # noqa: PLC0415
 
-
-def validator(schema: dict[str, Any]) -> Validator:
-    """Return a validator for a schema; raise ``SchemaError`` if it is none."""
-    jsonschema.Draft202012Validator.check_schema(schema)
-    made: Validator = _Linear(schema)
-    return made
-
-
-def _pattern(_: Validator, pattern: str, instance: Any, __: dict[str, Any]) -> Iterable[Any]:
-    """Match with the engine of pydantic, which takes linear time whatever it is given.
-
-    What that engine does not know is left to the plugin's own process.
-    """
-    if not isinstance(instance, str):
-        return
-    try:
-        TypeAdapter(StringConstraints(pattern=pattern)).validate_python(instance)
-    except ValidationError:
-        yield jsonschema.ValidationError("no match")
-    except PatternError:
-        return
-
-
-_Linear = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
+    return DataSchema(task, data)
 
 
 class Declared:
@@ -165,7 +131,8 @@ class Declared:
         async def heard(message: Message) -> Answer | None:
             match message:
                 case Description(name=name):
-                    self._take(left.pop(name), message)
+                    self.tasks[name] = Task(left.pop(name), message)
+                    self._found(self.tasks[name])
                 case Fault(name=name, code=code, message=reason):
                     self._blame(left.pop(name), code, reason)
                 case Call():
@@ -184,16 +151,6 @@ class Declared:
                 else ending.unreadable or f"ended its process with exit code {ending.code}"
             )
             self._blame(info, "plugin.hangs" if ending.timed_out else "plugin.failed", why)
-
-    def _take(self, info: PluginInfo, about: Description) -> None:
-        schema = None
-        if JBPluginTask.JBP_CMD_ASYNC in about.features:
-            try:
-                schema = validator(about.data)
-            except SchemaError as error:
-                return self._blame(info, "plugin.contract", f"schema of its data: {error.message}")
-        self.tasks[info.name] = Task(info, about, schema)
-        return self._found(self.tasks[info.name])
 
     def _blame(self, info: PluginInfo, code: str, reason: str) -> None:
         message = reason if info.name in reason else f"{info}: {reason}"

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from juliabox_manager.live import to_its_end
 from juliabox_manager.tasks import wire
 from juliabox_manager.tasks.wire import Answer, Done, Failed, Message, Order
 
@@ -49,9 +50,10 @@ class Ending:
 async def converse(order: Order, limit: float, heard: Heard, *, anew: bool = False) -> Ending:
     """Let a process carry out an order, within ``limit`` seconds; return how it ended.
 
-    With ``anew`` the limit counts anew from each message. ``heard`` takes each message and returns the answer to a call. After ``Done`` or ``Failed``
-    nothing more is heard. When this returns, or is cancelled, the process and all that it started
-    have been killed; what hangs in the kernel is left to it, with a line in the log.
+    With ``anew`` the limit counts anew from each message. ``heard`` takes each message and returns
+    the answer to a call; after ``Done`` or ``Failed`` nothing more is heard. When this returns, or
+    is cancelled, the process and all that it started have been killed; what hangs in the kernel is
+    left to it, with a line in the log.
     """
     timed_out, unreadable = False, ""
     async with _started(order) as (process, reader, writer):
@@ -113,7 +115,7 @@ async def _started(order: Order) -> AsyncIterator[tuple[Process, StreamReader, S
     finally:
         # not closed: that would first wait for a process that does not read its answers
         writer.transport.abort()
-        await asyncio.shield(asyncio.ensure_future(_end(process, printing, name)))
+        await to_its_end(_end(process, printing, name))
 
 
 async def _give(process: Process, order: bytes) -> None:

@@ -36,15 +36,7 @@ class Results:
 
     async def open(self) -> None:
         """Read what there is; runs that an earlier manager did not see to their end are lost."""
-        for result in reversed(await self._store.transact(_read)):
-            if result.outcome in OPEN:
-                result = msgspec.structs.replace(  # noqa: PLW2901
-                    result,
-                    outcome="lost",
-                    code="task.lost",
-                    message="the manager ended before this run did",
-                )
-                await self._store.transact(lambda db, lost=result: _write(db, lost))
+        for result in await self._store.transact(_close_open):
             self._note(result)
 
     def _note(self, result: TaskResult) -> None:
@@ -78,6 +70,21 @@ def _read(db: sqlite3.Connection, task: str | None = None, limit: int = -1) -> l
         (task, limit),
     )
     return [msgspec.json.decode(data, type=TaskResult) for (data,) in rows]
+
+
+def _close_open(db: sqlite3.Connection) -> list[TaskResult]:
+    """Mark runs that have no end as lost; return all runs, oldest first."""
+    results = _read(db)[::-1]
+    for number, result in enumerate(results):
+        if result.outcome in OPEN:
+            results[number] = msgspec.structs.replace(
+                result,
+                outcome="lost",
+                code="task.lost",
+                message="the manager ended before this run did",
+            )
+            _write(db, results[number])
+    return results
 
 
 def _write(db: sqlite3.Connection, result: TaskResult) -> None:

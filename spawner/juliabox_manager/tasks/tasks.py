@@ -158,7 +158,7 @@ class Tasks:
     async def ask(self, client: str, verb: TaskRun) -> TaskJob:
         """Queue a command of a client; raise what refuses task, client or data."""
         task = self._named(verb.task)
-        data = task.check(client, verb.data)
+        data = await task.check(client, verb.data)
         if self._queued[verb.task] >= QUEUE:
             raise NoRoomError(
                 f"{QUEUE} runs of task {verb.task} wait already: ask again later",
@@ -295,7 +295,7 @@ class Tasks:
         else:
             log.warning("a task failed", task=result.task, code=result.code, reason=result.message)
         await self._results.write_if_possible(result)
-        self._events.emit("task.done", result.job, result.task, result.outcome)
+        self._events.emit("task.done", result.task, result.outcome)
 
 
 def _new(task: Task, feature: str, client: str, outcome: Any = "running") -> TaskResult:
@@ -309,9 +309,7 @@ def _new(task: Task, feature: str, client: str, outcome: Any = "running") -> Tas
     )
 
 
-def _with(
-    result: TaskResult, last: Done | Failed | None, ending: Ending, task: Task
-) -> TaskResult:
+def _with(result: TaskResult, last: Done | Failed | None, ending: Ending, task: Task) -> TaskResult:
     """Return a run's result with what came of it."""
     name, limit = task.info.name, task.about.time_limit
     match last:

@@ -93,7 +93,7 @@ class Answer(Struct, frozen=True):
 
 
 _order = msgspec.json.Decoder(Order)
-_message = msgspec.json.Decoder(Message)
+_message: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _answer = msgspec.json.Decoder(Answer)
 
 
