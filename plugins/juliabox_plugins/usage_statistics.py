@@ -36,7 +36,7 @@ class UsageStatistics(PeriodicTask):
         sessions, most = stats["sessions"], stats["sessions_limit"]
         percents = {
             "ContainersUsed": _percent(sessions, most),
-            "CPUUsed": cpu_percent(),
+            "CPUUsed": cpu_percent(_SPAN),
             "MemUsed": memory_percent((_PROC / "meminfo").read_text()),
             "DiskUsed": disk_percent(self.context.folder),
         }
@@ -64,7 +64,7 @@ def _percent(part: float, whole: float) -> float:
     return round(100.0 * part / whole, 1) if whole > 0 else 0.0
 
 
-def cpu_percent(span: float = _SPAN, stat: Path = _PROC / "stat") -> float:
+def cpu_percent(span: float, stat: Path = _PROC / "stat") -> float:
     """Return the percentage of the machine's processor time that is used, over ``span`` seconds."""
     idle, total = _cpu_times(stat.read_text())
     time.sleep(span)

@@ -58,6 +58,8 @@ PORTAL_VERBS = [
     "session.usages",
     "volume.list",
     "image.list",
+    "task.list",
+    "task.results",
     "stats",
     "events",
     "ping",

@@ -28,6 +28,9 @@ ANSWERS = (
     "StatsInfo",
     "Event",
     "Pong",
+    "TaskInfo",
+    "TaskJob",
+    "TaskResult",
 )
 STRUCTS: dict[str, type[msgspec.Struct]] = {"Limits": Limits} | {
     name: getattr(protocol, name) for name in ANSWERS

@@ -86,7 +86,12 @@ class ManagerProcess:
             (self.state / folder).mkdir(parents=True, exist_ok=True)
         self.server_key = make_key(self.state / "secrets" / "curve.key").public
         self.client_keys = make_key(self.state / "secrets" / "client.key")
+        self.operator_keys = make_key(self.state / "secrets" / "operator.key")
         (self.state / "seccomp.json").write_text(json.dumps(SECCOMP))
+        self.write_settings()
+
+    def write_settings(self) -> None:
+        """Write the settings with :attr:`changes`, for the next start."""
         (self.state / "manager.json").write_text(json.dumps(self._settings()))
 
     def _settings(self) -> dict[str, Any]:
@@ -99,7 +104,10 @@ class ManagerProcess:
             "metrics_address": "127.0.0.1",
             "metrics_port": 0,
             "secret_key": str(self.state / "secrets" / "curve.key"),
-            "clients": {"hub": {"public_key": self.client_keys.public, "verbs": ["*"]}},
+            "clients": {
+                "hub": {"public_key": self.client_keys.public, "verbs": ["*"]},
+                "operator": {"public_key": self.operator_keys.public, "verbs": ["*"]},
+            },
             "images": {IMAGE: self.image_id},
             "ceilings": msgspec.to_builtins(CEILINGS),
             "network": {
@@ -116,7 +124,8 @@ class ManagerProcess:
             "engine": self.engine,
         }
         for key, value in self.changes.items():
-            settings[key] = {**settings[key], **value} if isinstance(value, dict) else value
+            merged = isinstance(value, dict) and key in settings
+            settings[key] = {**settings[key], **value} if merged else value
         return settings
 
     # -- the process ----------------------------------------------------------------------------
@@ -155,11 +164,10 @@ class ManagerProcess:
 
     # -- its client -----------------------------------------------------------------------------
 
-    def client(self) -> ManagerClient:
-        """Return a client with every right."""
-        return ManagerClient(
-            f"ipc://{self.state}/manager.sock", self.server_key, self.client_keys.secret
-        )
+    def client(self, *, operator: bool = False) -> ManagerClient:
+        """Return a client with every right: the hub's, or the operator's."""
+        keys = self.operator_keys if operator else self.client_keys
+        return ManagerClient(f"ipc://{self.state}/manager.sock", self.server_key, keys.secret)
 
     async def ready(self, client: ManagerClient, limit: float = 20.0) -> None:
         """Wait until the manager has reconciled."""

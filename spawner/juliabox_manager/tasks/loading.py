@@ -29,7 +29,7 @@ def load(order: Order, name: str, manager: ManagerCalls) -> tuple[JBPluginTask, 
     """Return a configured task and where it comes from; raise ``PluginError`` that says why not."""
     info = next((one for one in catalog.available([GROUP]) if one.name == name), None)
     if info is None:
-        raise PluginError(f"no installed plugin {name} is a task", code="plugin.unknown")
+        raise PluginError(f"no installed plugin {name} is a task", code="plugin.absent")
     loaded = catalog.load_class(info)
     # set on the class: `configure` may use it, and this process has one task alone
     loaded.manager = manager  # type: ignore[attr-defined]
