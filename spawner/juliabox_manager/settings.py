@@ -72,6 +72,7 @@ class ManagerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ceilings: Limits
     network: NetworkSettings
     capacity: CapacitySettings = field(default_factory=CapacitySettings)
+    #: Plugins that the manager may load: volumes, tasks, and the cloud features these need.
     plugins: PluginSelection = field(default_factory=PluginSelection)
     #: Seccomp profile for sessions (JSON file).
     seccomp: Path = Path("/usr/share/juliabox/seccomp.json")
@@ -86,8 +87,6 @@ class ManagerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     #: Seconds between two reconciles.
     reconcile_interval: float = 60.0
     engine: str = "unix:///var/run/docker.sock"
-    #: Plugins that the manager may load: volumes, tasks, and the cloud features these need.
-    plugins: PluginSelection = field(default_factory=PluginSelection)
 
 
 def _decode_path(kind: type, value: object) -> Path:

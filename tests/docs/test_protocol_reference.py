@@ -42,7 +42,9 @@ def default_text(field: Any) -> str:
     """Return a field's default as the page writes it; empty where it is required."""
     if field.default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT:
         return ""
-    return f"`{msgspec.json.encode(field.default).decode()}`"
+    made = field.default_factory
+    default = field.default if made is msgspec.NODEFAULT else made()
+    return f"`{msgspec.json.encode(default).decode()}`"
 
 
 def answer_name(verb: type) -> str:

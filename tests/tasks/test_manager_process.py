@@ -26,7 +26,7 @@ from support.task_stand import PLUGINS, SOURCE, alive
 pytestmark = pytest.mark.engine
 
 ENABLED = [
-    "singlenode", "usage-statistics", "disk-use", "stale-entities", "image-freshness",
+    "home", "singlenode", "usage-statistics", "disk-use", "stale-entities", "image-freshness",
     "greet", "hangs", "leaves", "lacks",
 ]  # fmt: skip
 
@@ -54,7 +54,7 @@ async def operator(manager: ManagerProcess) -> AsyncIterator[ManagerClient]:
 
 async def _described(client: ManagerClient) -> dict[str, TaskInfo]:
     end = time.monotonic() + 30
-    while len(found := await client.call(TaskList())) < len(ENABLED) - 1:
+    while len(found := await client.call(TaskList())) < len(ENABLED) - 2:
         assert time.monotonic() < end, found
         await asyncio.sleep(0.1)
     return {info.task: info for info in found}
@@ -99,7 +99,7 @@ async def test_the_built_in_tasks_tell_of_a_running_session_and_remove_an_orphan
     figures = await _first(operator, "usage-statistics")
     assert figures.outcome == "ok", figures
     assert figures.result["NumActiveContainers"]["value"] in {0.0, 1.0}
-    assert (manager.state / "manager/plugins/singlenode/figures.json").exists()
+    assert (manager.state / "plugins/singlenode/figures.json").exists()
     await operator.call(SessionRemove(session.session), 60.0)
     manager.stop()
 
@@ -149,7 +149,7 @@ async def test_a_killed_manager_leaves_no_task_behind_and_its_results_are_there_
 def test_a_required_task_that_cannot_be_loaded_ends_the_manager_with_78(
     manager: ManagerProcess,
 ) -> None:
-    manager.changes = {"plugins": {"enabled": ["greet", "lacks"], "required": ["lacks"]}}
+    manager.changes = {"plugins": {"enabled": ["home", "greet", "lacks"], "required": ["lacks"]}}
     manager.write_settings()
     manager.start()
     assert manager.wait() == 78

@@ -19,6 +19,7 @@ from juliabox_ext.catalog import PluginInfo
 from juliabox_ext.errors import PolicyError, RequestError
 from juliabox_ext.registry import PluginFault, chosen
 from juliabox_ext.task import MAX_DATA_BYTES, JBPluginTask
+from juliabox_manager.metrics import METRICS
 from juliabox_manager.protocol import error_info
 from juliabox_manager.settings import ManagerSettings
 from juliabox_manager.tasks.loading import GROUP
@@ -107,7 +108,7 @@ class Declared:
             selection=self._settings.plugins,
             installation=self._settings.installation,
             instance=self._settings.instance,
-            folder=str(self._settings.state / "manager" / "plugins"),
+            folder=str(self._settings.state / "plugins"),
             **changes,
         )
 
@@ -115,12 +116,12 @@ class Declared:
         """Describe all enabled tasks; what is wrong is kept in :attr:`faults`."""
         begun = time.monotonic()
         infos, faults = chosen(self._settings.plugins, [GROUP])
-        self.faults = [fault for fault in faults if fault.group == GROUP]
+        for fault in faults:
+            if fault.group == GROUP:
+                self._add(fault)
         left = {info.name: info for info in infos}
         while left:
             await self._describe(left)
-        for fault in self.faults:
-            log.error("a task is not there", plugin=fault.plugin, reason=fault.message)
         log.info(
             "tasks described", tasks=sorted(self.tasks), seconds=round(time.monotonic() - begun, 2)
         )
@@ -154,4 +155,9 @@ class Declared:
 
     def _blame(self, info: PluginInfo, code: str, reason: str) -> None:
         message = reason if info.name in reason else f"{info}: {reason}"
-        self.faults.append(PluginFault(info.name, info.group, info.distribution, code, message))
+        self._add(PluginFault(info.name, info.group, info.distribution, code, message))
+
+    def _add(self, fault: PluginFault) -> None:
+        METRICS.task_faults.labels(fault.plugin, fault.distribution, fault.code).set(1)
+        log.error("a task is not there", plugin=fault.plugin, reason=fault.message)
+        self.faults.append(fault)

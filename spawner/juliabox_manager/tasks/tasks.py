@@ -95,15 +95,10 @@ class Tasks:
         for task, moment in self._results.succeeded.items():
             METRICS.task_success.labels(task).set(moment)
         self._scheduler.start()
-        finding = self._in_background(self._find(), "describe tasks")
+        finding = self._in_background(self._declared.find(), "describe tasks")
         if set(self._settings.plugins.required) & set(self._settings.plugins.enabled):
             await finding
             self._refuse_without_required()
-
-    async def _find(self) -> None:
-        await self._declared.find()
-        for fault in self._declared.faults:
-            METRICS.task_faults.labels(fault.plugin, fault.distribution, fault.code).set(1)
 
     def _refuse_without_required(self) -> None:
         for fault in self._declared.faults:

@@ -60,9 +60,9 @@ class Works:
         return {kind: number for kind, number in made.items() if number}
 
     async def _purge(self) -> list[str]:
-        listed = {info.volume for info in await self._volumes.list()}
+        listed = {info.volume for info in await self._volumes.volumes()}
         await self._volumes.purge()
-        return sorted(listed - {info.volume for info in await self._volumes.list()})
+        return sorted(listed - {info.volume for info in await self._volumes.volumes()})
 
     async def _refresh(self) -> list[dict[str, Any]]:
         disks = await self._volumes.refresh_disk_use_status()
