@@ -66,7 +66,7 @@ class ExitsPolitely(Command):
 
 
 class Hangs(Command):
-    time_limit = 3.0
+    time_limit = 6.0
 
     def do_task(self, plugin_type, data):
         note("hangs", os.getpid())
@@ -78,7 +78,7 @@ class Hangs(Command):
 class HangsInC(Command):
     """Holds the interpreter's lock for ever."""
 
-    time_limit = 3.0
+    time_limit = 6.0
 
     def do_task(self, plugin_type, data):
         note("hangs-in-c", os.getpid())
@@ -86,7 +86,7 @@ class HangsInC(Command):
 
 
 class Prints(Command):
-    time_limit = 3.0
+    time_limit = 6.0
 
     def do_task(self, plugin_type, data):
         while True:

@@ -79,8 +79,8 @@ async def test_tasks_that_hang_are_killed_at_their_limit_and_others_run_meanwhil
         for job, task in zip(jobs, ("hangs", "hangs-in-c", "prints"), strict=True):
             result = await stand.ended(job)
             assert (result.outcome, result.code) == ("timeout", "task.timeout")
-            assert f"task {task} was killed after 3 s" in result.message
-            assert 3.0 <= result.seconds < 8.0
+            assert f"task {task} was killed after 6 s" in result.message
+            assert 6.0 <= result.seconds < 20.0
         assert not any(map(alive, pids))
 
 
