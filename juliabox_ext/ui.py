@@ -1,6 +1,21 @@
 """Mount point ``juliabox.ui``: pieces of pages.
 
 ``JBP_UI_AUTH_BTN`` is loaded by the hub, the others by the portal.
+
+The portal's pages run no script and take no style that stands within them: a template names files
+of the plugin's ``static`` folder. Bootstrap's classes hold, and the variables ``--jb-…`` have the
+colours of the theme. Around a template there are:
+
+``JBP_UI_CONFIG_SECTION``
+    A form with ``data-api="plugins/<name>/…"`` is loaded with GET and saved with PUT, as a JSON
+    object of its named fields; a ``JBP_HANDLER`` of the same name answers. A ``select`` with
+    ``data-options="PATH LIST VALUE LABEL"`` offers what the list under a key of a route holds.
+``JBP_UI_SESSION_HEAD``
+    The event ``juliabox:session`` on ``document`` brings the state of the session, the portal's
+    ``SessionView``, every few seconds; the event ``juliabox:refresh`` asks for it at once.
+both
+    ``window.JuliaBox`` has ``has_plugin_feature(name)``, ``get_pluggedin_features()``, ``user``,
+    ``portal_url``, ``hub_url``, and ``fetch(path, options)``, which sends the XSRF token.
 """
 
 from __future__ import annotations

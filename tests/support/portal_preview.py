@@ -31,6 +31,9 @@ from support import portal_samples as samples
 PREFIX = samples.PORTAL
 XSRF = "the-token-of-this-preview"
 
+#: Admin pages that the visitor may open.
+ADMIN_PAGES = [name for name, info in PAGES.items() if info.admin]
+
 WIDGETS: dict[str, tuple[str, type[Widget]]] = {
     "session": (JBPluginUI.JBP_UI_SESSION_HEAD, SessionHead),
     "settings": (JBPluginUI.JBP_UI_CONFIG_SECTION, Configuration),
@@ -86,7 +89,7 @@ def sections(page: str) -> list[Section]:
         user="ada",
         base_url="/",
         static_url=lambda file: f"{PREFIX}plugins/{name}/static/{file}",
-        xsrf_form_html=lambda: Markup(f'<input type="hidden" name="_xsrf" value="{XSRF}">'),
+        xsrf_form_html=Markup(f'<input type="hidden" name="_xsrf" value="{XSRF}">'),
     )
     return [Section(plugin=name, html=html)]
 
@@ -145,7 +148,7 @@ class PageView(Base):
                 name="ada",
                 admin=True,
                 roles=["user", "admin"],
-                admin_pages=[name for name, info in PAGES.items() if info.admin],
+                admin_pages=ADMIN_PAGES,
             ),
             portal_url=PREFIX,
             hub_url=samples.HUB,

@@ -5,6 +5,7 @@ The user's own files in ~/.jupyter come on top. Addresses, names and tokens come
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 c = get_config()
 
@@ -26,6 +27,20 @@ def julia_kernel() -> str:
     return folders[-1].name if folders else "python3"
 
 
+def portal_origin() -> str:
+    """Return who may show this server in a frame: the portal's origin, as a source of CSP.
+
+    Without subdomains that is this server's own; with them it is the service's host, which the
+    hub names after the service.
+    """
+    parts = urlsplit(os.environ.get("JUPYTERHUB_HOST", ""))
+    return f"{parts.scheme}://portal--service.{parts.netloc}" if parts.netloc else "'self'"
+
+
+# JupyterHub's extension would refuse every frame
+c.ServerApp.tornado_settings = {
+    "headers": {"Content-Security-Policy": f"frame-ancestors {portal_origin()}"}
+}
 c.ServerApp.root_dir = HOME
 c.ServerApp.default_url = "/lab"
 c.ServerApp.terminals_enabled = True
