@@ -21,7 +21,8 @@ from juliabox_plugins import compute_loading
 from juliabox_plugins.aws import Aws, AwsSettings
 from juliabox_plugins.compute_figures import FRESH, LOAD, check_figure, check_name, mean
 from juliabox_plugins.compute_loading import Node, Snapshot
-from juliabox_plugins.ec2_instances import Group, Inventory, find_group
+from juliabox_plugins.ec2_instances import AGE, Group, Inventory, find_group
+from juliabox_plugins.remembered import Remembered
 
 log = structlog.get_logger("juliabox.plugins")
 
@@ -69,6 +70,8 @@ class Ec2(Compute):
         self._aws = Aws(context.settings, self.name)
         self._instances = Inventory(self._aws, context.settings.tag, self.get_install_id())
         self._instance_id = context.settings.instance_id
+        self._loads = Remembered(lambda: self.get_cluster_stats(LOAD), AGE)
+        self._groups = Remembered(self._ask_group, AGE)
         self._lock = threading.Lock()
         self._added = float("-inf")
 
@@ -128,6 +131,7 @@ class Ec2(Compute):
             self._aws.client("cloudwatch").put_metric_data(
                 Namespace=self._namespace(None), MetricData=[datum]
             )
+        self._loads.forget()
 
     def get_instance_stats(
         self, instance: str, stat_name: str, namespace: str | None = None
@@ -178,6 +182,7 @@ class Ec2(Compute):
                 f"plugin {self.name} never ends {found.id}: it is the only instance",
                 code="compute.last",
             )
+        self._groups.forget()
         with self._aws.told(f"end {found.id}"):
             if found.group:
                 self._aws.client("autoscaling").terminate_instance_in_auto_scaling_group(
@@ -225,6 +230,9 @@ class Ec2(Compute):
         return f"JuliaBox/{namespace or self.get_install_id()}"
 
     def _group(self) -> Group | None:
+        return self._groups.get()
+
+    def _ask_group(self) -> Group | None:
         name = self.settings.autoscaling_group
         return find_group(self._aws, name) if name else None
 
@@ -232,7 +240,7 @@ class Ec2(Compute):
         self, is_leader: bool, group: Group | None, containers: int | None = None
     ) -> Snapshot:
         me, all_ = self.get_instance_id(), self._instances.all()
-        loads = self.get_cluster_stats(LOAD)
+        loads = self._loads.get()
         ages = self._instances.recentness(group.image if group else "")
         nodes = {
             name: Node(loads[name].value if name in loads else 0.0, ages.get(name, 0))
@@ -254,6 +262,7 @@ class Ec2(Compute):
             if not (due and room and compute_loading.adds_instance(seen, load)):
                 return
             self._added = time.monotonic()
+        self._groups.forget()
         try:
             with self._aws.told("add an instance"):
                 self._aws.client("autoscaling").set_desired_capacity(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,9 +9,10 @@ from typing import Any
 
 from juliabox_ext.errors import NotFoundError
 from juliabox_plugins.aws import Aws
+from juliabox_plugins.remembered import Remembered
 
-#: Seconds for which a list of instances is believed.
-LIST_AGE = 10.0
+#: Seconds for which what AWS tells is believed: sessions start many at a time.
+AGE = 10.0
 
 #: Tag that AWS gives to instances that a group started.
 GROUP_TAG = "aws:autoscaling:groupName"
@@ -50,21 +49,15 @@ class Inventory:
         self._aws = aws
         self._tag = tag
         self._value = value
-        self._lock = threading.Lock()
-        self._read = float("-inf")
-        self._found: dict[str, Instance] = {}
+        self._found = Remembered(self._ask, AGE)
 
     def forget(self) -> None:
         """Ask again next time."""
-        self._read = float("-inf")
+        self._found.forget()
 
     def all(self) -> Mapping[str, Instance]:
         """Return the instances that run, by identifier."""
-        with self._lock:
-            if time.monotonic() - self._read > LIST_AGE:
-                self._found = self._ask()
-                self._read = time.monotonic()
-            return self._found
+        return self._found.get()
 
     def one(self, instance: str) -> Instance:
         """Return an instance; raise ``NotFoundError`` if no such one runs here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -204,6 +205,30 @@ def test_sessions_fill_the_first_instance(cluster: Cluster) -> None:
     assert cluster.plugin(second).should_accept_session(True)
     assert cluster.plugin(second).get_redirect_instance_id() == first
     assert cluster.plugin(first).get_redirect_instance_id() is None
+
+
+def test_many_sessions_at_once_ask_aws_once(cluster: Cluster) -> None:
+    first, second = cluster.make_group(2)
+    cluster.publish(**{python_name(first): 60, python_name(second): 0})
+    plugin = cluster.plugin(first, autoscaling_group="boxes")
+    asked: list[str] = []
+    for service in ("ec2", "cloudwatch", "autoscaling"):
+        client = plugin._aws.client(service)
+        client.meta.events.register("before-call", lambda model, **_: asked.append(model.name))
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: plugin.should_accept_session(False), range(50)))
+    assert answers == [True] * 50
+    assert sorted(asked) == [
+        "DescribeAutoScalingGroups",
+        "DescribeInstances",
+        "DescribeLaunchTemplateVersions",
+        "GetMetricStatistics",
+        "GetMetricStatistics",
+    ]
+    plugin.publish_stats("Load", "Percent", 100)
+    asked.clear()
+    plugin.should_accept_session(False)
+    assert asked == ["GetMetricStatistics", "GetMetricStatistics"]
 
 
 def test_a_loaded_group_gets_one_instance_more(cluster: Cluster) -> None:
