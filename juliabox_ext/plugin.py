@@ -2,7 +2,8 @@
 
 A plugin is a class behind an entry point of one of the groups ``juliabox.db``, ``.handler``,
 ``.ui``, ``.volume``, ``.cloud`` and ``.task``. The entry point's name is the plugin's name; one
-name may stand in several groups, and enabling it enables all of them.
+name may stand in several groups; enabling it enables all of them, and settings are those of the
+name: a class that declares none leaves them to the others.
 
 One process makes at most one object of a plugin. Its life: ``__init__`` (cheap, no input or
 output), :meth:`Plugin.configure` once, then the methods of its features, then

@@ -46,7 +46,13 @@ class PluginFault:
 
 
 def validated(info: PluginInfo, loaded: type[Plugin], given: dict[str, Any]) -> PluginSettings:
-    """Return a plugin's settings; raise ``PluginError`` that names key and reason."""
+    """Return a plugin's settings; raise ``PluginError`` that names key and reason.
+
+    They are those of its name, in whatever groups it stands: a class without settings of its own
+    leaves them to its namesakes, as a button does to its log-in.
+    """
+    if loaded.Settings is PluginSettings and _has_namesakes(info):
+        return PluginSettings()
     try:
         return loaded.Settings.model_validate(given)
     except ValidationError as error:
@@ -58,6 +64,10 @@ def validated(info: PluginInfo, loaded: type[Plugin], given: dict[str, Any]) -> 
             f"{info} is configured wrongly in plugins.settings.{info.name}: {'; '.join(found)}",
             code="plugin.settings",
         ) from None
+
+
+def _has_namesakes(info: PluginInfo) -> bool:
+    return any(one.name == info.name and one.group != info.group for one in catalog.available())
 
 
 def chosen(

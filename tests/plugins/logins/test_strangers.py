@@ -24,12 +24,19 @@ SOURCE = """
     from pathlib import Path
 
     from juliabox_ext.handler import JBPluginHandler, PostLogin
+    from juliabox_ext.plugin import PluginSettings
     from juliabox_ext.testing.handler_fake import FakeLogin
     from juliabox_ext.testing.ui_fake import FakeWidget
     from juliabox_ext.ui import JBPluginUI, Widget
 
+    class WordsSettings(PluginSettings):
+        admin: str = ""
+
     class Words(FakeLogin):
-        '''A log-in with a form of its own.'''
+        '''A log-in with a form and settings of its own.'''
+        Settings = WordsSettings
+        def traits(self):
+            return {**super().traits(), "admin_users": {self.context.settings.admin}}
 
     class WordsButton(FakeWidget):
         provides = (JBPluginUI.JBP_UI_AUTH_BTN,)
@@ -84,7 +91,7 @@ def strange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubStand]:
     (packages / "notice.html").write_text("<p class='notice'>Closed on Sundays {{ user }}</p>")
     selection = PluginSelection(
         enabled=["notice", "missing", "door", "github"],
-        settings={"oidc": {"client_id": "box"}},
+        settings={"oidc": {"client_id": "box"}, "words": {"admin": "emmy"}},
     )
     login = {"logins": ["words", "broken", "wrong-trait", "oidc", "nowhere", "native"]}
     folder = tmp_path_factory.mktemp("strange")
