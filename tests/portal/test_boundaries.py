@@ -182,3 +182,13 @@ def test_figures_and_health_are_not_reachable_by_the_proxy(stand: PortalStand) -
     figures = httpx.get(f"http://127.0.0.1:{stand.figures_port}/metrics").text
     assert 'juliabox_portal_requests_total{route="PageHandler",status="200"}' in figures
     assert "juliabox_portal_recorder_lag_seconds" in figures
+
+
+def test_only_one_s_own_sessions_may_show_their_head_in_a_frame(admin: Guest) -> None:
+    head = admin.open("head/")
+    assert head.status_code == 200 and "jb-slim" in head.text
+    assert "frame-ancestors 'self'" in head.headers["Content-Security-Policy"]
+    assert "X-Frame-Options" not in head.headers
+    absent = admin.open("head/nothing")
+    assert absent.status_code == 404 and absent.headers["X-Frame-Options"] == "DENY"
+    assert "frame-ancestors 'none'" in absent.headers["Content-Security-Policy"]

@@ -17,7 +17,7 @@ from juliabox_services.portal import (
     usage,
 )
 from juliabox_services.portal.base import PortalHandler, SafeErrors
-from juliabox_services.portal.handlers import DataHandler, PageHandler
+from juliabox_services.portal.handlers import DataHandler, HeadHandler, PageHandler
 from juliabox_services.portal.hub import Hub, Shared
 from juliabox_services.portal.login import Callback, make_auth
 from juliabox_services.portal.manager import Instance, make_client
@@ -211,4 +211,6 @@ class Portal:
             api = f"{info.api}/" if rest else info.api
             found.append((f"{self.settings.prefix}{info.route}{rest}", PageHandler, given))
             found.append((f"{self.settings.prefix}{api}{rest}", DataHandler, given))
+            if name == "session":
+                found.append((f"{self.settings.prefix}head/{rest}", HeadHandler, given))
         return found

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, TypeVar
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import msgspec
+from jupyterhub.utils import subdomain_hook_idna
 from markupsafe import Markup
 from tornado.escape import xhtml_escape
 from tornado.web import HTTPError
@@ -14,7 +15,7 @@ from tornado.web import HTTPError
 from juliabox_ext.errors import PolicyError, RequestError
 from juliabox_ext.ui import JBPluginUI
 from juliabox_services.portal import presentation
-from juliabox_services.portal.base import PortalHandler
+from juliabox_services.portal.base import POLICY, PortalHandler
 from juliabox_services.portal.models import PAGES, Me, Page, PageInfo, Section
 from juliabox_services.portal.parts import Parts
 from juliabox_spawner.people_roles import PEOPLE_ROLES
@@ -118,6 +119,9 @@ class Handler(PortalHandler):
 class PageHandler(Handler):
     """A page with its data."""
 
+    #: Template instead of the page's own.
+    template = ""
+
     def initialize(self, info: PageInfo, data: Any) -> None:
         """Show the page ``info``, whose data the coroutine function ``data`` makes."""
         self.info = info
@@ -130,7 +134,11 @@ class PageHandler(Handler):
             self.data(self, unquote(server)), self.page(self.info.name), self._sections()
         )
         self.set_header("Content-Type", "text/html; charset=UTF-8")
-        self.finish(presentation.render(self.settings["templates"], page, data, sections=sections))
+        self.finish(
+            presentation.render(
+                self.settings["templates"], page, data, sections=sections, template=self.template
+            )
+        )
 
     async def _sections(self) -> list[Section]:
         feature = SECTIONS.get(self.info.name)
@@ -139,6 +147,33 @@ class PageHandler(Handler):
         token = xhtml_escape(self.xsrf_token)
         form = Markup(f'<input type="hidden" name="_xsrf" value="{token}">')  # noqa: S704  # escaped
         return await self.parts.plugins.sections(feature, self.name, form)
+
+
+class HeadHandler(PageHandler):
+    """The head of a session, which the session's own pages show in a frame; no others may."""
+
+    template = "head.html"
+
+    async def get(self, server: str = "") -> None:
+        """Render the head, for a frame within the caller's own session."""
+        await super().get(server)
+
+    def finish(self, chunk: Any = None) -> Any:
+        """Let the caller's own sessions have an answer that is no error in a frame."""
+        if self.get_status() == 200 and self.current_user:
+            framers = "frame-ancestors " + (self._own_origin() or "'self'")
+            policy = POLICY.replace("frame-ancestors 'none'", framers)
+            self.set_header("Content-Security-Policy", policy)
+            self.clear_header("X-Frame-Options")
+        return super().finish(chunk)
+
+    def _own_origin(self) -> str:
+        """Return the origin of the caller's subdomain; empty without subdomains."""
+        host = urlsplit(self.portal.hub_host)
+        if not host.hostname:
+            return ""
+        domain = subdomain_hook_idna(self.name, host.hostname, "user")
+        return f"{host.scheme}://{domain}{f':{host.port}' if host.port else ''}"
 
 
 class DataHandler(PageHandler):

@@ -63,10 +63,14 @@ def render(
     data: msgspec.Struct,
     *,
     sections: Sequence[Section] = (),
+    template: str = "",
 ) -> str:
-    """Return the HTML of a page with its data; ``sections`` are pieces that plugins rendered."""
+    """Return the HTML of a page with its data; ``sections`` are pieces that plugins rendered.
+
+    ``template`` is another than the page's own.
+    """
     info: PageInfo = PAGES[page.name]
-    return templates.get_template(info.template).render(
+    return templates.get_template(template or info.template).render(
         page=page,
         info=info,
         data=data,

@@ -10,12 +10,15 @@
     return element ? JSON.parse(element.textContent || "{}") : {};
   }
 
-  // the portal's page of this server's head; null outside a hub
+  // The portal's page of this server's head; null outside a hub, and within the portal's own frame,
+  // which has the head already.
   function address({ hubHost = "", hubPrefix = "", hubServerName = "" }) {
-    if (!hubPrefix) return null;
+    if (!hubPrefix || window.top !== window) return null;
     const base = hubPrefix.replace(/hub\/$/, "");
     const path = `${base}services/portal/head/${encodeURIComponent(hubServerName)}`;
-    return new URL(path, hubHost || window.location.origin);
+    // with subdomains, the hub names a service's host after the service
+    const host = hubHost.replace("://", "://portal--service.");
+    return new URL(path, host || window.location.origin);
   }
 
   async function widgetClass() {

@@ -1,0 +1,22 @@
+"""What plugins show at the head of a session, within JupyterLab."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from support.person import Person
+
+pytestmark = [pytest.mark.engine, pytest.mark.e2e]
+
+
+def test_jupyterlab_shows_the_time_that_is_left_and_the_gauges(person: Person) -> None:
+    person.start_session()
+    frame = person.page.locator("#juliabox-session-head iframe")
+    expect(frame).to_be_visible(timeout=20_000)
+    head = frame.content_frame
+    expect(head.locator(".jb-sh-clock")).to_contain_text("stops in")
+    expect(head.get_by_role("meter", name="Memory")).to_be_visible()
+    box = frame.bounding_box()
+    assert box is not None and 100 < box["width"] < 500 and box["height"] < 40
+    person.screenshot("session-head")
