@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from playwright.sync_api import expect
 
+from support.installation import Installation
 from support.person import Person
 
-pytestmark = [pytest.mark.engine, pytest.mark.e2e]
+pytestmark = pytest.mark.e2e
 
 
-def test_jupyterlab_shows_the_time_that_is_left_and_the_gauges(person: Person) -> None:
+def test_jupyterlab_shows_the_time_that_is_left_and_the_gauges(
+    visit: Callable[[str], Person], installation: Installation
+) -> None:
+    person = visit("header")
+    person.log_in(installation.add_user("header"))
     person.start_session()
     frame = person.page.locator("#juliabox-session-head iframe")
     expect(frame).to_be_visible(timeout=20_000)
