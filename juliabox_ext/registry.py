@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -23,15 +26,24 @@ T = TypeVar("T")
 #: Seconds that importing or configuring one plugin may take.
 PATIENCE = 30.0
 
+#: In the folder that the variable ``JULIABOX_FEATURES`` names.
+FEATURES_FILE = "features.json"
+
 _features: dict[str, list[str]] = {}
 
 
 def get_pluggedin_features() -> dict[str, list[str]]:
     """Return the features of the whole installation, each with the plugins that provide it.
 
-    The same in every process of JuliaBox, and in the browser: ``JuliaBox.has_plugin_feature``.
+    The same in every process of JuliaBox, and in the browser: ``JuliaBox.has_plugin_feature``. A
+    part sees a change that does not concern it without being started anew.
     """
-    return {feature: list(names) for feature, names in _features.items()}
+    folder = os.environ.get("JULIABOX_FEATURES", "")
+    try:
+        found: dict[str, list[str]] = json.loads((Path(folder) / FEATURES_FILE).read_bytes())
+    except OSError:  # no part of an installation: what this process was told
+        found = _features
+    return {feature: list(names) for feature, names in found.items()}
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ plugins:
   # Name -> settings of that plugin; `juliabox plugin info NAME` tells which it has.
   settings: {}
 #    smtp:
-#      server: mail.example.org
+#      host: mail.example.org
   # Python packages that bring plugins; `juliabox plugin install` adds to this list.
   install: []
 

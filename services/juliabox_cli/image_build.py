@@ -13,6 +13,7 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, DockerException
 
+from juliabox_cli import plugin_image
 from juliabox_cli.image_builder import Builder, Progress
 from juliabox_cli.image_options import BuildOptions
 from juliabox_cli.image_source import IMAGES, Sources
@@ -70,7 +71,7 @@ def ensure_images(
 def old_images(engine: docker.DockerClient, keep: set[str]) -> Iterator[str]:
     """Yield tags of JuliaBox images that are not in ``keep`` and that no container uses."""
     used = {entry["ImageID"] for entry in engine.api.containers(all=True)}
-    kinds = {tag.partition(":")[0] for tag in keep}
+    kinds = {tag.partition(":")[0] for tag in keep} | {plugin_image.REPOSITORY}
     for image in engine.images.list():
         for tag in image.tags:
             if tag.partition(":")[0] in kinds and tag not in keep and image.id not in used:

@@ -133,6 +133,14 @@ class Sources:
             digests |= {f"{name}-parts": parts, name: self.context(name).digest(parts)}
         return {image: f"juliabox/{image}:{digest}" for image, digest in digests.items()}
 
+    def layer_recipe(self) -> dict[str, bytes]:
+        """Return what a layer with plugins is built by, packages left out."""
+        files = {"Dockerfile": (self.images / "plugins/Dockerfile").read_bytes()}
+        scripts = ("plugins/plugins.sh", "stages/collect.sh", "stages/with-ca.sh")
+        for path in (self.images / script for script in scripts):
+            files[f"build/{path.name}"] = path.read_bytes()
+        return files
+
     def _project(self) -> dict[str, bytes]:
         """Return the project's source tree, or a wheel of the installed distribution."""
         if self.root is None:

@@ -6,9 +6,13 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from juliabox_cli import docker_engine, image_build
+from juliabox_cli import docker_engine, image_build, plugin_image, plugin_sources
+from juliabox_cli.compose import PARTS
 from juliabox_cli.config import SESSION_IMAGE, Config
 from juliabox_cli.docker_engine import Engine
+from juliabox_cli.image_source import Sources
+from juliabox_cli.installation import Installation
+from juliabox_cli.plugin_choice import Choice
 from juliabox_cli.rendering import Images
 from juliabox_cli.source import source_folder
 
@@ -36,8 +40,32 @@ def missing_images(config: Config, engine: Engine) -> list[str]:
 
 
 def prune(config: Config, engine: Engine) -> list[str]:
-    """Remove JuliaBox's images of other sources that no container uses; return their tags."""
+    """Remove JuliaBox's images of other sources that no container uses; return their tags.
+
+    Layers with plugins that no container uses go, too: they are built in seconds.
+    """
     return image_build.prune_images(engine.client, source_folder(), options(config))
+
+
+def add_plugins(
+    images: Images,
+    installation: Installation,
+    choice: Choice,
+    progress: Callable[[str, float], None],
+) -> Images:
+    """Make the control image with plugins for each part that loads some of other packages."""
+    config, engine, state = installation.config, installation.engine, installation.state
+    sources = [plugin_sources.parse(text) for text in config.plugins.install]
+    recipe = Sources(source_folder())
+    found = {}
+    for part in PARTS:
+        needed = plugin_image.needed_by(part, sources, choice)
+        if needed:
+            layer = plugin_image.layer(images.control, needed, state.plugins, recipe)
+            builder = docker_engine.connect(engine.socket, timeout=_BUILD_TIMEOUT)
+            plugin_image.build(builder, layer, options(config), progress)
+            found[part] = layer.tag
+    return dataclasses.replace(images, plugins=found)
 
 
 def ensure_images(

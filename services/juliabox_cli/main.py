@@ -10,6 +10,7 @@ import click
 from juliabox_cli import (
     commands_config,
     commands_images,
+    commands_plugins,
     commands_service,
     commands_sessions,
     commands_tasks,
@@ -62,6 +63,7 @@ for module in (
     commands_tasks,
     commands_config,
     commands_images,
+    commands_plugins,
 ):
     for command in module.COMMANDS:
         cli.add_command(command)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -19,12 +19,14 @@ from pydantic import BaseModel
 from juliabox_cli import plugin_secrets
 from juliabox_cli.addresses import Addresses
 from juliabox_cli.atomic_files import write_bytes, write_text
+from juliabox_cli.compose import PARTS
 from juliabox_cli.config import SESSION_IMAGE, Config
 from juliabox_cli.config_rules import LIMITS
 from juliabox_cli.plugin_choice import Choice
 from juliabox_cli.secret_files import public_key
 from juliabox_cli.state import CONTROL_UID, State
 from juliabox_ext.errors import ConfigurationError
+from juliabox_ext.registry import FEATURES_FILE
 from juliabox_manager.logs import hide_secrets
 from juliabox_manager.protocol import Limits
 from juliabox_manager.settings import CapacitySettings, Client, ManagerSettings, NetworkSettings
@@ -75,6 +77,8 @@ class Images:
 
     control: str
     sessions: dict[str, str]
+    #: Part -> the control image with plugins that it loads, for parts that load some.
+    plugins: dict[str, str] = field(default_factory=dict)
 
 
 def public_url(config: Config) -> str:
@@ -275,7 +279,10 @@ def render(
     variables = {
         "JULIABOX_NAME": config.name,
         "JULIABOX_STATE": str(state.root),
-        "JULIABOX_CONTROL_IMAGE": images.control,
+        **{
+            f"JULIABOX_{part.upper()}_IMAGE": images.plugins.get(part, images.control)
+            for part in PARTS
+        },
         "JULIABOX_UID": str(CONTROL_UID),
         "JULIABOX_BIND": config.bind,
         "JULIABOX_PORT": str(config.port),
@@ -300,6 +307,11 @@ def render(
         "portal.json": write_bytes(
             state.run / "portal.json", encode(portal), mode=0o600, owner=CONTROL_UID
         ),
+        "features.json": write_bytes(
+            state.features / FEATURES_FILE,
+            msgspec.json.format(msgspec.json.encode(choice.features), indent=2) + b"\n",
+            mode=0o644,
+        ),
         "compose.env": write_text(state.compose_env, lines, mode=0o600),
     }
     return [name for name, changed in written.items() if changed]
@@ -314,7 +326,7 @@ def encode(settings: ManagerSettings | HubSettings | PortalSettings) -> bytes:
 def concern(settings: ManagerSettings | HubSettings | PortalSettings) -> bytes:
     """Return what a part must be replaced for when it changes.
 
-    What plugins of other parts provide is not among it: a part reads that when it starts.
+    What plugins of other parts provide is not among it: a part sees that without a start.
     """
     plugins = msgspec.structs.replace(settings.plugins, features={})
     return encode(msgspec.structs.replace(settings, plugins=plugins))

@@ -33,6 +33,7 @@ LAYOUT = (
     "secrets",
     "hub",
     "portal",
+    "plugins",
     "manager",
     "volumes",
     "mounts",
@@ -92,6 +93,16 @@ class State:
     def portal(self) -> Path:
         """What the portal's plugins keep: the database of usage, among others."""
         return self.root / "portal"
+
+    @property
+    def plugins(self) -> Path:
+        """Wheel files of plugins."""
+        return self.root / "plugins"
+
+    @property
+    def features(self) -> Path:
+        """Folder with the answer to which features there are; every part sees it."""
+        return self.run / "features"
 
     @property
     def config_folder(self) -> Path:
@@ -177,9 +188,10 @@ def delete(state: State) -> list[str]:
 def make_folders(state: State) -> None:
     """Make the folders of the layout with their modes and owners; mend what exists."""
     ensure_folder(state.root, mode=0o700)
-    for name in ("run", "secrets", "manager", "volumes", "mounts", "slots"):
+    for name in ("run", "secrets", "plugins", "manager", "volumes", "mounts", "slots"):
         ensure_folder(state.root / name, mode=0o700)
     ensure_folder(state.run, mode=0o755)
+    ensure_folder(state.features, mode=0o755)
     ensure_folder(state.secrets, mode=0o711)
     for name in ("volumes/home", "volumes/removed"):
         ensure_folder(state.root / name, mode=0o700)

@@ -7,9 +7,17 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from juliabox_cli import config_file, engine_install, health, mounts, preflight
+from juliabox_cli import (
+    config_file,
+    engine_install,
+    health,
+    mounts,
+    plugin_environment,
+    plugin_sources,
+    preflight,
+)
 from juliabox_cli.compose import PARTS
-from juliabox_cli.images import ensure_images, missing_images
+from juliabox_cli.images import add_plugins, ensure_images, missing_images
 from juliabox_cli.installation import Installation, open_installation
 from juliabox_cli.login_checks import secret_problems
 from juliabox_cli.plugin_choice import Choice, choose
@@ -38,10 +46,15 @@ def up(console: Console) -> Outcome:
     preflight.require_root()
     refuse_foreign(state)
     with exclusive(state):
-        if config_file.ensure(state.config):
-            console.print(f"Wrote {state.config} with the defaults", highlight=False, markup=False)
-        installation = open_installation()
-        return _Up(installation, Steps(console)).run()
+        return bring_up(console)
+
+
+def bring_up(console: Console) -> Outcome:
+    """Do what :func:`up` does, for a caller that keeps others out of the installation."""
+    state = find_state()
+    if config_file.ensure(state.config):
+        console.print(f"Wrote {state.config} with the defaults", highlight=False, markup=False)
+    return _Up(open_installation(), Steps(console)).run()
 
 
 class _Up:
@@ -91,7 +104,10 @@ class _Up:
 
     def _plugins(self) -> None:
         with self._steps.step("Plugins") as step:
-            self._choice = choose(self._installation.config)
+            one = self._installation
+            sources = [plugin_sources.parse(text) for text in one.config.plugins.install]
+            fresh = plugin_environment.ensure(one.state, sources)
+            self._choice = choose(one.config)
             for fault in self._choice.faults:
                 self._steps.warn(fault.message)
             one = self._installation
@@ -101,12 +117,17 @@ class _Up:
             self._choice.refuse_without_login(self._installation.config.authentication.login)
             names = {plugin.name for plugin in self._choice.plugins}
             step.result = f"{len(names)} in use"
+            if fresh:
+                step.result += f"; installed {', '.join(fresh)}"
 
     def _images_and_settings(self) -> None:
         one = self._installation
         with self._steps.step("Images") as step:
             images = ensure_images(one.config, one.engine, step.advance)
             step.result = f"made {', '.join(self._missing)}" if self._missing else "present"
+            images = add_plugins(images, one, self._choice, step.advance)
+            if images.plugins:
+                step.result += f", with plugins for {', '.join(images.plugins)}"
         with self._steps.step("Settings") as step:
             changed = render(
                 one.config, one.state, one.addresses, images, one.engine.socket, choice=self._choice

@@ -1,0 +1,210 @@
+"""``juliabox plugin install`` and ``remove``: all of it, or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+from rich.console import Console
+
+from juliabox_cli import config_file, plugin_environment, plugin_sources, preflight
+from juliabox_cli.atomic_files import ensure_folder, write_bytes
+from juliabox_cli.config import Config
+from juliabox_cli.plugin_choice import Choice, choose
+from juliabox_cli.plugin_sources import Source
+from juliabox_cli.state import State, exclusive, find_state, refuse_foreign
+from juliabox_cli.up import Outcome, bring_up
+from juliabox_ext import catalog
+from juliabox_ext.errors import JuliaBoxError, NotFoundError, PluginError, RequestError
+from juliabox_ext.registry import PluginFault
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What an installation brought: the entries of the file, and the plugins."""
+
+    sources: list[str]
+    plugins: list[str]
+    outcome: Outcome
+
+
+def install(console: Console, texts: Sequence[str]) -> Installed:
+    """Install packages, enable their plugins and bring the service in line with that.
+
+    When any of it fails, configuration, environment and service are as they were.
+    """
+    with _installation() as state:
+        before = _Before.look(state)
+        with before.kept(console):
+            sources = [plugin_sources.adopt(state.plugins, text) for text in texts]
+            plugin_environment.install(state, sources)
+            installed = plugin_environment.versions()
+            sources = [plugin_sources.pinned(one, installed[one.distribution]) for one in sources]
+            names = _plugins_of(sources)
+            config = _record(state, before.config, sources, names)
+            _refuse_faults(choose(config), names)
+            outcome = before.bring_up(console)
+        _tidy(state, config)
+        return Installed([one.text for one in sources], names, outcome)
+
+
+def remove(console: Console, name: str) -> list[str]:
+    """Take the package with a plugin out again; return the plugins that are gone."""
+    with _installation() as state:
+        before = _Before.look(state)
+        source = _source_of(before.config, name)
+        names = _plugins_of([source], required=False)
+        with before.kept(console):
+            config = _forget(state, before.config, source, names)
+            known = {fault.message for fault in choose(before.config).faults}
+            for fault in choose(config).faults:
+                if fault.message not in known:
+                    raise PluginError(
+                        f"{source.distribution} cannot be removed: {fault.message}",
+                        code="plugin.needed",
+                    )
+            before.bring_up(console)
+            plugin_environment.uninstall([source.distribution])
+        _tidy(state, config)
+        return names
+
+
+@contextmanager
+def _installation() -> Iterator[State]:
+    state = find_state()
+    preflight.require_root()
+    refuse_foreign(state)
+    with exclusive(state):
+        config_file.ensure(state.config)
+        ensure_folder(state.plugins, mode=0o700)
+        yield state
+
+
+class _Before:
+    """How everything was, to bring it back."""
+
+    def __init__(self, state: State, config: Config, text: bytes) -> None:
+        self.config = config
+        self._state = state
+        self._text = text
+        self._versions = plugin_environment.versions()
+        self._wheels = {path: path.read_bytes() for path in state.plugins.glob("*.whl")}
+        self._touched = False
+
+    @classmethod
+    def look(cls, state: State) -> _Before:
+        """Remember how everything is."""
+        return cls(state, config_file.load(state.config), state.config.read_bytes())
+
+    def bring_up(self, console: Console) -> Outcome:
+        """Bring the service in line; should that fail, it is brought back, too."""
+        self._touched = True
+        return bring_up(console)
+
+    @contextmanager
+    def kept(self, console: Console) -> Iterator[None]:
+        """Bring everything back when something fails, and pass the failure on."""
+        try:
+            yield
+        except BaseException as error:
+            self._restore(console, error)
+            raise
+
+    def _restore(self, console: Console, cause: BaseException) -> None:
+        write_bytes(self._state.config, self._text, mode=0o600)
+        for path in set(self._state.plugins.glob("*.whl")) - set(self._wheels):
+            path.unlink()
+        for path, content in self._wheels.items():
+            write_bytes(path, content, mode=0o600)
+        sources = [plugin_sources.parse(text) for text in self.config.plugins.install]
+        try:
+            plugin_environment.restore(self._state, self._versions, sources)
+            if self._touched:
+                bring_up(console)
+        except JuliaBoxError as error:
+            cause.add_note(f"bringing back what was there failed, too: {error.message}")
+            console.print(
+                f"Bringing back what was there failed: {error.message}",
+                highlight=False,
+                markup=False,
+            )
+
+
+def _plugins_of(sources: Sequence[Source], *, required: bool = True) -> list[str]:
+    """Return the names of the plugins that packages bring."""
+    found: dict[str, set[str]] = {}
+    for info in catalog.available():
+        found.setdefault(canonicalize_name(info.distribution), set()).add(info.name)
+    for source in sources:
+        if required and source.distribution not in found:
+            raise RequestError(
+                f"{source.distribution} brings no plugin: it has no entry point in a group of "
+                "JuliaBox's. See docs/tutorials/first-plugin.md",
+                code="plugin.none",
+            )
+    return sorted({name for one in sources for name in found.get(one.distribution, ())})
+
+
+def _record(state: State, old: Config, sources: Sequence[Source], names: Sequence[str]) -> Config:
+    fresh = {one.distribution for one in sources}
+    kept = [t for t in old.plugins.install if plugin_sources.parse(t).distribution not in fresh]
+    return config_file.set_values(
+        state.config,
+        {
+            "plugins.install": json.dumps([*kept, *(one.text for one in sources)]),
+            "plugins.enable": json.dumps(list(dict.fromkeys([*names, *old.plugins.enable]))),
+            "plugins.disable": json.dumps([n for n in old.plugins.disable if n not in names]),
+        },
+    )
+
+
+def _forget(state: State, old: Config, source: Source, names: Sequence[str]) -> Config:
+    def others(given: Sequence[str]) -> str:
+        return json.dumps([name for name in given if name not in names])
+
+    return config_file.set_values(
+        state.config,
+        {
+            "plugins.install": json.dumps([t for t in old.plugins.install if t != source.text]),
+            "plugins.enable": others(old.plugins.enable),
+            "plugins.required": others(old.plugins.required),
+        },
+    )
+
+
+def _refuse_faults(choice: Choice, names: Sequence[str]) -> None:
+    """Raise ``PluginError`` for a plugin that was just installed and does not work."""
+    faults: list[PluginFault] = [fault for fault in choice.faults if fault.plugin in names]
+    if faults:
+        message = "; ".join(fault.message for fault in faults)
+        raise PluginError(f"{message}. Nothing was changed", code=faults[0].code)
+    choice.refuse_without_required()
+
+
+def _source_of(config: Config, name: str) -> Source:
+    """Return the entry that brings a plugin, or is of a distribution, of this name."""
+    sources = [plugin_sources.parse(text) for text in config.plugins.install]
+    for source in sources:
+        if canonicalize_name(name) == source.distribution:
+            return source
+    for source in sources:
+        if name in _plugins_of([source], required=False):
+            return source
+    known = ", ".join(source.distribution for source in sources) or "none"
+    raise NotFoundError(
+        f"no installed package brings a plugin {name}; installed packages: {known}",
+        code="plugin.not_installed",
+    )
+
+
+def _tidy(state: State, config: Config) -> None:
+    """Delete wheel files that no entry names."""
+    sources = (plugin_sources.parse(text) for text in config.plugins.install)
+    named = {Path(one.wheel).name for one in sources if one.wheel is not None}
+    for path in state.plugins.glob("*.whl"):
+        if path.name not in named:
+            path.unlink()
