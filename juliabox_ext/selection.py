@@ -11,6 +11,8 @@ from msgspec import Struct, field
 DEFAULTS: Sequence[str] = (
     "rdbms",
     "usage",
+    "session-head",
+    "configuration",
     "home",
     "localdir",
     "none",

@@ -6,11 +6,19 @@ export PYTHONPATH=/build/pip PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTIO
     PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
 python=/opt/venv/bin/python
 $python -m pip freeze > /build/constraints
+site=/opt/venv/lib/python3.11/site-packages
+# what was left out of the image on purpose counts as there, else pip would bring it
+$python -m pip check | sed -n 's/.* requires \(.*\), which is not installed\.$/\1/p' | sort -u \
+    | while read -r name; do
+        mkdir -p "$site/$(echo "$name" | tr - _)-9999.dist-info"
+        printf 'Metadata-Version: 2.1\nName: %s\nVersion: 9999\n' "$name" \
+            > "$site/$(echo "$name" | tr - _)-9999.dist-info/METADATA"
+    done
 /build/collect.sh mark
 cd /build/packages
 /build/with-ca.sh $python -m pip install --quiet --no-compile --no-warn-script-location \
     --constraint /build/constraints --requirement requirements.txt
-site=/opt/venv/lib/python3.11/site-packages
+rm -rf "$site"/*-9999.dist-info
 # where a package came from may hold a password
 find "$site" -name direct_url.json -cnewer /build/.mark -delete
 # bytecode that is never checked against its source, as in venv.sh

@@ -150,30 +150,34 @@ def _plugins_of(sources: Sequence[Source], *, required: bool = True) -> list[str
 
 
 def _record(state: State, old: Config, sources: Sequence[Source], names: Sequence[str]) -> Config:
+    """Write an installation into the operator's file."""
     fresh = {one.distribution for one in sources}
     kept = [t for t in old.plugins.install if plugin_sources.parse(t).distribution not in fresh]
-    return config_file.set_values(
-        state.config,
-        {
-            "plugins.install": json.dumps([*kept, *(one.text for one in sources)]),
-            "plugins.enable": json.dumps(list(dict.fromkeys([*names, *old.plugins.enable]))),
-            "plugins.disable": json.dumps([n for n in old.plugins.disable if n not in names]),
-        },
+    return _write(
+        state,
+        old,
+        install=[*kept, *(one.text for one in sources)],
+        enable=list(dict.fromkeys([*names, *old.plugins.enable])),
+        disable=[name for name in old.plugins.disable if name not in names],
     )
 
 
 def _forget(state: State, old: Config, source: Source, names: Sequence[str]) -> Config:
-    def others(given: Sequence[str]) -> str:
-        return json.dumps([name for name in given if name not in names])
-
-    return config_file.set_values(
-        state.config,
-        {
-            "plugins.install": json.dumps([t for t in old.plugins.install if t != source.text]),
-            "plugins.enable": others(old.plugins.enable),
-            "plugins.required": others(old.plugins.required),
-        },
+    """Take a package and its plugins out of the operator's file."""
+    return _write(
+        state,
+        old,
+        install=[text for text in old.plugins.install if text != source.text],
+        enable=[name for name in old.plugins.enable if name not in names],
+        required=[name for name in old.plugins.required if name not in names],
     )
+
+
+def _write(state: State, old: Config, **lists: list[str]) -> Config:
+    """Set those lists of the section that differ."""
+    changed = {key: value for key, value in lists.items() if getattr(old.plugins, key) != value}
+    values = {f"plugins.{key}": json.dumps(value) for key, value in changed.items()}
+    return config_file.set_values(state.config, values)
 
 
 def _refuse_faults(choice: Choice, names: Sequence[str]) -> None:

@@ -243,7 +243,6 @@ def test_list_imports_nothing_and_tells_what_is_enabled(state: State, strangers:
         check=False,
         capture_output=True,
         text=True,
-        env={**os.environ},
     )
     assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in json.loads(done.stdout)}
