@@ -104,7 +104,7 @@ def test_the_portals_host_is_the_one_that_jupyterhub_makes_of_its_name() -> None
 
 def test_no_rendered_file_holds_a_secret(state: State) -> None:
     render(_config(FULL), state, ADDRESSES, IMAGES, SOCKET)
-    rendered = b"".join(path.read_bytes() for path in state.run.iterdir())
+    rendered = b"".join(path.read_bytes() for path in state.run.rglob("*.*"))
     for path in state.secrets.rglob("*"):
         if path.is_file():
             assert path.read_bytes().strip() not in rendered, path

@@ -77,7 +77,7 @@ REFERENCE = {
     },
 }
 TO_COME = {"JBP_USERHOME_EBS", "JBP_DATA", "JBP_DATA_EBS", "JBP_PKGBUNDLE"}
-TO_COME |= {"JBP_NODE", "JBP_CLUSTER"}  # until the tasks are there
+TO_COME |= {"JBP_CLUSTER"}  # no built-in task is the leader's alone
 ROWS = [(point, name) for point, listed in REFERENCE.items() for name in listed]
 
 
