@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from botocore import exceptions
-from botocore.exceptions import BotoCoreError, ClientError
-
 from juliabox_ext import db_failures
 from juliabox_ext.errors import JuliaBoxError
 
@@ -35,22 +32,17 @@ _CODES: dict[str, Verdict] = {
     "ServiceUnavailable": db_failures.down,
 }
 
-_KINDS: tuple[tuple[type[BotoCoreError], Verdict], ...] = (
-    (exceptions.ConnectTimeoutError, db_failures.slow),
-    (exceptions.ReadTimeoutError, db_failures.slow),
-    (exceptions.HTTPClientError, db_failures.down),
-    (exceptions.ConnectionError, db_failures.down),
-    (exceptions.NoCredentialsError, db_failures.denied),
-    (exceptions.PartialCredentialsError, db_failures.denied),
-    (exceptions.CredentialRetrievalError, db_failures.denied),
-    (exceptions.NoRegionError, db_failures.denied),
-    (exceptions.ParamValidationError, db_failures.invalid),
-)
+
+def code_of(error: Exception) -> str:
+    """Return the service's code of an error; empty if it is none of the service's."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
-def code_of(error: ClientError) -> str:
-    """Return the service's code of an error."""
-    return str(error.response.get("Error", {}).get("Code", ""))
+def demand(error: Exception, *words: str) -> None:
+    """Raise an error again unless its code has one of some words."""
+    if not any(word in code_of(error) for word in words):
+        raise error
 
 
 @contextmanager
@@ -58,17 +50,39 @@ def translated(name: str) -> Iterator[None]:
     """Raise the contract's errors, which name the database, for those of the library within."""
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
-        raise verdict(error)(name, str(error).rstrip(".")) from error
+    except JuliaBoxError:
+        raise
+    except Exception as error:
+        found = verdict(error)
+        if found is None:
+            raise
+        raise found(name, str(error).rstrip(".")) from error
 
 
-def verdict(error: ClientError | BotoCoreError) -> Verdict:
-    """Return what an error of the library means."""
-    if isinstance(error, BotoCoreError):
-        fitting = (told for kind, told in _KINDS if isinstance(error, kind))
-        return next(fitting, db_failures.unforeseen)
+def verdict(error: Exception) -> Verdict | None:
+    """Return what an error means; None if it is none of the library's."""
+    code = code_of(error)
+    if not code:
+        return _without_an_answer(error)
     for word, told in _CODES.items():
-        if word in code_of(error):
+        if word in code:
             return told
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    status = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return db_failures.down if status >= 500 else db_failures.unforeseen
+
+
+def _without_an_answer(error: Exception) -> Verdict | None:
+    from botocore import exceptions  # noqa: PLC0415  # takes memory, and is only there once used
+
+    kinds: tuple[tuple[type[Exception], Verdict], ...] = (
+        (exceptions.ConnectTimeoutError, db_failures.slow),
+        (exceptions.ReadTimeoutError, db_failures.slow),
+        (exceptions.HTTPClientError, db_failures.down),
+        (exceptions.ConnectionError, db_failures.down),
+        (exceptions.NoCredentialsError, db_failures.denied),
+        (exceptions.PartialCredentialsError, db_failures.denied),
+        (exceptions.CredentialRetrievalError, db_failures.denied),
+        (exceptions.ParamValidationError, db_failures.invalid),
+        (exceptions.BotoCoreError, db_failures.unforeseen),
+    )
+    return next((told for kind, told in kinds if isinstance(error, kind)), None)

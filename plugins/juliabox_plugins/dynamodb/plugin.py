@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import ClientError
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from juliabox_ext import db_records
 from juliabox_ext.db import REVISION, Database, JBPluginDB, Record, TableSchema
-from juliabox_ext.plugin import PluginContext, PluginSettings
+from juliabox_ext.plugin import PluginContext
+from juliabox_plugins.aws import Aws, AwsSettings
 from juliabox_plugins.dynamodb.expressions import Expressions
-from juliabox_plugins.dynamodb.failures import code_of, translated
+from juliabox_plugins.dynamodb.failures import demand, translated
 from juliabox_plugins.dynamodb.tables import Handle, Tables
 from juliabox_plugins.dynamodb.values import item, record
 
 #: Records that one request reads at most.
 PAGE = 1000
 
-#: Tries of one request, by boto, after faults that pass.
-TRIES = 3
-
 #: Attribute, no column, that tells whose write an item had last.
 WRITER = "_writer"
 
+#: Word in the code of a write whose condition is not met.
+REFUSED = "ConditionalCheckFailed"
 
-class DynamoDBSettings(PluginSettings):
+
+class DynamoDBSettings(AwsSettings):
     """Settings of ``dynamodb``."""
 
-    #: Region; without it the one of the environment or the machine.
-    region: str = ""
-    #: Address of another service that speaks like DynamoDB.
-    endpoint_url: str | None = Field(default=None, pattern=r"^https?://")
+    #: Seconds for connecting, and for an answer; shorter than for a bucket: people wait for it.
+    connect_timeout: float = Field(default=2.0, gt=0, le=60)
+    read_timeout: float = Field(default=2.0, gt=0, le=300)
+    #: How often a request is made before it has failed, with growing pauses between.
+    attempts: int = Field(default=3, ge=1, le=10)
     #: Beginning of the names of all tables; without it the installation's name.
     table_prefix: str = Field(default="", pattern=r"^([A-Za-z0-9_.-]{2,64})?$")
-    #: Key; without it what the environment, or the role of the machine, gives.
-    access_key_id: SecretStr | None = None
-    #: Its secret.
-    secret_access_key: SecretStr | None = None
-    #: Seconds that one request may take, with its repetitions.
-    timeout: float = Field(default=5.0, ge=0.1, le=300.0)
 
 
 class DynamoDB(Database):
@@ -57,43 +49,16 @@ class DynamoDB(Database):
     def __init__(self, context: PluginContext) -> None:
         super().__init__(context)
         self._settings = cast(DynamoDBSettings, context.settings)
-        self._lock = threading.Lock()
-        self._made: Any = None
+        self._aws = Aws(self._settings, self.name)
 
     def close(self) -> None:
         """Close the connections."""
-        if self._made is not None:
-            self._made.close()
-
-    @property
-    def _client(self) -> Any:
-        """Boto's client, made when it is first needed: that reads files and may ask the machine."""
-        with self._lock:
-            if self._made is None:
-                self._made = self._new_client()
-            return self._made
-
-    def _new_client(self) -> Any:
-        settings = self._settings
-        key, secret = settings.access_key_id, settings.secret_access_key
-        return boto3.session.Session().client(
-            "dynamodb",
-            region_name=settings.region or None,
-            endpoint_url=settings.endpoint_url,
-            aws_access_key_id=key and key.get_secret_value(),
-            aws_secret_access_key=secret and secret.get_secret_value(),
-            config=Config(
-                connect_timeout=settings.timeout / TRIES,
-                read_timeout=settings.timeout / TRIES,
-                retries={"mode": "standard", "total_max_attempts": TRIES},
-                max_pool_connections=20,
-            ),
-        )
+        self._aws.close()
 
     @contextmanager
     def _requests(self) -> Iterator[Any]:
         with translated(self.name):
-            yield self._client
+            yield self._aws.client("dynamodb")
 
     def _tables(self, client: Any) -> Tables:
         prefix = self._settings.table_prefix or f"{self.context.installation}_"
@@ -120,24 +85,19 @@ class DynamoDB(Database):
                         TableName=table.name, Item=attributes, ConditionExpression=condition
                     )
                 )
-            except ClientError as error:
-                self._demand_condition(error)
-                if not self._own(error, self._read(table, key), writer):
+            except Exception as error:
+                demand(error, REFUSED)
+                if not self._own(self._read(client, table, key), writer):
                     raise db_records.exists(table.schema, key) from None
 
     @staticmethod
-    def _demand_condition(error: ClientError) -> None:
-        if "ConditionalCheckFailed" not in code_of(error):
-            raise error
+    def _own(found: dict[str, Any], writer: str) -> bool:
+        """Return whether a write that boto repeated was done by its first try."""
+        return found.get(WRITER) == {"S": writer}
 
     @staticmethod
-    def _own(error: ClientError, found: dict[str, Any], writer: str) -> bool:
-        """Return whether a write that boto repeated was done by its first try."""
-        repeated = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
-        return bool(repeated) and found.get(WRITER) == {"S": writer}
-
-    def _read(self, table: Handle, key: Record) -> dict[str, Any]:
-        answer = self._client.get_item(
+    def _read(client: Any, table: Handle, key: Record) -> dict[str, Any]:
+        answer = client.get_item(
             TableName=table.name, Key=item(table.schema, key), ConsistentRead=True
         )
         found: dict[str, Any] = answer.get("Item", {})
@@ -146,8 +106,8 @@ class DynamoDB(Database):
     def record_fetch(self, table: Handle, **keys: Any) -> Record:
         """See :meth:`Database.record_fetch`."""
         key = db_records.key(table.schema, keys)
-        with self._requests():
-            found = self._read(table, key)
+        with self._requests() as client:
+            found = self._read(client, table, key)
         if not found:
             raise db_records.absent(table.schema, key)
         return record(table.schema, found)
@@ -285,10 +245,10 @@ class DynamoDB(Database):
                     **self._save_request(table, key, changes, revision, writer)
                 )
                 return int(answer["Attributes"][REVISION]["N"])
-            except ClientError as error:
-                self._demand_condition(error)
-                found = self._read(table, key)
-                if self._own(error, found, writer):
+            except Exception as error:
+                demand(error, REFUSED)
+                found = self._read(client, table, key)
+                if self._own(found, writer):
                     return int(found[REVISION]["N"])
         if not found or revision is None:
             raise db_records.absent(table.schema, key)
@@ -330,8 +290,8 @@ class DynamoDB(Database):
         with self._requests() as client:
             try:
                 client.delete_item(**request)
-            except ClientError as error:
-                self._demand_condition(error)
+            except Exception as error:
+                demand(error, REFUSED)
                 raise db_records.changed(table.schema, key, revision or 0) from None
 
 

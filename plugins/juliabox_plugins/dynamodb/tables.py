@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from botocore.exceptions import ClientError
 
 from juliabox_ext import db_failures
 from juliabox_ext.db import Index, TableSchema
-from juliabox_plugins.dynamodb.failures import code_of
+from juliabox_plugins.dynamodb.failures import demand
 from juliabox_plugins.dynamodb.values import KEY_TYPES
 
 #: Seconds that a new table may take to come up.
@@ -50,9 +49,8 @@ class Tables:
         handle = Handle(schema, self._prefix + schema.name)
         try:
             found = self._describe(handle.name)
-        except ClientError as error:
-            if "ResourceNotFound" not in code_of(error):
-                raise
+        except Exception as error:
+            demand(error, "ResourceNotFound")
             self._create(handle)
             found = None
         self._compare(handle, self._active(handle, found))
@@ -92,9 +90,8 @@ class Tables:
             parameters["GlobalSecondaryIndexes"] = [index_request(one) for one in schema.indexes]
         try:
             self._client.create_table(**parameters)
-        except ClientError as error:
-            if "ResourceInUse" not in code_of(error):  # another process was first
-                raise
+        except Exception as error:
+            demand(error, "ResourceInUse")  # another process was first
 
     def _active(self, handle: Handle, found: dict[str, Any] | None) -> dict[str, Any]:
         """Return the table's description when it is active, or is being extended."""
@@ -106,9 +103,8 @@ class Tables:
             pause = min(2 * pause, 1.0)
             try:
                 found = self._describe(handle.name)
-            except ClientError as error:
-                if "ResourceNotFound" not in code_of(error):  # the service forgets for a moment
-                    raise
+            except Exception as error:
+                demand(error, "ResourceNotFound")  # the service does not know it everywhere yet
         return found
 
     def _compare(self, handle: Handle, found: dict[str, Any]) -> None:
@@ -141,9 +137,8 @@ class Tables:
                 AttributeDefinitions=definitions(handle.schema, names),
                 GlobalSecondaryIndexUpdates=[{"Create": index_request(index)}],
             )
-        except ClientError as error:
-            if not any(word in code_of(error) for word in NOT_NOW):
-                raise
+        except Exception as error:
+            demand(error, *NOT_NOW)
             reason = str(error)
             log.warning("an index is not there yet", table=handle.name, index=index, reason=reason)
             return False

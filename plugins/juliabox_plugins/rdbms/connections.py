@@ -83,7 +83,7 @@ def postgresql_engine(url: sa.URL, timeout: float, pool_size: int) -> sa.Engine:
     milliseconds = max(1, round(timeout * 1000))
     options = {
         "statement_timeout": milliseconds,
-        "lock_timeout": milliseconds,
+        "lock_timeout": max(1, milliseconds * 9 // 10),  # so that a lock is told as one
         "idle_in_transaction_session_timeout": max(60_000, 2 * milliseconds),
         "timezone": "UTC",
         "client_encoding": "UTF8",

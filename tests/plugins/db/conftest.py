@@ -17,6 +17,7 @@ from support.dynalite_server import dynalite
 from support.postgres import Postgres
 
 Make = Callable[..., Any]
+AWS = {"access_key_id": "test", "secret_access_key": "of the test", "region": "eu-west-1"}
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +50,8 @@ def dynamodb(make: Make) -> Callable[..., Callable[[], DynamoDB]]:
     """Return a function from an address to one that makes plugin's objects on it."""
 
     def at(address: str, prefix: str = "") -> Callable[[], DynamoDB]:
-        settings = {"access_key_id": "test", "secret_access_key": "test", "region": "eu-west-1"}
-        return lambda: make(DynamoDB, endpoint_url=address, table_prefix=prefix, **settings)
+        settings = {"endpoint_url": address, "table_prefix": prefix, "read_timeout": 30.0}
+        return lambda: make(DynamoDB, **AWS, **settings)
 
     return at
 
