@@ -166,8 +166,9 @@ class Database(JBPluginDB):
 
         Repeating it is harmless, in several processes at once too. Nothing is ever dropped; an
         older declaration goes on working beside a newer one. Raise ``ConflictError``
-        (``db.foreign``) for a table that the plugin did not make, and ``RequestError``
-        (``db.schema``) if its keys or the type of a column differ from what was declared before.
+        (``db.foreign``) for a table that the plugin did not make, where it can tell, and
+        ``RequestError`` (``db.schema``) if its keys or the type of a column differ from what was
+        declared before.
         """
 
     @abstractmethod
@@ -335,9 +336,10 @@ class UsageAccounting(JBPluginDB):
     def get_sessions(
         self, start: datetime, end: datetime, *, owner: str | None = None
     ) -> Iterator[SessionUse]:
-        """Yield the sessions that ran between ``start`` and ``end``, of one owner if given.
+        """Yield the sessions that ran from ``start`` until before ``end``, of one owner if given.
 
-        They come by the day of their start, page by page: all of a year fit in no memory.
+        They come by the day of their start, those that ran already first, and page by page: all
+        of a year need not fit in memory.
         """
 
 

@@ -161,9 +161,9 @@ class Usage(UsageAccounting, Table):
         """See :meth:`UsageAccounting.get_sessions`."""
         start, end = utc(start), utc(end)
         columns = ["row", "session", "owner", "image", "start", "end"]
-        if start > end:
+        if start >= end:
             return
-        first, last = start.date(), end.date()
+        first, last = start.date(), (end - timedelta.resolution).date()
         rows = (
             self._rows(first, last, columns)
             if owner is None
@@ -174,8 +174,8 @@ class Usage(UsageAccounting, Table):
             # a session has a row on each of its days; it is told at the first in this time
             if (
                 day == max(one["start"].date(), first)
-                and one["start"] <= end
-                and one["end"] >= start
+                and one["start"] < end
+                and (one["end"] > start or one["start"] >= start)
             ):
                 yield SessionUse(
                     one["session"], one["owner"], one["image"], one["start"], one["end"]

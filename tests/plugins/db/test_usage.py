@@ -116,7 +116,9 @@ def test_any_sessions_are_counted_as_by_hand(
         assert period.hours == pytest.approx(hours)
     told = {one.session for one in usage.get_sessions(low, high)}
     assert told == {
-        str(number) for number, (start, end, _) in enumerate(spans) if start <= high and end >= low
+        str(number)
+        for number, (start, end, _) in enumerate(spans)
+        if start < high and (end > low or start >= low)
     }
 
 
