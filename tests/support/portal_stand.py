@@ -50,8 +50,8 @@ class PortalStand(HubStand):
 
     def restart_portal(self) -> None:
         """Kill the portal and start another."""
-        assert self.portal is not None
-        self.kill(self.portal)
+        if self.portal is not None and self.portal.poll() is None:
+            self.kill(self.portal)
         self.start_portal()
         self.wait_for(self.portal_answers, 20)
 

@@ -139,27 +139,68 @@ async def packages(handler: Handler, _: str = "") -> Packages:
     if not running:
         missing = "No session runs: start one, and its packages are listed here."
         return Packages(images=[PackageSet(image="", missing=missing)])
-    return Packages(images=await asyncio.gather(*(_packages(handler, one) for one in running)))
+    found = await asyncio.gather(*(_packages(handler, one) for one in running))
+    return Packages(images=[one for several in found for one in several])
 
 
-async def _packages(handler: Handler, one: SessionView) -> PackageSet:
-    profiles = [one.profile_label] if one.profile_label else []
-    named = one.image or one.label
+async def _packages(handler: Handler, server: SessionView) -> list[PackageSet]:
+    """Return the environments of a running server; one that says why if they are not known."""
+    profiles = [server.profile_label] if server.profile_label else []
+    named = server.image or server.label
     try:
-        answer = await handler.parts.session_client.get(one.url, PACKAGES, handler.token)
-        found = msgspec.convert(answer, _Answer)
+        answer = await handler.parts.session_client.get(server.url, PACKAGES, handler.token)
+        told = msgspec.convert(answer, _Answer)
     except JuliaBoxError as error:
-        return PackageSet(image=named, profiles=profiles, missing=error.message)
+        return [PackageSet(image=named, profiles=profiles, missing=error.message)]
     except msgspec.ValidationError:
         missing = "the session's answer is not understood"
-        return PackageSet(image=named, profiles=profiles, missing=missing)
-    return PackageSet(image=named, profiles=profiles, packages=found.packages)
+        return [PackageSet(image=named, profiles=profiles, missing=missing)]
+    if not told.environments:
+        missing = "No environment of Julia was made yet: add a package, and it is listed here."
+        return [PackageSet(image=named, profiles=profiles, missing=missing)]
+    return [
+        PackageSet(
+            image=f"{named}, environment {one.name}",
+            profiles=profiles,
+            packages=[
+                Package(
+                    name=package.name,
+                    version=package.version or "",
+                    language="julia",
+                    summary=_summary(package),
+                )
+                for package in one.packages
+            ],
+            missing=one.error or "",
+        )
+        for one in told.environments
+    ]
+
+
+class _Package(msgspec.Struct):
+    """A package of an environment, as a session tells it."""
+
+    name: str
+    version: str | None = None
+    direct: bool = False
+
+
+class _Environment(msgspec.Struct):
+    name: str
+    packages: list[_Package]
+    error: str | None = None
 
 
 class _Answer(msgspec.Struct):
     """What a session tells of its packages."""
 
-    packages: list[Package]
+    environments: list[_Environment]
+
+
+def _summary(package: _Package) -> str:
+    if package.version is None:
+        return "Part of Julia"
+    return "Added by you" if package.direct else "Needed by another package"
 
 
 class PackagesHandler(ApiHandler):
@@ -169,7 +210,7 @@ class PackagesHandler(ApiHandler):
         """Answer them."""
         for one in (await views(self))[0]:
             if one.server == server and one.state == "running":
-                self.answer(await _packages(self, one))
+                self.answer(Packages(images=await _packages(self, one)))
                 return
         missing = "This server does not run: start it, and its packages are listed here."
-        self.answer(PackageSet(image="", missing=missing))
+        self.answer(Packages(images=[PackageSet(image="", missing=missing)]))

@@ -136,8 +136,9 @@ class Recorder:
 
     async def _begin(self) -> None:
         """Find the place to go on from, and compare all sessions with what was recorded."""
-        kept = await self._kept_cursor()
+        # before the database is waited for: what happens meanwhile is not to be skipped
         newest = (await self._client.call(p.Events(after=-1)))[-1].sequence
+        kept = await self._kept_cursor()
         # a number from the future is of another manager: its events are not ours to skip
         place = kept if kept is not None and kept <= newest else newest
         await self._look()
