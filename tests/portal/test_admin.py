@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from juliabox_manager import protocol as p
 from juliabox_services.portal.models import PAGES
 from juliabox_services.portal.usage import cell
 from support.portal_stand import PREFIX, Guest, PortalStand, page_of
@@ -168,3 +169,34 @@ def test_a_start_that_failed_is_listed_with_its_cause(stand: PortalStand, admin:
         )
 
     stand.wait_for(listed, 20)
+
+
+def test_tasks_are_shown_with_their_last_run(stand: PortalStand, admin: Guest) -> None:
+    run = p.TaskResult("j1", "disk-use", "task.periodic.node", "schedule", "ok", 1.0, 2.5, {"a": 1})
+    bad = p.TaskResult(
+        "j2", "broken", "task.cmd.async", "operator", "timeout", 1.0, 300.0, None, "task.x", "late"
+    )
+    stand.manager.tasks = [
+        p.TaskInfo(
+            "disk-use", "juliabox 1", ["task.periodic.node"], 600.0, 9.0, 60.0, False, [], {}, run
+        ),
+        p.TaskInfo("broken", "strange 1", ["task.cmd.async"], 0.0, 0.0, 60.0, False, [], {}, bad),
+    ]
+    stand.wait_for(lambda: admin.api("GET", "admin/tasks").json()["tasks"], 10)
+    first, second = admin.api("GET", "admin/tasks").json()["tasks"]
+    assert (first["state"], first["schedule"], first["result"]) == (
+        "succeeded",
+        "every 10 min",
+        '{"a": 1}',
+    )
+    assert (second["state"], second["code"], second["result"]) == ("timeout", "task.x", "late")
+    stand.manager.tasks = []
+
+
+def test_the_hubs_pages_lead_to_the_portal_and_show_its_message(
+    stand: PortalStand, admin: Guest
+) -> None:
+    page = admin.follow("/hub/home").text
+    assert f'href="{PREFIX}">Portal</a>' in page
+    assert f'data-portal="{PREFIX}"' in page
+    assert f'data-portal="{PREFIX}"' in Guest(stand).follow("/hub/login").text

@@ -31,6 +31,7 @@ class FakeManager:
         self.removed_volumes: list[str] = []
         self.images = {"juliabox/julia": "sha256:1"}
         self.verbs: list[p.Verb] = []
+        self.tasks: list[p.TaskInfo] = []
         #: Verb class -> errors to raise, one a call.
         self.errors: dict[type[p.Verb], list[JuliaBoxError]] = {}
         #: Verb class -> seconds from what it does to its answer.
@@ -200,6 +201,12 @@ class FakeManager:
             state: Any = "mounted" if mounted else "idle"
             found.append(p.VolumeInfo(f"home-{owner}", owner, "home", 2**30, 2**20, mounted, state))
         return [one for one in found if verb.owner in (None, one.owner)]
+
+    async def _TaskList(self, verb: p.TaskList) -> list[p.TaskInfo]:
+        return self.tasks
+
+    async def _TaskResults(self, verb: p.TaskResults) -> list[p.TaskResult]:
+        return [one.last for one in self.tasks if one.last is not None]
 
     async def _Stats(self, verb: p.Stats) -> p.StatsInfo:
         living = [one for one in self.sessions.values() if one.state != "ended"]

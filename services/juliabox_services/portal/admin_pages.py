@@ -27,7 +27,6 @@ from juliabox_services.portal.models_admin import (
     SessionRow,
     Sessions,
     StopSession,
-    Tasks,
     UserRow,
     Users,
     VolumeRow,
@@ -370,8 +369,3 @@ class MessageHandler(ApiHandler):
         await self.parts.messages.set(Message(), self.name)
         self.set_status(204)
         self.finish()
-
-
-async def tasks(handler: Handler, _: str = "") -> Tasks:
-    """Return the periodic tasks and what came of them."""
-    return Tasks(tasks=[])

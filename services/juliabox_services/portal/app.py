@@ -14,6 +14,7 @@ from juliabox_services.portal import (
     archive,
     person_pages,
     presentation,
+    task_pages,
     usage,
 )
 from juliabox_services.portal.base import PortalHandler, SafeErrors
@@ -52,7 +53,7 @@ DATA: dict[str, Any] = {
     "plugins": admin_pages.plugins,
     "usage": usage.usage,
     "failures": admin_pages.failures,
-    "tasks": admin_pages.tasks,
+    "tasks": task_pages.tasks,
     "configuration": admin_pages.configuration,
     "message": admin_pages.message,
 }
@@ -95,6 +96,9 @@ class PublicMessage(SafeErrors):
         if message is not None:
             shown = {"text": message.text, "level": message.level, "until": message.until}
         self.set_header("Content-Type", "application/json")
+        if self.portal.hub_host:
+            # with subdomains the hub's pages, which show it, are of another origin
+            self.set_header("Access-Control-Allow-Origin", self.portal.hub_host)
         self.finish(json_encode(shown))
 
 

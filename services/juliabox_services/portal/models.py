@@ -58,7 +58,7 @@ class Page(Struct, frozen=True, kw_only=True):
     portal_url: str
     #: Path of the hub, such as ``/hub/``.
     hub_url: str
-    #: Value of the header ``X-XSRFToken`` of every request that changes something.
+    #: Value of the header ``X-XSRFToken`` of every request of a script, those that read included.
     xsrf_token: str = ""
     #: Message of the day; ``None``: there is none.
     message: Message | None = None

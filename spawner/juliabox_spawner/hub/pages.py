@@ -48,6 +48,7 @@ def configure_pages(c: Any, settings: HubSettings) -> None:
         "announcement": escape(settings.announcement),
         "juliabox_native": "native" in settings.login.logins,
         "juliabox_signup": "native" in settings.login.logins and settings.login.signup != "closed",
+        "juliabox_portal": portal_address(settings),
         "juliabox_profiles": {p.slug: p.display_name for p in settings.profiles},
     }
     c.JupyterHub.tornado_settings = {
@@ -57,6 +58,13 @@ def configure_pages(c: Any, settings: HubSettings) -> None:
     if urlsplit(settings.public_url).scheme == "https":
         # behind another proxy that ends HTTPS, the request itself does not say so
         c.JupyterHub.tornado_settings["cookie_options"] = {"secure": True}
+
+
+def portal_address(settings: HubSettings) -> str:
+    """Return where people find the portal; empty without one."""
+    if settings.portal is None:
+        return ""
+    return f"{settings.portal.host}{settings.base_url}services/portal/"
 
 
 def security_headers(settings: HubSettings) -> dict[str, str]:

@@ -23,7 +23,8 @@ async function ask(method, path, body) {
       headers: {
         Accept: "application/json",
         ...(body === undefined ? {} : { "Content-Type": "application/json" }),
-        ...(method === "GET" ? {} : { "X-XSRFToken": page.xsrf_token }),
+        // with each request: by a cookie alone not even reading is possible for a foreign page
+        "X-XSRFToken": page.xsrf_token,
       },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
