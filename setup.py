@@ -26,6 +26,7 @@ ENTRY_POINTS = {
     ],
     "juliabox.volume": [
         "home = juliabox_plugins.home:HomeDisks",
+        "hostdir = juliabox_plugins.hostdir:HostFolders",
     ],
     "jupyterhub.spawners": ["juliabox = juliabox_spawner.spawner:JuliaBoxSpawner"],
     "juliabox.db": [

@@ -58,6 +58,11 @@ class HomeDisks(MountedVolumes[LoopVolume]):
         settings = cast("HomeSettings", self.context.settings)
         return LoopVolume(name, self.places, inodes_per_gib=settings.inodes_per_gib)
 
+    def close(self) -> None:
+        """Let go of the images; those that are mounted stay locked by their devices."""
+        for volume in self._volumes.values():
+            volume.let_go()
+
     def _recognizer(self) -> Mapping[int, str]:
         return adoption.loop_devices(self.places)
 

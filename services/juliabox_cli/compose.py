@@ -25,6 +25,8 @@ class Compose:
     file: Path
     env_file: Path
     socket: str
+    #: A second file, if it exists.
+    more: Path | None = None
 
     def command(self, *arguments: str) -> list[str]:
         """Return the whole command line."""
@@ -34,6 +36,7 @@ class Compose:
             self.project,
             "--file",
             str(self.file),
+            *(["--file", str(self.more)] if self.more and self.more.exists() else []),
             "--env-file",
             str(self.env_file),
             *arguments,
@@ -103,4 +106,4 @@ def compose_for(state: State, project: str, file: Path, socket: str) -> Compose:
             "package docker-compose",
             code="compose.missing",
         )
-    return Compose(program, project, file, state.compose_env, socket)
+    return Compose(program, project, file, state.compose_env, socket, state.compose_more)

@@ -20,6 +20,7 @@ from juliabox_cli import plugin_secrets
 from juliabox_cli.addresses import Addresses
 from juliabox_cli.atomic_files import write_bytes, write_text
 from juliabox_cli.compose import PARTS
+from juliabox_cli.compose_hostdir import overlay
 from juliabox_cli.config import SESSION_IMAGE, Config
 from juliabox_cli.config_rules import LIMITS
 from juliabox_cli.plugin_choice import Choice
@@ -314,6 +315,11 @@ def render(
         ),
         "compose.env": write_text(state.compose_env, lines, mode=0o600),
     }
+    more = overlay(config)
+    if more:
+        written["compose.more.yaml"] = write_text(state.compose_more, more, mode=0o600)
+    else:
+        state.compose_more.unlink(missing_ok=True)
     return [name for name, changed in written.items() if changed]
 
 

@@ -80,6 +80,11 @@ class State:
         return self.run / "compose.env"
 
     @property
+    def compose_more(self) -> Path:
+        """A second compose file, where plugins need more than ``compose.yaml`` gives."""
+        return self.run / "compose.more.yaml"
+
+    @property
     def secrets(self) -> Path:
         """Folder of secrets, one folder per holder."""
         return self.root / "secrets"

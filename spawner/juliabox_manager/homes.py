@@ -1,7 +1,7 @@
 """The homes of sessions, whichever volume plugin holds them.
 
-New sessions get their home from the one provider of ``vol.home`` that the operator chose. What
-sessions have from another one, enabled before, stays with that.
+A person's home stays with the plugin that holds it. Who has none gets one from the provider of
+``vol.home`` that the operator chose.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Homes:
         """Attach a person's home at ``target``."""
         if self._trouble is not None:
             raise self._trouble
-        kind = self._kinds[0]
+        kind = await self._kind_for(user_id)
         if kind.name in self._left:
             raise UnavailableError(
                 f"{kind.label} has not taken over what was there before; try again in a minute",
@@ -63,6 +63,18 @@ class Homes:
             )
         self._of[container_id] = kind
         return await kind.get_disk_for_user(user_id, size, container_id, target)
+
+    async def _kind_for(self, user_id: str) -> ContainedVolumes:
+        """Return the provider that holds a person's home; that of new homes if none does.
+
+        So nobody finds an empty home after the operator chose another plugin, and all servers of a
+        person show the same.
+        """
+        if len(self._kinds) > 1:
+            for kind in self._kinds:
+                if any(disk.state != "removed" for disk in await kind.disks(user_id)):
+                    return kind
+        return self._kinds[0]
 
     async def release(self, container_id: str, target: Path, backup: bool = False) -> None:
         """Detach a session's home; nothing if it has none."""

@@ -31,7 +31,7 @@ def plugins(settings: ManagerSettings) -> Registry:
         name="",
         installation=settings.installation,
         instance=settings.instance,
-        folder=settings.state / "plugins",
+        folder=settings.state / "manager" / "plugins",
     )
     return Registry(selection, FEATURES, context)
 

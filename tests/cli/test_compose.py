@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import yaml
 from juliabox_cli import compose
 from juliabox_cli.addresses import Addresses
 from juliabox_cli.compose import Compose
+from juliabox_cli.compose_hostdir import overlay
 from juliabox_cli.config import Config
 from juliabox_cli.rendering import Images, render
 from juliabox_cli.source import source_folder
 from juliabox_cli.state import State
+from juliabox_ext.errors import ConfigurationError
 
 
 def _compose(state: State, *program: str) -> Compose:
@@ -110,3 +113,26 @@ def test_logs_end_with_the_programs_own_exit_code(
     monkeypatch.setattr(subprocess, "run", run)
     assert _compose(state, "docker", "compose").logs(["hub"], follow=True, tail="5") == 3
     assert seen[0][-5:] == ["logs", "--tail", "5", "--follow", "hub"]
+
+
+def test_the_manager_gets_more_only_where_homes_are_folders_of_the_host(
+    state: State, tmp_path: Path
+) -> None:
+    root = tmp_path / "home$s"
+    settings = {"hostdir": {"root": str(root)}}
+    off = Config.model_validate({"plugins": {"settings": settings}})
+    on = Config.model_validate({"plugins": {"enable": ["hostdir"], "settings": settings}})
+    assert overlay(off) == ""
+    with pytest.raises(ConfigurationError, match="there is no folder"):
+        overlay(on)
+    root.mkdir()
+    manager = yaml.safe_load(overlay(on))["services"]["manager"]
+    assert manager["cap_add"] == ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
+    assert manager["volumes"][0]["source"] == str(root).replace("$", "$$")
+    within = Config.model_validate({"plugins": {"enable": ["hostdir"]}})
+    assert "volumes" not in yaml.safe_load(overlay(within))["services"]["manager"]
+
+    one = replace(_compose(state, "docker-compose"), more=state.compose_more)
+    assert str(state.compose_more) not in one.command("up")
+    state.compose_more.write_text(overlay(within))
+    assert one.command("up").count("--file") == 2

@@ -31,6 +31,7 @@ class Stranger(Volumes):
     def __init__(self, context: PluginContext) -> None:
         super().__init__(context)
         self.attached: dict[str, str] = {}
+        self.people = ["ada"]
         self.faults: dict[str, Any] = {}
         self.adopted: list[tuple[dict[str, Any], set[Path]]] = []
 
@@ -76,7 +77,7 @@ class Stranger(Volumes):
         return []
 
     async def disks(self, user_id: str | None = None) -> list[Disk]:
-        return [Disk(self.name, user_id or "all")]
+        return [Disk(self.name, name) for name in self.people if user_id in (None, name)]
 
     async def remove(self, user_id: str) -> None:
         await self._do("remove")
@@ -151,8 +152,10 @@ async def test_sessions_stay_with_the_plugin_that_holds_their_home(
     assert old.adopted == [({"b": places["b"]}, {Path("/new/slot")})]
     measured = await homes.refresh_disk_use_status(["a", "b", "c"])
     assert {name: disk.id for name, disk in measured.items()} == {"a": "new", "b": "old"}
+    new.people, old.people = ["ada"], ["bob"]
     await homes.get_disk_for_user("bob", 1, "c", TARGET)
-    assert new.attached == {"c": "bob"}
+    await homes.get_disk_for_user("cleo", 1, "d", TARGET)
+    assert (new.attached, old.attached) == ({"d": "cleo"}, {"c": "bob"})
     assert [(info.plugin, info.volume) for info in await homes.volumes()] == [
         ("new", "new"),
         ("old", "old"),

@@ -108,7 +108,7 @@ class Declared:
             selection=self._settings.plugins,
             installation=self._settings.installation,
             instance=self._settings.instance,
-            folder=str(self._settings.state / "plugins"),
+            folder=str(self._settings.state / "manager" / "plugins"),
             **changes,
         )
 

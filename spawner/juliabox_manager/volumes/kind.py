@@ -89,6 +89,10 @@ class MountedVolumes(Volumes, Generic[V]):
     def _delete_expired(self) -> list[str]:
         """Delete the volumes whose grace period is over; return their identifiers."""
 
+    def _prepare(self) -> None:
+        """Make the folders that are missing."""
+        self.places.prepare()
+
     @abstractmethod
     def _tidy(self) -> None:
         """Delete what is half made, when nothing is under way."""
@@ -130,13 +134,16 @@ class MountedVolumes(Volumes, Generic[V]):
                     code="volume.stuck",
                 )
             if not volume.mounted:
-                await volume.open(owner, size)
+                await self._open(volume, owner, size)
             try:
                 await volume.bind(session, target)
             except BaseException:
                 await volume.settle(RETRY_LIMIT)
                 raise
             return self._disk(volume)
+
+    async def _open(self, volume: V, owner: str, size: int) -> None:
+        await volume.open(owner, size)
 
     async def release(self, container_id: str, target: Path, backup: bool = False) -> None:
         """Take a session's volume away; unmount and unlock it with the last session.
@@ -279,7 +286,7 @@ class MountedVolumes(Volumes, Generic[V]):
     async def _adopt(
         self, mounted: Mapping[str, tuple[str, Path]], foreign: Collection[Path]
     ) -> list[str]:
-        await in_thread(self.places.prepare)
+        await in_thread(self._prepare)
         found = await self._survey(mounted, foreign)
         await self._take_over_all(found)
         await self._await_others(found)

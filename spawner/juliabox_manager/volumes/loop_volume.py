@@ -153,6 +153,10 @@ class LoopVolume(Volume):
 
     def _forget_device(self) -> None:
         self.device = self.identity = None
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close the image; its lock stays with the device, if there is one."""
         if self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None

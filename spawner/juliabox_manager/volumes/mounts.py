@@ -99,6 +99,16 @@ async def bind(source: Path, target: Path, *, keep: Sequence[int]) -> None:
     await _mount(["--bind", str(source), str(target)], keep)
 
 
+async def bind_folder(descriptor: int, target: Path) -> None:
+    """Show an open folder of the host, without its devices and setuid bits.
+
+    By descriptor: whatever is put in its place meanwhile is not shown. What is bound from
+    ``target`` has its flags.
+    """
+    await _mount(["--bind", f"/proc/self/fd/{descriptor}", str(target)], [descriptor])
+    await _mount(["-o", "remount,bind,nodev,nosuid", str(target)], [])
+
+
 async def _mount(arguments: list[str], keep: Sequence[int]) -> None:
     try:
         outcome = await run(["mount", "-n", "-c", *arguments], limit=MOUNT_LIMIT, keep=keep)

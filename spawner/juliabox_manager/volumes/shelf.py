@@ -18,6 +18,7 @@ from juliabox_ext.errors import ConflictError, NotFoundError, VolumeError
 from juliabox_ext.volume import Disk
 from juliabox_manager.volumes import disk
 from juliabox_manager.volumes.commands import in_thread
+from juliabox_manager.volumes.names import volume_name
 from juliabox_manager.volumes.places import Places
 
 log = structlog.get_logger(__name__)
@@ -40,11 +41,14 @@ def tidy(places: Places) -> None:
 
 def read_all(places: Places, owner: str | None) -> list[Disk]:
     """Describe the volumes of one owner or of all."""
-    found = [read_one(folder) for folder in folders(places.volumes)]
+    name = None if owner is None else volume_name(owner)
+    found = [read_one(folder) for folder in folders(places.volumes) if name in (None, folder.name)]
     for folder, removed in removed_folders(places):
-        expires = removed + places.host.grace
-        found.append(replace(read_one(folder), state="removed", delete_after=expires))
-    return [one for one in found if owner is None or one.user_id == owner]
+        if name in (None, folder.name.rpartition("-")[0]):
+            expires = removed + places.host.grace
+            found.append(replace(read_one(folder), state="removed", delete_after=expires))
+    # what cannot be told any more is told by its name
+    return [replace(one, user_id=one.user_id or owner or "") for one in found]
 
 
 def removed_folders(places: Places) -> Iterator[tuple[Path, int]]:
