@@ -171,6 +171,7 @@ class Data(Base):
 
     def get(self, _: str = "") -> None:
         """Answer it, or the fault that a test wants."""
+        self.check_xsrf_cookie()  # the hub's log-in wants it of scripts that only read, too
         self.state.fetched[self.page] = self.state.fetched.get(self.page, 0) + 1
         if self.state.fault:
             status, code, message = self.state.fault
@@ -199,7 +200,7 @@ class Change(Base):
         elif path == "api/admin/message":
             written = {**body, "author": "ada", "written": samples.NOW} if body["text"] else body
             self.state.message = msgspec.convert(written, type=type(self.state.message))
-            self.answer(self.state.message)
+            self.answer(self.state.message if body["text"] else None)
         elif path.startswith("plugins/"):
             self.state.defaults = body
             self.answer(body)
@@ -210,6 +211,7 @@ class Change(Base):
 
     def get(self) -> None:
         """Answer a plugin's own data."""
+        self.check_xsrf_cookie()
         path = self.request.path.removeprefix(PREFIX)
         if path != "plugins/configuration/defaults":
             raise tornado.web.HTTPError(404)

@@ -124,6 +124,11 @@ class Static(tornado.web.StaticFileHandler):
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "same-origin")
 
+    def set_extra_headers(self, path: str) -> None:
+        """Let a browser ask each time for what carries no digest: modules that others import."""
+        if not self.get_query_argument("v", ""):
+            self.set_header("Cache-Control", "no-cache")
+
     def write_error(self, status_code: int, **_: Any) -> None:
         """Answer with the status alone."""
         self.finish(f"{status_code}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -33,6 +34,14 @@ POLICY = "; ".join(
 )
 
 
+def policy(settings: PortalSettings) -> str:
+    """Return the policy of pages; with subdomains a session's frame has its person's own host."""
+    if not settings.hub_host:
+        return POLICY
+    parts = urlsplit(settings.hub_host)
+    return f"{POLICY}; frame-src 'self' {parts.scheme}://*.{parts.netloc}"
+
+
 def hub_is_down(error: HTTPError) -> bool:
     """Tell whether an error of JupyterHub's own client means that the hub did not answer."""
     return error.status_code >= 500
@@ -46,7 +55,7 @@ class SafeErrors(RequestHandler):
 
     def set_default_headers(self) -> None:
         """Set the security headers; nothing of a person is kept by a cache."""
-        self.set_header("Content-Security-Policy", POLICY)
+        self.set_header("Content-Security-Policy", policy(self.portal))
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("X-Frame-Options", "DENY")
         self.set_header("Referrer-Policy", "same-origin")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 from juliabox_ext.errors import JuliaBoxError, NotFoundError, RequestError
 from juliabox_manager import protocol as p
@@ -129,12 +129,19 @@ async def tokens(handler: Handler, _: str = "") -> Tokens:
             created=moment(one.get("created")) or 0.0,
             expires=moment(one.get("expires_at")),
             last_used=moment(one.get("last_activity")),
-            kind="token" if one.get("oauth_client") == _HUBS_OWN_CLIENT else "login",
+            kind=_kind(one),
             scopes=sorted(one.get("scopes") or []),
         )
         for one in answer["api_tokens"]
     ]
     return Tokens(tokens=sorted(found, key=lambda one: -one.created))
+
+
+def _kind(token: dict[str, Any]) -> Literal["token", "login"]:
+    """Return who made a token: the person, or the hub for a log-in or a server."""
+    own = token.get("oauth_client") == _HUBS_OWN_CLIENT
+    # JupyterHub's note of the token that it hands to a server
+    return "token" if own and not str(token.get("note") or "").startswith("Server at ") else "login"
 
 
 class TokenList(ApiHandler):

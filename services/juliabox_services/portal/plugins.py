@@ -158,7 +158,7 @@ class Plugins:
                 "user": user,
                 "base_url": self.settings.base_url,
                 "static_url": partial(self._static_url, plugin),
-                "xsrf_form_html": lambda: xsrf,
+                "xsrf_form_html": xsrf,
             }
             html = await self.call(plugin, feature, partial(self._render, plugin, feature, values))
             found.append(Section(plugin=plugin.name, html=html or ""))

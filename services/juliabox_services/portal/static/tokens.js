@@ -3,9 +3,18 @@ import { attempt, data, get, page, post, remove } from "./api.js";
 import { alertBox, busy, confirmed, empty, fill, h, icon, toast } from "./dom.js";
 import { date, relative, when } from "./format.js";
 
+/** Scopes of a token that are shown without a click. */
+const FEW = 3;
+
 const list = document.getElementById("tokens");
 const made = document.getElementById("made");
 const form = document.getElementById("new-token");
+
+function scopes(names) {
+  if (!names.length) return null;
+  const list = h("p", { class: "jb-scopes" }, ...names.map((scope) => h("code", {}, scope)));
+  return names.length <= FEW ? list : h("details", {}, h("summary", { class: "jb-hint" }, `${names.length} scopes`), list);
+}
 
 function card(token) {
   const button = h("button", { type: "button", class: "btn btn-sm btn-outline-danger", "aria-label": `Revoke ${token.note || token.kind}`, onclick: () => revoke(token, button) }, "Revoke");
@@ -18,7 +27,7 @@ function card(token) {
       { class: "jb-grow" },
       h("p", { class: "jb-row jb-tight" }, h("strong", {}, token.note || "without a note"), token.kind === "login" ? h("span", { class: "jb-chip" }, "log-in") : null),
       h("p", { class: "jb-hint" }, `Made ${date(token.created)} · last used `, when(token.last_used), ` · ${end}`),
-      token.scopes.length ? h("p", { class: "jb-scopes" }, ...token.scopes.map((scope) => h("code", {}, scope))) : null,
+      scopes(token.scopes),
     ),
     button,
   );

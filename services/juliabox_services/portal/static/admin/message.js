@@ -17,6 +17,8 @@ function draw() {
   fill(field("preview"), text ? box : h("p", { class: "jb-hint" }, "Nothing is shown."));
 }
 
+const NONE = { text: "", level: "info", until: null, author: "", written: null };
+
 function show(message) {
   field("text").value = message.text;
   field("level").value = message.level;
@@ -27,7 +29,7 @@ function show(message) {
 }
 
 async function publish(button, body, done) {
-  await busy(button, () => attempt(async () => show(await put("api/admin/message", body)), done));
+  await busy(button, () => attempt(async () => show((await put("api/admin/message", body)) ?? NONE), done));
 }
 
 form.addEventListener("input", draw);
@@ -42,5 +44,5 @@ field("remove").addEventListener("click", async () => {
   publish(field("remove"), { text: "", level: "info", until: null }, "There is no message now.");
 });
 
-show(data());
+show(data() ?? NONE);
 document.documentElement.dataset.ready = page.name;

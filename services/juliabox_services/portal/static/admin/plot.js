@@ -4,6 +4,8 @@ import { number } from "../format.js";
 
 const { uPlot } = window;
 const HEIGHT = 200;
+/** Distances between lines of what is counted. */
+const STEPS = [0, 1, 2, 3, 4, 5, 6].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -11,7 +13,7 @@ function axes(show) {
   const common = { stroke: colour("--jb-soft"), grid: { stroke: colour("--jb-line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   return [
     { ...common, grid: { show: false }, space: 60 },
-    { ...common, size: 52, space: 36, values: (_, splits) => splits.map((value) => show(value)) },
+    { ...common, size: 52, space: 36, incrs: show === whole ? STEPS : undefined, values: (_, splits) => splits.map((value) => show(value)) },
   ];
 }
 

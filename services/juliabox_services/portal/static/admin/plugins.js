@@ -26,6 +26,6 @@ new DataTable({
     { field: "group", label: "Mount point", render: (row) => row.group.replace("juliabox.", "") || "–" },
     { field: "enabled", label: "State", render: state },
     { field: "features", label: "Features", sort: false, wide: true, render: (row) => h("span", { class: "jb-row jb-tight" }, ...row.features.map((one) => h("code", {}, one))) },
-    { field: "distribution", label: "Distribution", render: (row) => [row.distribution, " ", h("span", { class: "jb-soft" }, row.version)] },
+    { field: "distribution", label: "Distribution", render: (row) => h("span", { class: "jb-whole" }, row.distribution, " ", h("span", { class: "jb-soft" }, row.version)) },
   ],
 });
