@@ -118,7 +118,7 @@ def test_any_sessions_are_counted_as_by_hand(
     assert told == {
         str(number)
         for number, (start, end, _) in enumerate(spans)
-        if start < high and (end > low or start >= low)
+        if low < high and start < high and (end > low or start >= low)
     }
 
 
