@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -19,6 +21,9 @@ from juliabox_manager.contained import ContainedVolumes
 from juliabox_manager.protocol import VolumeInfo
 
 log = structlog.get_logger("juliabox.manager.volumes")
+
+#: Seconds that a reconcile waits for purges.
+PURGE_LIMIT: Final = 10.0
 
 
 class Homes:
@@ -32,6 +37,9 @@ class Homes:
         self._trouble = trouble
         #: Provider of each session that has, gets or loses its home.
         self._of: dict[str, ContainedVolumes] = {}
+        #: Purges under way, and the providers whose ready-made disks are those of this start.
+        self._purging: dict[str, asyncio.Task[None]] = {}
+        self._renewed: set[str] = set()
         #: What providers still have to adopt.
         self._left: dict[str, tuple[dict[str, tuple[str, Path]], set[Path]]] = {}
 
@@ -138,6 +146,10 @@ class Homes:
                 found |= await kind.refresh_disk_use_status(own)
         return found
 
+    async def disk_ids_used_pct(self) -> float:
+        """Return the percentage of the room for new homes that is in use."""
+        return await self._kinds[0].disk_ids_used_pct() if self._kinds else 0.0
+
     async def volumes(self, user_id: str | None = None) -> list[VolumeInfo]:
         """Describe the homes of a person or of all for clients."""
         return [
@@ -164,18 +176,38 @@ class Homes:
         return volume_info(kind.name, await kind.restore(user_id))
 
     async def purge(self) -> None:
-        """Delete what is past its grace period, and free what is stuck."""
+        """Delete what is past its grace period, and free what is stuck.
+
+        A plugin that takes long is not awaited, and not asked again before it is done.
+        """
         for kind in self._kinds:
+            if kind.name not in self._purging:
+                task = asyncio.create_task(self._purge(kind))
+                self._purging[kind.name] = task
+                task.add_done_callback(partial(self._purged, kind.name))
+        if self._purging:
+            await asyncio.wait(self._purging.values(), timeout=PURGE_LIMIT)
+
+    def _purged(self, name: str, _: asyncio.Task[None]) -> None:
+        self._purging.pop(name, None)
+
+    async def _purge(self, kind: ContainedVolumes) -> None:
+        try:
             if kind.name in self._left:
                 for session in await self._adopt(kind):
                     log.error("a session has lost its home", session=session, plugin=kind.name)
-            try:
-                await kind.purge()
-            except JuliaBoxError as error:
-                log.warning("homes cannot be purged", plugin=kind.name, error=error.message)
+            await kind.purge()
+            if kind.name not in self._renewed:
+                # once a start: the image of homes comes with a new manager
+                self._renewed.add(kind.name)
+                await kind.refresh_user_home_image()
+        except JuliaBoxError as error:
+            log.warning("homes cannot be purged", plugin=kind.name, error=error.message)
 
     async def close(self) -> None:
         """Wait for the changes under way."""
+        for task in self._purging.values():
+            task.cancel()
         await asyncio.gather(*(kind.close() for kind in self._kinds))
 
 

@@ -44,6 +44,9 @@ class VolumesPart(Protocol):
     async def adopt(self, mounted: Mapping[str, tuple[str, Path]]) -> list[str]:
         """Lock again what live sessions use; undo all else; return sessions without their home."""
 
+    async def disk_ids_used_pct(self) -> float:
+        """Return how much of the room for homes is in use."""
+
     async def purge(self) -> None:
         """Delete what is past its grace."""
 

@@ -411,6 +411,8 @@ class StatsInfo(Struct, frozen=True):
     memory_promised: int
     disk_free: int
     engine: str
+    #: Percentage of the room for homes that is in use, as their volume plugin tells.
+    volumes_used: float = 0.0
 
 
 class Event(Struct, frozen=True):

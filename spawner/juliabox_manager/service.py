@@ -236,7 +236,15 @@ class Manager:
             memory_promised=promised_memory(records),
             disk_free=await asyncio.to_thread(self._policy.disk_free),
             engine=info.version,
+            volumes_used=await self._volumes_used(),
         )
+
+    async def _volumes_used(self) -> float:
+        try:
+            return round(await self._volumes.disk_ids_used_pct(), 1)
+        except JuliaBoxError as error:
+            log.warning("the use of volumes is not known", error=error.message)
+            return 0.0
 
     async def _read_events(self, verb: protocol.Events) -> list[Event]:
         return await self._events.after(verb.after, verb.wait, verb.session)

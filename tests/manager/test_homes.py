@@ -17,6 +17,7 @@ from juliabox_ext.registry import PluginFault, Registry
 from juliabox_ext.selection import PluginSelection
 from juliabox_ext.volume import Disk, JBoxVol, VolumeHost, Volumes
 from juliabox_manager import contained
+from juliabox_manager import homes as manager_homes
 from juliabox_manager.contained import ContainedVolumes
 from juliabox_manager.homes import Homes
 
@@ -32,6 +33,7 @@ class Stranger(Volumes):
         super().__init__(context)
         self.attached: dict[str, str] = {}
         self.people = ["ada"]
+        self.renewed = 0
         self.faults: dict[str, Any] = {}
         self.adopted: list[tuple[dict[str, Any], set[Path]]] = []
 
@@ -87,7 +89,11 @@ class Stranger(Volumes):
         return Disk(self.name, user_id)
 
     async def purge(self) -> list[str]:
+        await self._do("purge")
         return []
+
+    async def refresh_user_home_image(self) -> None:
+        self.renewed += 1
 
 
 @pytest.fixture
@@ -182,6 +188,9 @@ async def test_a_plugin_that_cannot_take_over_is_asked_again_and_ends_no_session
     assert refused.value.code == "volume.not_adopted"
     kinds[0].faults.clear()
     await homes.purge()
+    assert kinds[0].renewed == 1
+    await homes.purge()
+    assert kinds[0].renewed == 1
     assert [set(own) for own, _ in kinds[0].adopted] == [{"a"}]
     await homes.get_disk_for_user("bob", 1, "b", TARGET)
 
@@ -207,3 +216,15 @@ async def test_nobody_gets_an_empty_home_because_the_chosen_plugin_is_not_there(
         assert await homes.adopt({"a": ("ada", Path("/somewhere/else"))}) == []
     finally:
         await homes.close()
+
+
+async def test_a_plugin_whose_purge_hangs_keeps_no_reconcile_waiting_and_no_other_purge(
+    homes: Homes, kinds: list[Stranger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manager_homes, "PURGE_LIMIT", 0.2)
+    kinds[0].faults["purge"] = "hang"
+    for _ in range(2):
+        begun = time.monotonic()
+        await homes.purge()
+        assert time.monotonic() - begun < 0.5
+    assert (kinds[0].renewed, kinds[1].renewed) == (0, 1)

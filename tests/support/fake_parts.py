@@ -233,6 +233,9 @@ class FakeVolumes(_Part):
     ) -> dict[str, Disk]:
         return {}
 
+    async def disk_ids_used_pct(self) -> float:
+        return 0.0
+
     async def purge(self) -> None:
         await self.turn("purge")
 
