@@ -41,9 +41,12 @@ class Choice:
         return dict(sorted(found.items()))
 
     def loaded_by(self, part: str) -> list[Probed]:
-        """Return the plugins that one part imports."""
+        """Return the plugins that one part imports, and those that its tasks require."""
         wanted = LOADS[part]
-        return [one for one in self.plugins if any(matches(f, wanted) for f in one.provides)]
+        own = [one for one in self.plugins if any(matches(f, wanted) for f in one.provides)]
+        tasks = [one for one in own if one.info.group == "juliabox.task"]
+        required = {feature for one in tasks for feature in one.requires}
+        return [one for one in self.plugins if one in own or required & set(one.provides)]
 
     def selection(self, part: str, settings: Settings) -> PluginSelection:
         """Return what one part is told: its own plugins, and no settings of others."""

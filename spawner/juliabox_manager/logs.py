@@ -87,5 +87,5 @@ def configure(part: str, level: int = logging.INFO, stream: TextIO | None = None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("urllib3", "docker", "asyncio", "tornado.access"):
+    for chatty in ("urllib3", "docker", "asyncio", "tornado.access", "apscheduler"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

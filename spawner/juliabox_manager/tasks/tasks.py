@@ -287,6 +287,7 @@ class Tasks:
         METRICS.task_seconds.labels(result.task).observe(result.seconds)
         if result.outcome == "ok":
             METRICS.task_success.labels(result.task).set(time.time())
+            log.info("a task is done", task=result.task, seconds=round(result.seconds, 2))
         else:
             log.warning("a task failed", task=result.task, code=result.code, reason=result.message)
         await self._results.write_if_possible(result)
