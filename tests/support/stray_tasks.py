@@ -128,6 +128,16 @@ class Leaves(Command):
         return [child.pid, number]
 
 
+class Multiplies(Command):
+    """Has more processes than a task may have."""
+
+    def do_task(self, plugin_type, data):
+        for _ in range(300):
+            if os.fork() == 0:
+                time.sleep(600)
+        time.sleep(600)
+
+
 class Eats(Command):
     memory_limit = 128 * 1024**2
 

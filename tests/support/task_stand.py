@@ -37,6 +37,7 @@ PLUGINS = {
     "too_much": "TooMuch",
     "nonsense": "Nonsense",
     "leaves": "Leaves",
+    "multiplies": "Multiplies",
     "eats": "Eats",
     "asks": "Asks",
     "sleeps": "Sleeps",

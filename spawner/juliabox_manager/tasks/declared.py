@@ -23,7 +23,7 @@ from juliabox_manager.metrics import METRICS
 from juliabox_manager.protocol import error_info
 from juliabox_manager.settings import ManagerSettings
 from juliabox_manager.tasks.loading import GROUP
-from juliabox_manager.tasks.process import converse
+from juliabox_manager.tasks.process import Ending, converse
 from juliabox_manager.tasks.wire import Answer, Call, Description, Fault, Message, Order
 
 if TYPE_CHECKING:
@@ -131,10 +131,10 @@ class Declared:
 
         async def heard(message: Message) -> Answer | None:
             match message:
-                case Description(name=name):
+                case Description(name=name) if name in left:
                     self.tasks[name] = Task(left.pop(name), message)
                     self._found(self.tasks[name])
-                case Fault(name=name, code=code, message=reason):
+                case Fault(name=name, code=code, message=reason) if name in left:
                     self._blame(left.pop(name), code, reason)
                 case Call():
                     error = PolicyError("verbs are for runs", code="task.verb")
@@ -142,7 +142,10 @@ class Declared:
             return None
 
         order = self.order(describe=list(left), memory_limit=DESCRIBE_MEMORY)
-        ending = await converse(order, DESCRIBE_LIMIT, heard, anew=True)
+        try:
+            ending = await converse(order, DESCRIBE_LIMIT, heard, anew=True)
+        except OSError as error:
+            ending = Ending(0, unreadable=f"cannot be examined: no process can be started: {error}")
         if left:
             # the process worked on the first that is left
             info = left.pop(next(iter(left)))

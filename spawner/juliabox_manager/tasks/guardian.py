@@ -1,10 +1,10 @@
 """The process between the manager and a task: when the task is over, nothing of it is left.
 
 It is the parent of the task's process, and by the kernel's rule of subreapers the parent of
-whatever the task leaves behind, also of daemons in sessions of their own. It waits for one of two
-things: the task's process ends, or the manager lets go of the channel, by will or by dying. Then
-it kills all its descendants and ends. It imports nothing heavy and is forked from before anything
-else is loaded.
+whatever the task leaves behind, also of daemons in sessions of their own. It waits for one of
+these: the task's process ends, the manager lets go of the channel, by will or by dying, or there
+are too many processes, for which manager and tasks have one limit together. Then it kills all its
+descendants and ends. It imports nothing heavy and is forked from before anything else is loaded.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import ctypes
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,10 @@ from typing import Final, NoReturn
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
+
+#: Processes that one task may have, and seconds between two looks at their number.
+MAX_PROCESSES: Final = 256
+_LOOK: Final = 1.0
 
 #: Seconds between two rounds of killing: what forks meanwhile is met again.
 _ROUND: Final = 0.01
@@ -58,21 +63,41 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _await_end(channel: int, child: int) -> None:
-    """Return when the child has ended or the other end of the channel is closed."""
+    """Return when the child has ended, the channel is closed, or there are too many processes."""
     poll = select.poll()
     poll.register(channel, select.POLLRDHUP)
     poll.register(os.pidfd_open(child), select.POLLIN)
-    poll.poll()
+    while not poll.poll(_LOOK * 1000):
+        number = len(_descendants())
+        if number > MAX_PROCESSES:
+            print(f"killed: {number} processes are more than {MAX_PROCESSES}", file=sys.stderr)
+            return
+
+
+def _descendants() -> list[int]:
+    """Return the processes below this one."""
+    found = _children(os.getpid())
+    for pid in found:  # grows meanwhile
+        found += _children(pid)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    lines: list[str] = []
+    # a process that ends meanwhile has none
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            lines += (thread / "children").read_text().split()
+    return [int(line) for line in lines]
 
 
 def _reap_all(child: int) -> int:
     """Kill and reap descendants, generation by generation; return the exit code of ``child``."""
     code = 0
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
     while True:
-        for pid in children.read_text().split():
+        for pid in _children(os.getpid()):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         try:
             while (found := os.waitpid(-1, os.WNOHANG))[0] != 0:
                 if found[0] == child:

@@ -279,6 +279,10 @@ class Tasks:
         except OSError as error:
             failed = Failed("task.ended", f"no process can be started: {error}")
             return _with(result, failed, Ending(0), task)
+        except Exception:
+            log.exception("the manager failed at a task's run", task=task.info.name)
+            failed = Failed("internal", "the manager failed at this run: its log has the cause")
+            return _with(result, failed, Ending(0), task)
         return _with(result, last[0] if last else None, ending, task)
 
     async def _ended(self, result: TaskResult) -> None:
