@@ -99,7 +99,7 @@ async def test_the_built_in_tasks_tell_of_a_running_session_and_remove_an_orphan
     figures = await _first(operator, "usage-statistics")
     assert figures.outcome == "ok", figures
     assert figures.result["NumActiveContainers"]["value"] in {0.0, 1.0}
-    assert (manager.state / "plugins/singlenode/figures.json").exists()
+    assert (manager.state / "manager/plugins/singlenode/figures.json").exists()
     await operator.call(SessionRemove(session.session), 60.0)
     manager.stop()
 
