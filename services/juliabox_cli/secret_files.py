@@ -38,9 +38,13 @@ def ensure_secrets(state: State) -> None:
 
 
 def install_certificate(state: State, config: Config) -> None:
-    """Copy the operator's certificate and key to where the proxy reads them, or remove them."""
-    folder = state.secrets / "proxy"
+    """Copy the operator's certificate and key to where the proxy reads them, or remove them.
+
+    The portal gets the certificate, too: by it alone it knows the proxy when it asks a session.
+    """
+    folder, known = state.secrets / "proxy", state.secrets / "portal" / "tls.crt"
     if not config.https_on:
+        known.unlink(missing_ok=True)
         for name in ("tls.crt", "tls.key"):
             (folder / name).unlink(missing_ok=True)
         return
@@ -55,6 +59,7 @@ def install_certificate(state: State, config: Config) -> None:
         if b"-----BEGIN " not in content:
             raise ConfigurationError(f"https.{key}: {path} is not a PEM file")
         _copy(folder / name, content, CONTROL_UID)
+    _copy(known, (folder / "tls.crt").read_bytes(), CONTROL_UID)
 
 
 def public_key(path: Path) -> str:

@@ -85,8 +85,11 @@ def test_the_certificate_is_copied_for_the_proxy_alone_and_removed_again(
     install_certificate(state, Config(https=own))
     key = state.secrets / "proxy" / "tls.key"
     assert (key.stat().st_uid, stat.S_IMODE(key.stat().st_mode)) == (900, 0o600)
+    known = state.secrets / "portal"
+    assert (known / "tls.crt").exists() and not (known / "tls.key").exists()
     install_certificate(state, Config())
     assert not key.exists()
+    assert not (known / "tls.crt").exists()
 
 
 def test_a_certificate_that_is_absent_or_none_is_refused_by_key(

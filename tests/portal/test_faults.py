@@ -28,7 +28,7 @@ def chief(shaken: PortalStand) -> Guest:
 
 
 def database(stand: PortalStand) -> Path:
-    return stand.folder / "portal" / "plugins" / "stand-db" / "juliabox.sqlite"
+    return stand.folder / "portal" / "plugins" / "rdbms" / "juliabox.sqlite"
 
 
 def test_a_hub_that_is_away_is_told_with_503_and_a_code_and_nobody_is_logged_out(

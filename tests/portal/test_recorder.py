@@ -18,12 +18,12 @@ from juliabox_ext.registry import Registry
 from juliabox_ext.testing.db_fake import FakeDatabase
 from juliabox_manager import protocol as p
 from juliabox_manager.endings import _sentence
+from juliabox_plugins.usage import Usage
 from juliabox_services.portal import recorder as recorder_module
 from juliabox_services.portal.recorder import CURSOR, ORDINARY, Recorder
 from juliabox_services.portal.records import Keeper, Records
 from juliabox_spawner.client import ManagerClient
 from support.fake_manager import FakeManager
-from support.stand_plugins import Usage
 
 LIMITS = p.Limits(memory=2**30, cpu=1.0, pids=256, disk=2**30)
 YEAR = timedelta(days=365)

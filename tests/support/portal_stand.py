@@ -24,7 +24,7 @@ from support.installation import free_port
 from support.visitor import Visitor
 
 PREFIX = "/services/portal/"
-FEATURES = {"ui.session.head": ["stand-piece"], "db": ["stand-db"]}
+FEATURES = {"ui.session.head": ["stand-piece"], "db": ["rdbms"]}
 _PAGE = re.compile(r'<script type="application/json" id="juliabox-page">(.*?)</script>', re.S)
 
 

@@ -6,10 +6,6 @@ import shutil
 from pathlib import Path
 
 ENTRY_POINTS = """\
-[juliabox.db]
-stand-db = juliabox_plugins.rdbms:Rdbms
-stand-usage = stand_plugins:Usage
-
 [juliabox.handler]
 stand-pages = stand_plugins:Pages
 stand-broken-pages = stand_plugins:BrokenPages
@@ -23,7 +19,8 @@ stand-broken-piece = stand_plugins:BrokenPiece
 stand-no-compute = stand_plugins:NoCompute
 """
 
-NAMES = [
+#: All of them, and the built-in ones that the portal's own pages need.
+NAMES = ["rdbms", "usage"] + [
     line.partition(" = ")[0] for line in ENTRY_POINTS.splitlines() if line.startswith("stand-")
 ]
 

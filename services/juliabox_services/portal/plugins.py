@@ -208,7 +208,8 @@ class Plugins:
                     distribution=info.distribution,
                     version=info.version,
                     features=sorted(provided or group),
-                    enabled=info.name in selection.enabled,
+                    # the portal is told of its own plugins alone, and of everybody's features
+                    enabled=bool(group) or info in loaded or found is not None,
                     required=info.name in selection.required,
                     built_in=info.built_in,
                     fault=found.message if found else "",

@@ -10,7 +10,7 @@ import msgspec
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
 
-from juliabox_ext.errors import NotFoundError, UnavailableError
+from juliabox_ext.errors import ConfigurationError, NotFoundError, UnavailableError
 from juliabox_services.portal.settings import PortalSettings
 
 #: Seconds that a session has, and the most that it may answer: it is no part of ours.
@@ -70,7 +70,11 @@ def _pinned(settings: PortalSettings) -> ssl.SSLContext | None:
     """Return a context that trusts the proxy's own certificate and no other."""
     if not settings.https:
         return None
-    context = ssl.create_default_context(cafile=str(settings.secrets / "tls.crt"))
+    path = settings.secrets / "tls.crt"
+    try:
+        context = ssl.create_default_context(cafile=str(path))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"{path}, the proxy's certificate: {error}") from None
     # the address is the proxy's own on an internal network; the certificate is pinned instead
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
