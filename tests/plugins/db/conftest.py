@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from juliabox_ext.db import Database
 from juliabox_ext.plugin import PluginContext
 from juliabox_plugins.dynamodb import DynamoDB
 from juliabox_plugins.rdbms import Rdbms
 from support.dynalite_server import dynalite
+from support.one_at_a_time_moto import moto
 from support.postgres import Postgres
 
 Make = Callable[..., Any]
@@ -38,11 +38,8 @@ def dynalite_address() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def moto_address() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto() as address:
+        yield address
 
 
 @pytest.fixture(scope="class")
