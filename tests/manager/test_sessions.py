@@ -440,7 +440,9 @@ async def test_what_a_session_uses_is_told_beside_its_limits(
             "while not os.path.exists('/home/juser/stop'): pass",
         )
     )
-    while inside(info.container, "open('/home/juser/begun')")[0] != 0:
+    for _ in range(100):
+        if inside(info.container, "open('/home/juser/begun')")[0] == 0:
+            break
         await asyncio.sleep(0.1)
     first = await hub.call(SessionUsage(info.session))
     (second,) = await hub.call(SessionUsages([info.session, "0" * 16]))
