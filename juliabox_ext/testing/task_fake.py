@@ -55,6 +55,7 @@ ANSWERS: dict[str, Any] = {
         "memory_promised": 2 * 2**30,
         "disk_free": 100 * 2**30,
         "engine": "20.10",
+        "volumes_used": 12.5,
     },
     "volume.list": [
         {

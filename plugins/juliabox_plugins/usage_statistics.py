@@ -20,7 +20,8 @@ _PROC: Final = Path("/proc")
 class UsageStatistics(PeriodicTask):
     """Measures what of this instance is in use and publishes it by the compute plugin.
 
-    ``Load`` is the largest of the percentages of sessions, processors, memory and disk in use.
+    ``Load`` is the largest of the percentages of sessions, processors, memory, disk and room for
+    homes in use.
     Memory that is promised to sessions and not in use is published and does not count: limits may
     add up to more than there is.
     """
@@ -39,6 +40,7 @@ class UsageStatistics(PeriodicTask):
             "CPUUsed": cpu_percent(_SPAN),
             "MemUsed": memory_percent((_PROC / "meminfo").read_text()),
             "DiskUsed": disk_percent(self.context.folder),
+            "DiskIdsUsed": round(stats["volumes_used"], 1),
         }
         figures = {
             "NumActiveContainers": (float(sessions), "Count"),

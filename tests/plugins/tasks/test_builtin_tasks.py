@@ -61,7 +61,8 @@ def test_figures_of_the_load_are_published(tmp_path: Path, compute: SingleNode) 
     assert result["NumActiveContainers"] == {"value": 2.0, "unit": "Count"}
     assert result["ContainersUsed"]["value"] == 25.0
     assert result["MemPromised"] == {"value": 25.0, "unit": "Percent"}
-    counted = ("ContainersUsed", "CPUUsed", "MemUsed", "DiskUsed")
+    assert result["DiskIdsUsed"]["value"] == 12.5
+    counted = ("ContainersUsed", "CPUUsed", "MemUsed", "DiskUsed", "DiskIdsUsed")
     assert all(0 <= result[name]["value"] <= 100 for name in counted)
     assert result["Load"]["value"] == max(result[name]["value"] for name in counted)
     for name, figure in result.items():
