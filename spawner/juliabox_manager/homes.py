@@ -19,8 +19,12 @@ from juliabox_ext.registry import Registry
 from juliabox_ext.volume import Disk, JBoxVol, VolumeHost
 from juliabox_manager.contained import ContainedVolumes
 from juliabox_manager.protocol import VolumeInfo
+from juliabox_manager.volumes import mounts
 
 log = structlog.get_logger("juliabox.manager.volumes")
+
+#: Seconds for taking away a mount of nobody's.
+CLEAR_LIMIT: Final = 5.0
 
 #: Seconds that a reconcile waits for purges.
 PURGE_LIMIT: Final = 10.0
@@ -106,7 +110,17 @@ class Homes:
             others = {mounted[name][1] for name, claim in claims.items() if claim is not kind}
             self._left[kind.name] = own, others
             missing += await self._adopt(kind)
+        for session in missing:
+            await self._clear(mounted[session][1])
         return sorted(missing)
+
+    @staticmethod
+    async def _clear(place: Path) -> None:
+        """Take away what is mounted where no provider has a home: one that is disabled by now."""
+        try:
+            await mounts.unmount(place, limit=CLEAR_LIMIT)
+        except mounts.StuckError as error:
+            log.error("a mount of nobody's stays", reason=str(error))
 
     async def _adopt(self, kind: ContainedVolumes) -> list[str]:
         own, others = self._left[kind.name]

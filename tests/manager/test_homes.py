@@ -20,6 +20,7 @@ from juliabox_manager import contained
 from juliabox_manager import homes as manager_homes
 from juliabox_manager.contained import ContainedVolumes
 from juliabox_manager.homes import Homes
+from support.state_folder import command, mounted_below, shared_state_folder, slot
 
 TARGET = Path("/state/slots/s/juser")
 
@@ -76,7 +77,7 @@ class Stranger(Volumes):
     ) -> list[str]:
         await self._do("adopt")
         self.adopted.append((dict(mounted), set(foreign)))
-        return []
+        return [name for name, (_, place) in mounted.items() if not self.is_mount_path(place)]
 
     async def disks(self, user_id: str | None = None) -> list[Disk]:
         return [Disk(self.name, name) for name in self.people if user_id in (None, name)]
@@ -228,3 +229,14 @@ async def test_a_plugin_whose_purge_hangs_keeps_no_reconcile_waiting_and_no_othe
         await homes.purge()
         assert time.monotonic() - begun < 0.5
     assert (kinds[0].renewed, kinds[1].renewed) == (0, 1)
+
+
+@pytest.mark.engine
+async def test_a_home_of_a_plugin_that_is_disabled_by_now_does_not_keep_its_slot(
+    homes: Homes,
+) -> None:
+    with shared_state_folder() as state:
+        place = slot(state)
+        command("mount", "-t", "tmpfs", "none", place)
+        assert await homes.adopt({"a": ("ada", place)}) == ["a"]
+        assert mounted_below(state) == []
