@@ -8,8 +8,9 @@ python=/opt/venv/bin/python
 $python -m pip freeze > /build/constraints
 site=/opt/venv/lib/python3.11/site-packages
 # what was left out of the image on purpose counts as there, else pip would bring it
-$python -m pip check | sed -n 's/.* requires \(.*\), which is not installed\.$/\1/p' | sort -u \
+$python /build/absent.py \
     | while read -r name; do
+        [ -n "$name" ] || continue
         mkdir -p "$site/$(echo "$name" | tr - _)-9999.dist-info"
         printf 'Metadata-Version: 2.1\nName: %s\nVersion: 9999\n' "$name" \
             > "$site/$(echo "$name" | tr - _)-9999.dist-info/METADATA"

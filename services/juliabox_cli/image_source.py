@@ -136,7 +136,12 @@ class Sources:
     def layer_recipe(self) -> dict[str, bytes]:
         """Return what a layer with plugins is built by, packages left out."""
         files = {"Dockerfile": (self.images / "plugins/Dockerfile").read_bytes()}
-        scripts = ("plugins/plugins.sh", "stages/collect.sh", "stages/with-ca.sh")
+        scripts = (
+            "plugins/absent.py",
+            "plugins/plugins.sh",
+            "stages/collect.sh",
+            "stages/with-ca.sh",
+        )
         for path in (self.images / script for script in scripts):
             files[f"build/{path.name}"] = path.read_bytes()
         return files
