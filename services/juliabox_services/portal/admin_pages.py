@@ -203,7 +203,8 @@ async def instances(handler: Handler, _: str = "") -> Instances:
         provider=names.get("provider", ""),
     )
     if stats is not None:
-        told = {name: getattr(stats, name) for name in stats.__struct_fields__}
+        shared = set(stats.__struct_fields__) & set(InstanceView.__struct_fields__)
+        told = {name: getattr(stats, name) for name in shared}
         view = replace(view, state="ready", load=_load(stats), **told)
     return Instances(instances=[view])
 
