@@ -40,7 +40,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
 @pytest.mark.parametrize(
     ("edited", "concerned"),
     [
-        ("spawner/juliabox_manager/protocol.py", {"control"}),
+        ("spawner/juliabox_manager/protocol/calls.py", {"control"}),
         ("jupyterhub_config/__init__.py", {"control"}),
         ("images/control/requirements.lock", {"control"}),
         ("images/julia/jupyter/jupyter_server_config.py", {"julia"}),
@@ -102,7 +102,7 @@ def test_an_installed_distribution_is_put_back_into_a_wheel(
     (tmp_path / "again.whl").write_bytes(files[wheel])
     with zipfile.ZipFile(tmp_path / "again.whl") as archive:
         names = archive.namelist()
-    assert "juliabox_manager/protocol.py" in names
+    assert "juliabox_manager/protocol/calls.py" in names
     assert "juliabox_config/__init__.py" in names
     assert not [name for name in names if name.startswith("juliabox_images/julia")]
     assert sources.context("julia").files.keys() == Sources(checkout).context("julia").files.keys()

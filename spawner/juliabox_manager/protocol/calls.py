@@ -1,0 +1,185 @@
+"""Verbs: what a client may ask, and nothing else. Their schema is the policy surface."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, field
+
+from juliabox_manager.protocol.terms import (
+    EnvironmentName,
+    EnvironmentValue,
+    ImageName,
+    Limits,
+    Owner,
+    ProfileName,
+    ServerName,
+    SessionId,
+    TaskName,
+)
+
+
+class Verb(Struct, frozen=True, forbid_unknown_fields=True, tag_field="verb"):
+    """Base of all verbs; the wire's ``verb`` field picks the class."""
+
+
+class SessionCreate(Verb, frozen=True, tag="session.create"):
+    """Make a session's container and slot, not yet running; answers :class:`SessionInfo`.
+
+    A session of the same owner and server that still exists is a conflict, unless it has ended:
+    then it is replaced.
+    """
+
+    owner: Owner
+    server: ServerName
+    image: ImageName
+    limits: Limits
+    profile: ProfileName = ""
+
+
+class SessionStart(Verb, frozen=True, tag="session.start"):
+    """Start, protect, mount and release a session; answers :class:`SessionInfo`, running.
+
+    The environment reaches the container through its slot only; it is never stored.
+    """
+
+    session: SessionId
+    environment: Annotated[dict[EnvironmentName, EnvironmentValue], Meta(max_length=256)]
+
+
+class SessionInspect(Verb, frozen=True, tag="session.inspect"):
+    """Answer :class:`SessionInfo` of one session."""
+
+    session: SessionId
+
+
+class SessionFind(Verb, frozen=True, tag="session.find"):
+    """Answer :class:`SessionInfo` of the session of an owner and server."""
+
+    owner: Owner
+    server: ServerName
+
+
+class SessionList(Verb, frozen=True, tag="session.list"):
+    """Answer a list of :class:`SessionInfo`, oldest first."""
+
+
+class SessionStop(Verb, frozen=True, tag="session.stop"):
+    """Stop a session's container and release its volumes; answers :class:`SessionInfo`."""
+
+    session: SessionId
+    #: Seconds between SIGTERM and SIGKILL.
+    grace: Annotated[float, Meta(ge=0, le=60)] = 10.0
+
+
+class SessionRemove(Verb, frozen=True, tag="session.remove"):
+    """Stop if needed and remove a session, its container and its slot; answers null."""
+
+    session: SessionId
+
+
+class SessionUsage(Verb, frozen=True, tag="session.usage"):
+    """Answer :class:`UsageInfo` of one running session."""
+
+    session: SessionId
+
+
+class SessionUsages(Verb, frozen=True, tag="session.usages"):
+    """Answer a list of :class:`UsageInfo`: of the named sessions that run, or of all that run."""
+
+    sessions: Annotated[list[SessionId], Meta(max_length=1000)] | None = None
+
+
+class ImageList(Verb, frozen=True, tag="image.list"):
+    """Answer a list of :class:`ImageInfo`: the allow-list and what the engine holds of it."""
+
+
+class ImageEnsure(Verb, frozen=True, tag="image.ensure"):
+    """Answer :class:`ImageInfo` of an allowed image that is present on the engine, or an error."""
+
+    image: ImageName
+
+
+class VolumeList(Verb, frozen=True, tag="volume.list"):
+    """Answer a list of :class:`VolumeInfo`, of one owner or of all."""
+
+    owner: Owner | None = None
+
+
+class VolumeRemove(Verb, frozen=True, tag="volume.remove"):
+    """Put an owner's home volume aside, to be deleted after the grace period; answers null.
+
+    The owner's sessions must have ended (conflict otherwise). A later user of the same name gets a
+    new, empty volume.
+    """
+
+    owner: Owner
+
+
+class VolumeRestore(Verb, frozen=True, tag="volume.restore"):
+    """Bring back the newest volume that was put aside for an owner; answers :class:`VolumeInfo`."""
+
+    owner: Owner
+
+
+class TaskRun(Verb, frozen=True, tag="task.run"):
+    """Ask for a command of a plugin; answers :class:`TaskJob` at once, before it runs."""
+
+    task: TaskName
+    #: What the command is called with; the plugin's schema is checked before the answer.
+    data: Annotated[dict[str, Any], Meta(max_length=256)] = field(default_factory=dict)
+
+
+class TaskList(Verb, frozen=True, tag="task.list"):
+    """Answer a list of :class:`TaskInfo`: the enabled tasks, those at fault included, by name."""
+
+
+class TaskResults(Verb, frozen=True, tag="task.results"):
+    """Answer a list of :class:`TaskResult`, of one task or of all, newest first."""
+
+    task: TaskName | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class Stats(Verb, frozen=True, tag="stats"):
+    """Answer :class:`StatsInfo` of this instance."""
+
+
+class Events(Verb, frozen=True, tag="events"):
+    """Answer the :class:`Event` list after a sequence number, waiting up to ``wait`` seconds.
+
+    ``after=-1`` asks for the newest sequence number alone (an empty list is answered at once with
+    one ``cursor`` event).
+    """
+
+    after: Annotated[int, Meta(ge=-1)] = -1
+    wait: Annotated[float, Meta(ge=0, le=30)] = 0.0
+    session: SessionId | None = None
+
+
+class Ping(Verb, frozen=True, tag="ping"):
+    """Answer :class:`Pong`."""
+
+
+AnyVerb = (
+    SessionCreate
+    | SessionStart
+    | SessionInspect
+    | SessionFind
+    | SessionList
+    | SessionStop
+    | SessionRemove
+    | SessionUsage
+    | SessionUsages
+    | ImageList
+    | ImageEnsure
+    | VolumeList
+    | VolumeRemove
+    | VolumeRestore
+    | TaskRun
+    | TaskList
+    | TaskResults
+    | Stats
+    | Events
+    | Ping
+)
