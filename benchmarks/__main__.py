@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import docker
 
+from benchmarks import portal
 from benchmarks.hubs import Hub, plain_dockerspawner
 from benchmarks.spawn import Comparison, at_once, one_at_a_time
 
@@ -33,7 +34,7 @@ def main(pairs: int, batches: int, count: int) -> None:
         ours = Hub("JuliaBox", installation.url, installation.juliabox("token", "admin").strip())
         with plain_dockerspawner(control, images["juliabox/julia"]) as peer:
             results = asyncio.run(_measure(ours, peer, pairs, batches, count))
-    page = _page(results)
+    page = "\n".join([_page(results), *portal.section(portal.measure())])
     (ROOT / "docs" / "benchmarks.md").write_text(page)
     click.echo(page)
 

@@ -115,7 +115,11 @@ class PortalStand(HubStand):
                 secret_key=hidden / "manager.key",
             ),
             "limits": LimitSettings(memory=1024**3, cpu=1.0, pids=256, disk=1024**3),
-            "plugins": PluginSelection(enabled=portal_stranger.NAMES, features=FEATURES),
+            "plugins": PluginSelection(
+                enabled=portal_stranger.NAMES,
+                features=FEATURES,
+                settings={"rdbms": {"timeout": 0.5}},
+            ),
             **self._portal_changes,
         }
         content = msgspec.json.encode(PortalSettings(**values), enc_hook=str)

@@ -23,6 +23,7 @@ import tornado.web
 from markupsafe import Markup
 
 from juliabox_ext import catalog
+from juliabox_ext.catalog import PluginInfo
 from juliabox_ext.cloud import JBPluginCloud
 from juliabox_ext.errors import JuliaBoxError, PluginError
 from juliabox_ext.handler import JBPluginHandler
@@ -57,12 +58,15 @@ class Plugins:
         #: Faults of this process since it started, besides those of loading: what -> fault.
         self._later: dict[str, tuple[float, PluginFault]] = {}
         self._scripts: list[str] | None = None
+        #: What is installed; it cannot change while the process runs.
+        self._installed: list[PluginInfo] = []
         self._environments: dict[Path, jinja2.Environment] = {}
 
     def load(self) -> None:
         """Import and configure them; blocks. Raise ``PluginError`` for a required one."""
         self.settings.folder.joinpath("plugins").mkdir(mode=0o700, exist_ok=True)
         self.registry.load()
+        self._installed = catalog.available()
 
     def close(self) -> None:
         """Close them; blocks."""
@@ -192,7 +196,7 @@ class Plugins:
             for name in names:
                 features.setdefault(name, []).append(feature)
         views = []
-        for info in catalog.available():
+        for info in self._installed:
             key = info.name, info.group
             found = faults.pop(key) if key in faults else None
             provided = list(loaded[info].provides) if info in loaded else None
