@@ -291,6 +291,7 @@ def instances() -> a.Instances:
                 memory_total=64 * GIB,
                 memory_promised=27 * GIB,
                 disk_free=212 * GIB,
+                volumes_used=38.2,
                 engine="28.0.1",
                 images_fresh=True,
                 load=0.42,
@@ -439,7 +440,7 @@ def tasks() -> a.Tasks:
             a.TaskView(
                 name="disk-use", plugin="disk-use", kind="node", instance="box-1",
                 schedule="every 10 min", state="succeeded", last_run=NOW - 320, duration=1.7,
-                next_run=NOW + 280, result="16 disks read",
+                next_run=NOW + 280, result='{"attached": 16, "fullest": ["ada"]}',
             ),
             a.TaskView(
                 name="image-freshness", plugin="image-freshness", kind="node", instance="box-1",

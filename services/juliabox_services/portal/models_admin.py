@@ -139,6 +139,8 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     memory_promised: int | None = None
     #: Bytes free on the disk of the state folder.
     disk_free: int | None = None
+    #: Percent of the room for volumes that is taken, 0 to 100.
+    volumes_used: float | None = None
     engine: str = ""
     #: Whether its images are those of this version; ``None``: not known.
     images_fresh: bool | None = None

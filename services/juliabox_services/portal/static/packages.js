@@ -1,6 +1,6 @@
 // The packages of the session images, with a filter.
 import { data, page } from "./api.js";
-import { alertBox, empty, fill, h, icon } from "./dom.js";
+import { empty, fill, h, icon } from "./dom.js";
 import { number } from "./format.js";
 
 const { images } = data();
@@ -35,10 +35,10 @@ function imageSection(set, index) {
   return h(
     "section",
     { "aria-labelledby": `image-${index}` },
-    h("h2", { id: `image-${index}` }, set.image),
+    h("h2", { id: `image-${index}`, hidden: !set.image }, set.image || "Packages"),
     set.profiles.length ? h("p", { class: "jb-row jb-tight" }, ...set.profiles.map((name) => h("span", { class: "jb-chip" }, name))) : null,
     set.missing
-      ? alertBox("warning", set.missing)
+      ? empty("box-seam", "Nothing to list yet", set.missing)
       : h(
           "div",
           { class: "jb-stack" },

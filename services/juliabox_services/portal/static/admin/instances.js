@@ -26,6 +26,7 @@ function card(one) {
       ...fact("Sessions", sessions),
       ...fact("Load", one.load === null ? "" : `${Math.round(one.load * 100)} %`),
       ...fact("Disk free", one.disk_free === null ? "" : bytes(one.disk_free)),
+      ...fact("Room for volumes", one.volumes_used === null ? "" : `${Math.round(one.volumes_used)} % taken`),
       ...fact("Engine", one.engine && `Docker ${one.engine}`),
       ...fact("Images", fresh),
       ...fact("Public host", one.public_host),
