@@ -64,6 +64,7 @@ ENTRY_POINTS = {
         "zero = juliabox_plugins.login_zero:ZeroButton",
     ],
     "juliabox.task": [
+        "cluster-load = juliabox_plugins.cluster_load:ClusterLoad",
         "usage-statistics = juliabox_plugins.usage_statistics:UsageStatistics",
         "disk-use = juliabox_plugins.disk_use:DiskUse",
         "stale-entities = juliabox_plugins.stale_entities:StaleEntities",

@@ -20,6 +20,7 @@ DEFAULTS: Sequence[str] = (
     "session-head",
     "configuration",
     "usage-statistics",
+    "cluster-load",
     "disk-use",
     "stale-entities",
     "image-freshness",

@@ -19,7 +19,7 @@ from juliabox_cli.plugin_sources import Source
 from juliabox_cli.state import State, exclusive, find_state, refuse_foreign
 from juliabox_cli.up import Outcome, bring_up
 from juliabox_ext import catalog
-from juliabox_ext.errors import JuliaBoxError, NotFoundError, PluginError, RequestError
+from juliabox_ext.errors import NotFoundError, PluginError, RequestError
 from juliabox_ext.registry import PluginFault
 
 
@@ -110,11 +110,11 @@ class _Before:
         """Bring everything back when something fails, and pass the failure on."""
         try:
             yield
-        except BaseException as error:
-            self._restore(console, error)
+        except BaseException:
+            self._restore(console)
             raise
 
-    def _restore(self, console: Console, cause: BaseException) -> None:
+    def _restore(self, console: Console) -> None:
         write_bytes(self._state.config, self._text, mode=0o600)
         for path in set(self._state.plugins.glob("*.whl")) - set(self._wheels):
             path.unlink()
@@ -125,13 +125,10 @@ class _Before:
             plugin_environment.restore(self._state, self._versions, sources)
             if self._touched:
                 bring_up(console)
-        except JuliaBoxError as error:
-            cause.add_note(f"bringing back what was there failed, too: {error.message}")
-            console.print(
-                f"Bringing back what was there failed: {error.message}",
-                highlight=False,
-                markup=False,
-            )
+        except Exception as error:  # what failed first is told, whatever fails now
+            message = getattr(error, "message", f"{type(error).__name__}: {error}")
+            said = f"Bringing back what was there failed: {message}"
+            console.print(said, highlight=False, markup=False)
 
 
 def _plugins_of(sources: Sequence[Source], *, required: bool = True) -> list[str]:

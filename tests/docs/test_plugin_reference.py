@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -77,7 +78,6 @@ REFERENCE = {
     },
 }
 TO_COME = {"JBP_USERHOME_EBS", "JBP_DATA", "JBP_DATA_EBS", "JBP_PKGBUNDLE"}
-TO_COME |= {"JBP_CLUSTER"}  # no built-in task is the leader's alone
 ROWS = [(point, name) for point, listed in REFERENCE.items() for name in listed]
 
 
@@ -115,3 +115,9 @@ def test_no_other_row_of_the_tables_is_empty(reference: Callable[[str], Page]) -
         features, methods = rows_of(reference("plugins"), mount_point)
         assert all(cell for row in features.values() for cell in row.values())
         assert all(methods.values())
+
+
+def test_each_suite_and_fake_is_told(root: Path, reference: Callable[[str], Page]) -> None:
+    there = {path.stem for path in (root / "juliabox_ext" / "testing").glob("*_*.py")}
+    told = set(code(reference("plugins").section("Contract suites").text))
+    assert told - {"juliabox_ext.testing"} == there - {"__init__"}

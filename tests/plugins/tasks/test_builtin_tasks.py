@@ -16,13 +16,14 @@ from juliabox_ext.task import MAX_RESULT_BYTES, JBPluginTask
 from juliabox_ext.testing.task_fake import FakeManager, FakeTask, make_task
 from juliabox_ext.testing.task_suite import Make, TaskSuite
 from juliabox_plugins import usage_statistics
+from juliabox_plugins.cluster_load import ClusterLoad
 from juliabox_plugins.compute_singlenode import SingleNode
 from juliabox_plugins.disk_use import DiskUse
 from juliabox_plugins.image_freshness import ImageFreshness
 from juliabox_plugins.stale_entities import StaleEntities
 from juliabox_plugins.usage_statistics import UsageStatistics
 
-TASKS = (FakeTask, DiskUse, ImageFreshness, StaleEntities, UsageStatistics)
+TASKS = (FakeTask, ClusterLoad, DiskUse, ImageFreshness, StaleEntities, UsageStatistics)
 
 
 @pytest.fixture
@@ -69,6 +70,19 @@ def test_figures_of_the_load_are_published(tmp_path: Path, compute: SingleNode) 
         stat = compute.get_instance_stats("one", name)
         assert stat is not None
         assert (stat.value, stat.unit) == (figure["value"], figure["unit"])
+
+
+def test_the_load_of_the_cluster_is_the_mean_of_those_that_told_theirs(
+    tmp_path: Path, compute: SingleNode
+) -> None:
+    task = make_task(ClusterLoad, tmp_path, providers={"cloud.compute": compute})
+    told = {"value": 0.0, "unit": "Count"}
+    assert task.do_periodic_task(JBPluginTask.JBP_CLUSTER) == {"InstancesTold": told}
+    compute.publish_stats("Load", "Percent", 42.0)
+    result = task.do_periodic_task(JBPluginTask.JBP_CLUSTER)
+    assert result["ClusterLoad"] == {"value": 42.0, "unit": "Percent"}
+    published = compute.get_instance_stats("one", "ClusterLoad")
+    assert published is not None and published.value == 42.0
 
 
 def test_promised_memory_is_no_load(tmp_path: Path, compute: SingleNode) -> None:
