@@ -199,7 +199,7 @@ def test_no_secret_is_in_what_the_engine_tells_or_in_a_log_or_in_arguments(
             places[f"log {found['Name']}"] = client.logs(item["Id"]).decode(errors="replace")
     finally:
         client.close()
-    for path in (installation.state / "run").iterdir():
+    for path in (one for one in (installation.state / "run").rglob("*") if one.is_file()):
         places[f"file {path.name}"] = path.read_text()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
