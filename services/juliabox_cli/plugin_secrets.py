@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from juliabox_cli.config import Config
 from juliabox_cli.plugin_probe import Probed, probe
 from juliabox_ext import catalog
-from juliabox_ext.showing import hidden
+from juliabox_ext.showing import HIDDEN, hidden
+
+#: What stands before the host of an address.
+_LOG_IN = re.compile(r"(://)[^/?#@\s]*@")
 
 
 def ask(config: Config) -> list[Probed]:
@@ -32,4 +36,13 @@ def shown(config: Config, answers: Sequence[Probed]) -> dict[str, Any]:
             key: next((view[key] for view in views if view[key] != value), value)
             for key, value in given.items()
         }
-    return document
+    return {key: _without_log_ins(value) for key, value in document.items()}
+
+
+def _without_log_ins(value: Any) -> Any:
+    """Hide user and password of addresses, wherever in the configuration these are."""
+    if isinstance(value, dict):
+        return {key: _without_log_ins(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_log_ins(one) for one in value]
+    return _LOG_IN.sub(rf"\1{HIDDEN}@", value) if isinstance(value, str) else value

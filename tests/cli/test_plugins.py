@@ -209,6 +209,17 @@ def test_secrets_of_plugins_are_never_shown(key: str, state: State, strangers: S
     assert "geheim" not in json.dumps(document["configuration"])
 
 
+def test_the_password_in_an_address_is_never_shown(state: State) -> None:
+    source = "greet @ https://ci:geheim@packages.example/greet-1.0-py3-none-any.whl"
+    registry = "https://u:geheim@images.example"
+    state.config.write_text(
+        f'images: {{registry: "{registry}"}}\nplugins: {{install: ["{source}"]}}\n'
+    )
+    shown = CliRunner().invoke(cli, ["config", "show"]).output
+    assert "packages.example" in shown and "images.example" in shown
+    assert "geheim" not in shown and "://(hidden)@" in shown
+
+
 def test_all_settings_of_a_plugin_that_cannot_be_asked_are_hidden(state: State) -> None:
     state.config.write_text("plugins: {settings: {gone: {host: h, inner: [{key: geheim}]}}}\n")
     shown = CliRunner().invoke(cli, ["config", "show", "plugins"]).output

@@ -12,20 +12,9 @@ import pytest
 from juliabox_manager import protocol as p
 from juliabox_services.portal.models import PAGES
 from support.portal_stand import PREFIX, Guest, PortalStand, page_of
+from support.portal_steps import run_server as start
 
 PERSONS = [info for info in PAGES.values() if not info.admin]
-
-
-def start(stand: PortalStand, guest: Guest, server: str = "") -> dict[str, object]:
-    answer = guest.api("POST", "servers/start", json={"server": server})
-    assert answer.status_code == 202, answer.text
-
-    def running() -> dict[str, object] | None:
-        sessions = guest.api("GET", "home").json()["sessions"]
-        return next((one for one in sessions if one["server"] == server and one["gauges"]), None)
-
-    found: dict[str, object] = stand.wait_for(running, 30)
-    return found
 
 
 @pytest.mark.parametrize("name", [info.name for info in PERSONS])

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from juliabox_ext.db import JBPluginDB
 from juliabox_ext.errors import NoRoomError, PluginError, UnavailableError
@@ -213,6 +214,24 @@ async def test_only_what_ended_otherwise_than_it_should_is_a_failure(
         assert (found["subject"], found["kind"]) == ("bob", "session")
         assert recorder.endings == {("bob", ""): "It ran out of memory (limit 1024 MiB)."}
     assert {_sentence("it was stopped"), _sentence("its server ended by itself")} == ORDINARY
+
+
+@pytest.mark.parametrize("moment", [1e300, -1e300, 1e15], ids=["huge", "before-all", "far"])
+@pytest.mark.parametrize("text", ["a\0b", "half \ud800"], ids=["nul", "surrogate"])
+async def test_what_no_database_can_hold_keeps_nothing_else_waiting(
+    manager: FakeManager, plugins: Plugins, moment: float, text: str
+) -> None:
+    async with recording(manager, plugins) as recorder:
+        wrong = await start(manager, "mallory")
+        manager.sessions[wrong] = replace(manager.sessions[wrong], started=moment)
+        await manager.end(wrong, p.ExitInfo(1, False, "Its server ended oddly."))
+        await manager.fail("mallory", "odd", text)
+        lying = p.Event(manager._events[-1].sequence + 1, moment, "session.failed", message="x")
+        manager._add(lying)
+        session = await start(manager, "ada")
+        await until(lambda: session in plugins.sessions() and recorder.waiting == 0)
+        records = Records(cast(Registry, plugins))
+        await until(lambda: records.value(CURSOR) == manager._events[-1].sequence)
 
 
 async def test_what_is_older_than_the_retention_is_deleted(

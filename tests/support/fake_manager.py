@@ -42,6 +42,9 @@ class FakeManager:
         self.pace = 0.0
         #: Session servers listen only if this is set.
         self.serving = True
+        #: What session servers were sent, and seconds that they take to answer.
+        self.heads: list[bytes] = []
+        self.session_pause = 0.0
         #: What the next session ends with right after its release.
         self.doomed: p.ExitInfo | None = None
         self._events: list[p.Event] = [p.Event(sequence=1000, time=0.0, kind="cursor")]
@@ -275,10 +278,11 @@ class FakeManager:
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
-                await reader.readuntil(b"\r\n\r\n")
+                self.heads.append(await reader.readuntil(b"\r\n\r\n"))
             except (asyncio.IncompleteReadError, ConnectionError):
                 writer.close()
                 return
+            await asyncio.sleep(self.session_pause)
             body = b"session of " + environment.get("JUPYTERHUB_USER", "?").encode()
             writer.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"

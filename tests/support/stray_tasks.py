@@ -103,6 +103,29 @@ class TooMuch(Command):
         return "x" * 10_000_000
 
 
+class Deep(Command):
+    """Returns what some programs can read and others cannot."""
+
+    def do_task(self, plugin_type, data):
+        result = []
+        for _ in range(940):
+            result = [result]
+        return result
+
+
+class DeepWords(Command):
+    """Says by itself, to the manager, that it is done."""
+
+    def do_task(self, plugin_type, data):
+        line = b'{"type":"done","result":' + b"[" * 30_000 + b"]" * 30_000 + b"}\n"
+        for number in range(3, 64):
+            try:
+                os.write(number, line)
+            except OSError:
+                continue
+        time.sleep(60)
+
+
 class Nonsense(Command):
     """Writes to every socket that it finds."""
 

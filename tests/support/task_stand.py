@@ -35,6 +35,8 @@ PLUGINS = {
     "prints": "Prints",
     "no_json": "NoJson",
     "too_much": "TooMuch",
+    "deep": "Deep",
+    "deep_words": "DeepWords",
     "nonsense": "Nonsense",
     "leaves": "Leaves",
     "multiplies": "Multiplies",

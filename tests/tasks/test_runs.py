@@ -51,13 +51,15 @@ async def test_a_command_runs_and_its_result_is_kept_counted_and_told(
         ("exits-politely", "task.failed", r"SystemExit: 3"),
         ("no-json", "task.result", r"no JSON value"),
         ("too-much", "task.result", r"10000002 bytes"),
+        ("deep", "task.result", r"more than 64 levels"),
+        ("deep-words", "task.ended", r"task deep-words gave no result: .*recursion"),
         ("nonsense", "task.ended", r"task nonsense gave no result: "),
         ("multiplies", "task.ended", r"exit code 137"),
         ("eats", "task.memory", r"more than its 128 MiB"),
     ],
     ids=[
-        "raises", "raises-typed", "exits", "sys-exit", "no-json", "10-mb", "nonsense",
-        "too-many", "memory",
+        "raises", "raises-typed", "exits", "sys-exit", "no-json", "10-mb", "deep", "deep-words",
+        "nonsense", "too-many", "memory",
     ],
 )  # fmt: skip
 async def test_a_task_that_fails_is_told_with_the_cause_and_no_traceback(

@@ -205,7 +205,11 @@ class Portal:
             plugin_prefix=f"{prefix}plugins/",
             templates=presentation.environment(),
             cookie_secret=read_secret(self.settings.secrets / "cookie_secret"),
-            xsrf_cookie_kwargs={"samesite": "Lax", "httponly": True},
+            xsrf_cookie_kwargs={
+                "samesite": "Lax",
+                "httponly": True,
+                "secure": self.settings.public_url.startswith("https:"),
+            },
             log_function=lambda _: None,
         )
         self.parts.plugins.register(application)

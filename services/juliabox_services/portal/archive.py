@@ -148,7 +148,9 @@ async def _packages(handler: Handler, server: SessionView) -> list[PackageSet]:
     profiles = [server.profile_label] if server.profile_label else []
     named = server.image or server.label
     try:
-        answer = await handler.parts.session_client.get(server.url, PACKAGES, handler.token)
+        servers = handler.parts.servers
+        async with servers.visit(handler.name, server.server, handler.token) as token:
+            answer = await handler.parts.session_client.get(server.url, PACKAGES, token)
         told = msgspec.convert(answer, _Answer)
     except JuliaBoxError as error:
         return [PackageSet(image=named, profiles=profiles, missing=error.message)]

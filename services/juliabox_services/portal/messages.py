@@ -18,6 +18,8 @@ log = structlog.get_logger("juliabox.portal.messages")
 NAME = "message"
 #: Longest message, in characters.
 LONGEST = 2000
+#: Latest end of a message, in Unix time: what every browser can show.
+LATEST = 253_402_300_799
 #: Seconds between two looks at the database, where another portal may have changed it.
 LOOK = 30.0
 
@@ -50,6 +52,10 @@ class Messages:
             raise RequestError(
                 f"a message has at most {LONGEST} characters, this one {len(text)}",
                 code="portal.message",
+            )
+        if given.until is not None and not 0 <= given.until <= LATEST:
+            raise RequestError(
+                "`until` is a Unix time, before the year 10000", code="portal.message"
             )
         message = None
         if text:

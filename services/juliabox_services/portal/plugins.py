@@ -254,6 +254,15 @@ def static_folder(plugin: Plugin) -> Path:
     return Path(inspect.getfile(type(plugin))).parent / "static"
 
 
+def holds(folder: Path, path: str) -> bool:
+    """Return whether a path is that of a file in a folder; nothing is told of what lies outside."""
+    try:
+        real = (folder / path).resolve()
+        return real.is_relative_to(folder) and real.is_file()
+    except (OSError, ValueError, RuntimeError):  # too long, with a NUL, or a circle of links
+        return False
+
+
 class PluginFiles(tornado.web.StaticFileHandler):
     """Files of a plugin's ``static`` folder: nothing above it, no link out of it, no folder."""
 
@@ -275,9 +284,9 @@ class PluginFiles(tornado.web.StaticFileHandler):
         """Serve a file of the plugin ``name``."""
         found = [one for one in self.plugins._loaded() if one.name == name]
         for plugin in found:
-            folder = static_folder(plugin)
-            if folder.is_dir() and (folder / path).is_file():
-                self.root = str(folder.resolve())
+            folder = static_folder(plugin).resolve()
+            if holds(folder, path):
+                self.root = str(folder)
                 await super().get(path, include_body)
                 return
         raise tornado.web.HTTPError(404)

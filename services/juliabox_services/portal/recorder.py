@@ -21,7 +21,7 @@ import structlog
 
 from juliabox_ext.errors import JuliaBoxError, RequestError
 from juliabox_manager import protocol as p
-from juliabox_services.portal.records import Keeper, Records, day_of
+from juliabox_services.portal.records import Keeper, Records
 from juliabox_spawner.client import ManagerClient
 
 log = structlog.get_logger("juliabox.portal.recorder")
@@ -191,7 +191,6 @@ class Recorder:
     def _fail(self, event: p.Event, kind: str, code: str, message: str) -> None:
         name = f"{event.sequence:020d}"
         self._waiting.failures[name] = {
-            "day": day_of(event.time),
             "id": name,
             "time": event.time,
             "kind": kind,
@@ -282,14 +281,26 @@ def _put(
     if runs:
         usage = records.usage()
         for run in runs:
-            start, end = (datetime.fromtimestamp(one, UTC) for one in (run.start, run.end))
             try:
+                start, end = _moment(run.start), _moment(run.end)
                 usage.record_session_time(run.session, run.image, start, end, owner=run.owner)
             except RequestError as error:
                 log.error("a session's time is refused", session=run.session, reason=error.message)
     for failure in failures:
-        records.add_failure(failure)
+        # what can never be written must not keep all else waiting
+        try:
+            day = _moment(failure["time"]).date().isoformat()
+            records.add_failure({**failure, "day": day})
+        except RequestError as error:
+            log.error("a failure is refused", failure=failure["id"], reason=error.message)
     if load is not None:
         records.add_load(*load)
     if cursor >= 0:
         records.set_value(CURSOR, cursor)
+
+
+def _moment(time: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(time, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise RequestError(f"{time} is no time of this calendar") from None

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from juliabox_ext.errors import RequestError
+from juliabox_ext.errors import JuliaBoxError, RequestError
 from juliabox_manager import protocol as p
 from juliabox_services.portal.hub import Hub, Shared, segment
 from juliabox_services.portal.models import Gauge, Gauges, Link, SessionView
 from juliabox_services.portal.settings import PortalSettings
 
-#: Seconds that the hub's record of a person is good for.
+#: Seconds that the hub's record of a person is good for, and a token for one visit of a session.
 FRESH = 1.0
+VISIT = 60
 
 TimeLeft = tuple[float | None, Literal["idle", "age", "none"], float | None]
 State = Literal["stopped", "starting", "running", "stopping"]
@@ -60,6 +63,26 @@ class Servers:
         body = {"remove": True} if remove else None
         await self._hub.call("DELETE", _path(owner, server), token, body)
         self._records.forget()
+
+    @contextlib.asynccontextmanager
+    async def visit(self, owner: str, server: str, token: str) -> AsyncIterator[str]:
+        """Give a token with which one server can be visited, and nothing else; revoke it after.
+
+        What runs in a session may be anybody's code: the caller's own token, with which all that
+        the caller may is done at the hub, is never sent there.
+        """
+        path = f"/users/{segment(owner)}/tokens"
+        body = {
+            "note": "visit of the portal",
+            "expires_in": VISIT,
+            "scopes": [f"access:servers!server={owner}/{server}"],
+        }
+        made = await self._hub.call("POST", path, token, body)
+        try:
+            yield str(made["token"])
+        finally:
+            with contextlib.suppress(JuliaBoxError):  # it ends by itself
+                await self._hub.call("DELETE", f"{path}/{segment(str(made['id']))}", token)
 
     def time_left(self, started: float | None, active: float | None, now: float) -> TimeLeft:
         """Return seconds until a running server is stopped, why, and the span that counts."""

@@ -1,4 +1,4 @@
-"""Requests to a person's running session, by the proxy and with the person's own token."""
+"""Requests to a person's running session, by the proxy and with a token for that session alone."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ async def converse(order: Order, limit: float, heard: Heard, *, anew: bool = Fal
                         clock.reschedule(asyncio.get_running_loop().time() + limit)
         except TimeoutError:
             timed_out = True
-        except (ValueError, msgspec.DecodeError) as error:
+        except (ValueError, RecursionError, msgspec.DecodeError) as error:
             unreadable = str(error)
     return Ending(process.returncode or 0, timed_out, unreadable)
 

@@ -39,7 +39,7 @@ from juliabox_manager.tasks.calls import Calls
 from juliabox_manager.tasks.declared import Declared, Task
 from juliabox_manager.tasks.process import Ending, converse
 from juliabox_manager.tasks.results import Results
-from juliabox_manager.tasks.wire import Answer, Call, Done, Failed, Message
+from juliabox_manager.tasks.wire import Answer, Call, Done, Failed, Message, decode_result
 
 log = structlog.get_logger("juliabox.manager.tasks")
 
@@ -314,7 +314,13 @@ def _with(result: TaskResult, last: Done | Failed | None, ending: Ending, task: 
     name, limit = task.info.name, task.about.time_limit
     match last:
         case Done(result=returned):
-            value = msgspec.json.decode(returned)
+            try:
+                value = decode_result(bytes(returned))
+            except ValueError as error:
+                said = f"task {name} returned what is no JSON value: {error}"
+                return msgspec.structs.replace(
+                    result, outcome="failed", code="task.result", message=said
+                )
             return msgspec.structs.replace(result, outcome="ok", result=value)
         case Failed(code=code, message=message):
             return msgspec.structs.replace(result, outcome="failed", code=code, message=message)

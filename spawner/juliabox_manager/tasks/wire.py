@@ -6,6 +6,7 @@ the process describes plugins, calls verbs, and says how its run ended; the mana
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -17,6 +18,10 @@ from juliabox_manager.protocol import ErrorInfo
 
 #: Longest line, in bytes: a result or a schema with what is around it.
 MAX_LINE = MAX_RESULT_BYTES + 32 * 1024
+
+#: Lists and mappings within each other in a result: every reader of it, whatever else is on its
+#: stack, must be able to follow.
+MAX_DEPTH = 64
 
 #: Longest message of an error that is kept, in characters.
 MAX_MESSAGE = 2000
@@ -115,6 +120,26 @@ def decode_message(line: bytes) -> Message:
 def decode_answer(line: bytes) -> Answer:
     """Decode an answer of the manager."""
     return _answer.decode(line)
+
+
+def decode_result(result: bytes) -> Any:
+    """Decode a result; raise ``ValueError`` that says why for one that others could not read."""
+    try:
+        value = msgspec.json.decode(result)
+    except RecursionError:
+        raise ValueError(f"it has more than {MAX_DEPTH} levels") from None
+    level, depth = [value], 0
+    while level := [inner for one in level for inner in _within(one)]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it has more than {MAX_DEPTH} levels")
+    return value
+
+
+def _within(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def bounded(text: str) -> str:

@@ -137,6 +137,8 @@ def _perform(plugin: JBPluginTask, order: Order) -> Any:
 def _encoded(task: str, result: Any) -> msgspec.Raw:
     try:
         encoded = msgspec.json.encode(result)
+        if len(encoded) <= MAX_RESULT_BYTES:
+            wire.decode_result(encoded)
     except (TypeError, ValueError, RecursionError) as error:
         raise PluginError(
             f"task {task} returned what is no JSON value: {error}", code="task.result"

@@ -1,0 +1,48 @@
+"""What the portal gives away to a session, which may run anybody's code: nothing to keep."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from support.portal_stand import Guest, PortalStand
+from support.portal_steps import run_server
+
+
+@pytest.fixture
+def slow_sessions(stand: PortalStand) -> Iterator[None]:
+    """Sessions that take their time, in which a token that they were sent can be tried."""
+    stand.manager.heads.clear()
+    stand.manager.session_pause = 3.0
+    yield
+    stand.manager.session_pause = 0.0
+
+
+def sent_tokens(stand: PortalStand) -> list[str]:
+    text = b"".join(one for one in stand.manager.heads if b"juliabox/packages" in one).decode()
+    return re.findall(r"(?i)^authorization: token (\S+)\r$", text, re.M)
+
+
+@pytest.mark.usefixtures("slow_sessions")
+@pytest.mark.parametrize("server", ["", "lab"], ids=["default", "named"])
+def test_a_session_is_sent_a_token_that_opens_that_session_and_nothing_else(
+    stand: PortalStand, person: Callable[[str], Guest], server: str
+) -> None:
+    guest = person(f"visited{server}")
+    run_server(stand, guest, server)
+    stand.manager.heads.clear()
+    asking = threading.Thread(target=guest.api, args=("GET", f"packages/{server}"))
+    asking.start()
+    (token,) = stand.wait_for(lambda: sent_tokens(stand), 15)
+    told = stand.api("GET", "/user", token).json()
+    opened = {one for one in told["scopes"] if not one.startswith("read:")}
+    assert opened == {f"access:servers!server={guest.name}/{server}"}
+    assert stand.api("POST", f"/users/{guest.name}/tokens", token).status_code == 403
+    assert stand.api("DELETE", f"/users/{guest.name}/server", token).status_code in {403, 404}
+    asking.join()
+    assert stand.api("GET", "/user", token).status_code == 403
+    listed = guest.api("GET", "tokens").json()["tokens"]
+    assert "visit of the portal" not in {one["note"] for one in listed}
