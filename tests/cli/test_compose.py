@@ -93,7 +93,7 @@ def test_the_rendered_variables_fill_every_place_of_the_file(state: State) -> No
     assert levels == {"warning"}
     # in the host's PID namespace it is not the first process, which reaps without being told
     assert services["manager"]["environment"]["TINI_SUBREAPER"] == "1"
-    assert services["manager"]["mem_limit"]
+    assert all(service["mem_limit"] for service in services.values())
 
 
 def test_a_failing_compose_is_told_with_its_last_lines(state: State) -> None:
