@@ -276,3 +276,20 @@ def test_a_hostile_page_of_one_person_gets_nothing_of_the_hub_or_of_another(
     policy = answer.headers["content-security-policy"]
     assert "frame-ancestors 'none'" in policy
     assert f"form-action 'self' https://*.{HOST}:{secure.port};" in policy
+
+
+def test_the_portal_has_a_host_and_cookies_of_its_own(
+    secure: Installation, context: BrowserContext
+) -> None:
+    page = context.new_page()
+    visit(page, f"https://{HOST}:{secure.port}/hub/home")
+    page.get_by_role("link", name="Portal", exact=True).click()
+    own = f"portal--service.{HOST}"
+    page.wait_for_url(f"https://{own}:{secure.port}/services/portal/")
+    expect(page.get_by_role("heading", name="Sessions")).to_be_visible()
+    cookies = [one for one in context.cookies() if "service-portal" in one["name"]]
+    assert [(one["name"], one["domain"]) for one in cookies] == [("__Host-service-portal", own)]
+    assert all(one["secure"] and one["httpOnly"] for one in cookies)
+    # the portal asks the session by the proxy, which it knows by the certificate
+    visit(page, f"https://{own}:{secure.port}/services/portal/packages")
+    expect(page.get_by_text("does not answer")).to_have_count(0)
