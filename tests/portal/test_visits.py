@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -46,3 +47,17 @@ def test_a_session_is_sent_a_token_that_opens_that_session_and_nothing_else(
     assert stand.api("GET", "/user", token).status_code == 403
     listed = guest.api("GET", "tokens").json()["tokens"]
     assert "visit of the portal" not in {one["note"] for one in listed}
+
+
+@pytest.mark.usefixtures("slow_sessions")
+def test_a_session_that_hangs_is_asked_once_however_often_its_person_wants_to_know(
+    stand: PortalStand, person: Callable[[str], Guest]
+) -> None:
+    guest = person("impatient")
+    run_server(stand, guest)
+    stand.manager.heads.clear()
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(guest.api, "GET", "packages/") for _ in range(20)]
+        answers = [one.result() for one in asked]
+    assert {one.status_code for one in answers} == {200}
+    assert len(sent_tokens(stand)) < 5

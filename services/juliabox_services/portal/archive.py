@@ -148,9 +148,9 @@ async def _packages(handler: Handler, server: SessionView) -> list[PackageSet]:
     profiles = [server.profile_label] if server.profile_label else []
     named = server.image or server.label
     try:
-        servers = handler.parts.servers
-        async with servers.visit(handler.name, server.server, handler.token) as token:
-            answer = await handler.parts.session_client.get(server.url, PACKAGES, token)
+        # by one question at a time for each session: one that hangs must not take all places
+        under_way = handler.parts.session_client.under_way
+        answer = await under_way.get((handler.name, server.server), lambda: _ask(handler, server))
         told = msgspec.convert(answer, _Answer)
     except JuliaBoxError as error:
         return [PackageSet(image=named, profiles=profiles, missing=error.message)]
@@ -177,6 +177,12 @@ async def _packages(handler: Handler, server: SessionView) -> list[PackageSet]:
         )
         for one in told.environments
     ]
+
+
+async def _ask(handler: Handler, server: SessionView) -> Any:
+    servers, client = handler.parts.servers, handler.parts.session_client
+    async with servers.visit(handler.name, server.server, handler.token) as token:
+        return await client.get(server.url, PACKAGES, token)
 
 
 class _Package(msgspec.Struct):

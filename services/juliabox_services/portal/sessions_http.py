@@ -11,6 +11,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
 
 from juliabox_ext.errors import ConfigurationError, NotFoundError, UnavailableError
+from juliabox_services.portal.hub import Shared
 from juliabox_services.portal.settings import PortalSettings
 
 #: Seconds that a session has, and the most that it may answer: it is no part of ours.
@@ -25,6 +26,8 @@ class SessionClient:
         self._settings = settings
         self._http = AsyncHTTPClient(force_instance=True, max_clients=16, max_body_size=MOST)
         self._ssl = _pinned(settings)
+        #: Questions that are asked now, by session.
+        self.under_way = Shared(0.0)
 
     async def get(self, url: str, path: str, token: str) -> Any:
         """Return the JSON that a session answers; ``url`` is the server's, as the hub tells it.
