@@ -35,11 +35,15 @@ POLICY = "; ".join(
 
 
 def policy(settings: PortalSettings) -> str:
-    """Return the policy of pages; with subdomains a session's frame has its person's own host."""
+    """Return the policy of pages; with subdomains a session's frame has its person's own host.
+
+    The hub's host is on the way there: the session's log-in goes by it.
+    """
     if not settings.hub_host:
         return POLICY
     parts = urlsplit(settings.hub_host)
-    return f"{POLICY}; frame-src 'self' {parts.scheme}://*.{parts.netloc}"
+    hosts = f"{parts.scheme}://{parts.netloc} {parts.scheme}://*.{parts.netloc}"
+    return f"{POLICY}; frame-src 'self' {hosts}"
 
 
 def hub_is_down(error: HTTPError) -> bool:
