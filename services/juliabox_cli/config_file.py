@@ -21,8 +21,9 @@ from juliabox_ext.errors import ConfigurationError
 
 Place = tuple[str | int, ...]
 
-#: Where secrets of plugins stand.
+#: Where secrets may stand.
 _SETTINGS = ("plugins", "settings")
+_INSTALL = ("plugins", "install")
 
 
 def load(path: Path) -> Config:
@@ -168,8 +169,8 @@ def _complaint(path: Path, tree: Any, detail: dict[str, Any]) -> str:
         return start + _unknown_key(place)
     if kind == "missing":
         return start + "is missing, and has no default"
-    # what stands below a plugin's name may be a secret
-    given = "what stands there" if place[:2] == _SETTINGS else _shown(detail["input"])
+    # what stands below a plugin's name may be a secret, and an address may hold one
+    given = "what stands there" if place[:2] in (_SETTINGS, _INSTALL) else _shown(detail["input"])
     return f"{start}{given} is refused: {_reason(detail)}"
 
 

@@ -61,7 +61,8 @@ def add_plugins(
     for part in PARTS:
         needed = plugin_image.needed_by(part, sources, choice)
         if needed:
-            layer = plugin_image.layer(images.control, needed, state.plugins, recipe)
+            control_id = engine.image_id(images.control) or ""
+            layer = plugin_image.layer(images.control, control_id, needed, state.plugins, recipe)
             builder = docker_engine.connect(engine.socket, timeout=_BUILD_TIMEOUT)
             plugin_image.build(builder, layer, options(config), progress)
             found[part] = layer.tag

@@ -29,6 +29,8 @@ class Layer:
     """What one or more parts need on the control image."""
 
     control: str
+    #: The engine's id of the control image: one that was built anew has other packages.
+    control_id: str
     requirements: tuple[str, ...]
     #: Wheel file name -> content.
     wheels: tuple[tuple[str, bytes], ...]
@@ -39,7 +41,7 @@ class Layer:
         """The image's name: that of exactly this content."""
         files = {"requirements.txt": "\n".join(self.requirements).encode()}
         content = Context({**files, **dict(self.wheels), **dict(self.recipe)})
-        return f"{REPOSITORY}:{content.digest(self.control)}"
+        return f"{REPOSITORY}:{content.digest(self.control_id)}"
 
 
 def needed_by(part: str, sources: Sequence[Source], choice: Choice) -> tuple[Source, ...]:
@@ -53,11 +55,14 @@ def needed_by(part: str, sources: Sequence[Source], choice: Choice) -> tuple[Sou
     return tuple(s for s in sources if s.distribution in loaded or s.distribution not in plugins)
 
 
-def layer(control: str, sources: Sequence[Source], folder: Path, recipe: Sources) -> Layer:
+def layer(
+    control: str, control_id: str, sources: Sequence[Source], folder: Path, recipe: Sources
+) -> Layer:
     """Return the layer with some packages; their wheel files lie in a folder, digests checked."""
     wheels = [wheel_path(folder, source) for source in sources if source.wheel is not None]
     return Layer(
         control,
+        control_id,
         tuple(
             f"./{source.wheel.name}" if source.wheel is not None else source.text
             for source in sources

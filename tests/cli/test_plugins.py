@@ -280,7 +280,14 @@ def test_info_of_a_plugin_that_is_not_installed_names_those_that_are(state: Stat
 
 @pytest.mark.parametrize(
     "text",
-    ["--index-url=x", "name version", "-r file", "name.whl", "a b.whl", "name==1; import os"],
+    [
+        "--index-url=x",
+        "name version",
+        "-r file",
+        "name.whl",
+        "a b.whl",
+        "name==1; import os",
+    ],
 )
 def test_what_is_no_requirement_and_no_wheel_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"plugins\.install"):
