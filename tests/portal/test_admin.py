@@ -200,3 +200,14 @@ def test_the_hubs_pages_lead_to_the_portal_and_show_its_message(
     assert f'href="{PREFIX}">Portal</a>' in page
     assert f'data-portal="{PREFIX}"' in page
     assert f'data-portal="{PREFIX}"' in Guest(stand).follow("/hub/login").text
+
+
+def test_who_waits_for_an_account_is_counted(stand: PortalStand, admin: Guest) -> None:
+    before = admin.api("GET", "admin/users").json()["pending"]
+    form = {"username": "hopeful", "new_password": "a long enough pass phrase"}
+    form |= {"new_password_confirmation": "a long enough pass phrase"}
+    assert Guest(stand).post("/hub/signup", form).status_code == 200
+    stand.wait_for(lambda: admin.api("GET", "admin/users").json()["pending"] == before + 1, 15)
+    plain = Guest(stand).enter("no-admin", add_person(stand, "no-admin"))
+    token = plain.api("POST", "tokens", json={"note": "x"}).json()["token"]
+    assert stand.api("GET", "/sign-ups", token).status_code == 403

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from msgspec import Struct
 from msgspec.structs import replace
 
-from juliabox_ext.errors import JuliaBoxError
+from juliabox_ext.errors import JuliaBoxError, NotFoundError
 from juliabox_manager import protocol as p
 from juliabox_services.portal.handlers import ApiHandler, Handler
 from juliabox_services.portal.models_admin import (
@@ -90,13 +90,28 @@ async def users(handler: Handler, _: str = "") -> Users:
     }
     if sort == "servers":
         query["state"] = "active"
-    answer = await hub_users(handler, query)
+    answer, waiting = await asyncio.gather(hub_users(handler, query), _waiting(handler))
     return Users(
         users=[_user(one) for one in answer["items"]],
         total=int(answer["_pagination"]["total"]),
         offset=offset,
         limit=limit,
+        pending=waiting,
     )
+
+
+async def _waiting(handler: Handler) -> int:
+    """Return how many people wait for an account; none where there are no accounts."""
+
+    async def ask() -> int:
+        try:
+            answer = await handler.parts.hub.call("GET", "/sign-ups", handler.token)
+        except NotFoundError:
+            return 0
+        return len(answer["waiting"])
+
+    found: int = await handler.parts.figures.get(("sign-ups", handler.token), ask)
+    return found
 
 
 async def hub_users(handler: Handler, query: dict[str, str]) -> dict[str, Any]:
@@ -305,18 +320,20 @@ async def overview(handler: Handler, _: str = "") -> Overview:
         hub_users(handler, {"offset": "0", "limit": "1"}),
         failures(handler),
         points(handler, "day", *_last_days(14)),
+        _waiting(handler),
         return_exceptions=True,
     )
     for one in results:
         if isinstance(one, BaseException) and not isinstance(one, JuliaBoxError):
             raise one
-    stats, listed, people, failed, days = (
+    stats, listed, people, failed, days, waiting = (
         None if isinstance(one, BaseException) else one for one in results
     )
     trouble = [one.message for one in results if isinstance(one, JuliaBoxError)]
     recent = failed.failures if isinstance(failed, Failures) else []
     return Overview(
         users=int(people["_pagination"]["total"]) if isinstance(people, dict) else 0,
+        users_pending=waiting or 0,
         sessions_running=sum(one.state == "running" for one in listed or ()),
         instances_ready=int(stats is not None),
         plugin_faults=len(handler.parts.plugins.faults),

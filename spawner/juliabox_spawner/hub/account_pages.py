@@ -10,7 +10,7 @@ from jupyterhub.scopes import needs_scope
 from tornado import web
 
 from juliabox_spawner.hub.login_pages import refuse_large_form
-from juliabox_spawner.hub.password_api import PasswordResource, refuse_lesser
+from juliabox_spawner.hub.password_api import PasswordResource, WaitingResource, refuse_lesser
 
 
 class AccountPage(BaseHandler):  # type: ignore[misc]  # JupyterHub is untyped
@@ -184,4 +184,5 @@ HANDLERS: list[tuple[str, Any]] = [
     (r"/change-password", ChangePasswordPage),
     (r"/change-password/([^/]+)", ChangeOtherPasswordPage),
     (r"/api/users/([^/]+)/password", PasswordResource),
+    (r"/api/sign-ups", WaitingResource),
 ]

@@ -42,6 +42,16 @@ class PasswordResource(APIHandler):  # type: ignore[misc]  # JupyterHub is untyp
             self.write(json.dumps({"name": user_name, "password": password}))
 
 
+class WaitingResource(APIHandler):  # type: ignore[misc]  # JupyterHub is untyped
+    """``GET /hub/api/sign-ups``: who asked for an account and waits for an admin."""
+
+    @needs_scope("admin-ui")  # type: ignore[untyped-decorator]
+    def get(self) -> None:
+        """Answer ``{"waiting": [name, …]}``, sorted."""
+        waiting = [one.username for one in self.authenticator.records() if not one.is_authorized]
+        self.write(json.dumps({"waiting": waiting}))
+
+
 def refuse_lesser(handler: Any, user_name: str) -> None:
     """Raise 403 for an admin's password unless the caller may do all that an admin may.
 
