@@ -17,7 +17,7 @@ from support.portal_steps import run_server
 def slow_sessions(stand: PortalStand) -> Iterator[None]:
     """Sessions that take their time, in which a token that they were sent can be tried."""
     stand.manager.heads.clear()
-    stand.manager.session_pause = 3.0
+    stand.manager.session_pause = 1.5
     yield
     stand.manager.session_pause = 0.0
 
