@@ -29,7 +29,7 @@ lint: $(STAMPS)/run $(STAMPS)/lint
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-## bench: figures side by side with the peers
+## bench: figures side by side with the peers, and those of the portal
 bench: $(STAMPS)/run $(STAMPS)/bench
 	@$(BIN)/python tests/prepare.py
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -1,115 +1,265 @@
-"""Seconds of the portal's pages with 1,000 users, 10,000 rows of usage and 50 sessions.
+"""How fast the portal answers when there is much to show, and what its open pages cost the hub.
 
-A real hub, proxy and portal on loopback; the manager behind them is the tests' fake. Run alone:
-``python -m benchmarks.portal``.
+Pages are asked in turns, not one page many times: so the answers that the portal keeps for a
+moment are as old as they are when people look around.
 """
 
 from __future__ import annotations
 
-import random
-import secrets
+import asyncio
+import itertools
+import os
 import statistics
-import sys
-import tempfile
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+import httpx
 
-from juliabox_ext.plugin import PluginContext  # noqa: E402
-from juliabox_manager import protocol as p  # noqa: E402
-from juliabox_plugins.rdbms import Rdbms  # noqa: E402
-from juliabox_plugins.usage import Usage  # noqa: E402
-from juliabox_services.portal.models import PAGES  # noqa: E402
-from support.portal_stand import PREFIX, Guest, PortalStand  # noqa: E402  (no package)
+from benchmarks.filled_portal import FilledPortal, Filling, filled_portal
+from juliabox_services.portal.models import PAGES
+from support.portal_stand import PREFIX, Guest
 
-USERS, ROWS, SESSIONS = 1000, 10_000, 50
-ROUNDS = 25
+#: Median in milliseconds that no page may be over.
+MOST = 100.0
+WARM_UP = 3
+#: Admins who open page after page while the health page is timed, and seconds of it.
+CLIENTS = 8
+SECONDS = 15.0
+#: Seconds between two questions of an open first page (``home.js``), and seconds of watching.
+REFRESH = 4.0
+WATCH = 32.0
 
 
 @dataclass(frozen=True)
-class Timed:
-    """Seconds of one page, through the proxy, in the order in which they were measured."""
+class Address:
+    """Something to ask for: who asks, what it is called, and the next address of it."""
 
-    page: str
-    seconds: list[float]
+    who: str
+    title: str
+    following: Iterator[str]
+    #: What nobody asked before, so that nothing that is kept helps.
+    unusual: bool = False
+    times: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """Median in milliseconds."""
+        return statistics.median(self.times)
 
     def line(self) -> str:
         """Return one row of the results' table."""
-        ordered = sorted(self.seconds)
-        middle, high = statistics.median(ordered), ordered[int(0.95 * len(ordered))]
-        return f"| {self.page} | {1000 * middle:.0f} ms | {1000 * high:.0f} ms |"
+        numbers = (self.median, share(self.times, 0.95), max(self.times))
+        return f"| {self.title} | {self.who} | {' | '.join(f'{one:.0f}' for one in numbers)} |"
 
 
-def fill(stand: PortalStand) -> None:
-    """Add people, past sessions of 90 days, and sessions that run."""
-    names = [f"person{number:04}" for number in range(USERS)]
-    for first in range(0, USERS, 50):
-        body = {"usernames": names[first : first + 50]}
-        stand.api("POST", "/users", json=body).raise_for_status()
-    limits = p.Limits(memory=2**30, cpu=1.0, pids=256, disk=2**30)
-    for name in names[:SESSIONS]:
-        session, now = secrets.token_hex(8), time.time()
-        stand.manager.volumes.add(name)
-        stand.manager.sessions[session] = p.SessionInfo(
-            session, name, "", "running", "juliabox/julia", "", limits, "c" * 64, "127.77.0.1",
-            8888, now - 600, False,
-        )  # fmt: skip
+@dataclass(frozen=True)
+class Result:
+    """All that was measured of one portal."""
+
+    filling: Filling
+    rounds: int
+    addresses: list[Address]
+    #: Milliseconds that the health page took, and pages that were served each second meanwhile.
+    health: list[float]
+    pages: float
+    #: Of open first pages: milliseconds of an answer; and what each second of them cost.
+    refreshes: list[float]
+    to_hub: float
+    to_manager: float
+    hub_cpu: float
+    portal_cpu: float
+
+    @property
+    def slow(self) -> list[str]:
+        """What is over the limit; an unusual question may be."""
+        return [
+            f"{one.title} ({one.who}): {one.median:.0f} ms"
+            for one in self.addresses
+            if one.median > MOST and not one.unusual
+        ]
+
+    def section(self) -> list[str]:
+        """Return the results as Markdown."""
+        filling = self.filling
+        return [
+            f"{filling.users:,} people, {filling.rows:,} rows of usage in 30 days with a sample of",
+            "the load every five minutes, and "
+            f"{filling.sessions} running sessions; the database is SQLite. Hub,",
+            "proxy and portal are the real ones, the manager is the tests' own. One client asks",
+            f"through the proxy, {self.rounds} times for each address, in turns with all others.",
+            f"No page may be over {MOST:.0f} ms at the median.",
+            "The last two ask each time for what nobody asked before.",
+            "",
+            "| address | asked by | median, ms | 95%, ms | longest, ms |",
+            "| --- | --- | --- | --- | --- |",
+            *[one.line() for one in self.addresses],
+            "",
+            f"While {CLIENTS} admins open one page after the other ({self.pages:.0f} pages a "
+            "second), the health",
+            f"page, asked without the proxy, takes {statistics.median(self.health):.1f} ms at the "
+            f"median, {share(self.health, 0.99):.0f} ms at",
+            f"the 99th percentile and {max(self.health):.0f} ms at most "
+            f"({len(self.health)} requests).",
+            "",
+            f"{filling.sessions} people with the first page open, whose gauges are asked for every "
+            f"{REFRESH:.0f} seconds,",
+            f"are answered in {statistics.median(self.refreshes):.0f} ms at the median "
+            f"({share(self.refreshes, 0.99):.0f} ms at the 99th percentile) and cost "
+            f"{self.to_hub:.1f}",
+            f"requests a second to the hub ({100 * self.hub_cpu:.0f}% of a core), "
+            f"{self.to_manager:.1f} to the manager, and",
+            f"{100 * self.portal_cpu:.0f}% of a core in the portal.",
+            "",
+        ]
 
 
-def past_sessions(folder: Path) -> None:
-    """Write the rows of usage where the portal's plugins find them."""
-    folder.mkdir(parents=True)
-    database = Rdbms(PluginContext("rdbms", settings=Rdbms.Settings(), folder=folder))
-    database.configure()
-    usage = Usage(PluginContext("usage", feature=lambda _: database))
-    usage.configure()
-    chance, now = random.Random(1), datetime.now(UTC)  # no secret
-    for _ in range(ROWS):
-        start = now - timedelta(seconds=chance.uniform(3600, 90 * 86400))
-        owner = f"person{chance.randrange(USERS):04}"
-        end = start + timedelta(seconds=chance.uniform(60, 3600))
-        usage.record_session_time(secrets.token_hex(8), "juliabox/julia", start, end, owner=owner)
-    usage.close()
-    database.close()
+def share(values: list[float], part: float) -> float:
+    """Return the value that ``part`` of the values do not exceed."""
+    return sorted(values)[min(len(values) - 1, int(part * len(values)))]
 
 
-def measure(rounds: int = ROUNDS) -> list[Timed]:
-    """Open every page again and again, in turns, and return their seconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        stand = PortalStand(Path(folder))
-        past_sessions(Path(folder) / "portal" / "plugins" / "rdbms")
-        with stand:
-            fill(stand)
-            admin = Guest(stand).enter("admin")
-            seconds: dict[str, list[float]] = {name: [] for name in PAGES}
-            for turn in range(rounds + 1):
-                for name, info in PAGES.items():
-                    path, began = f"{PREFIX}{info.route}", time.perf_counter()
-                    answer = admin.http.get(path, headers={"Sec-Fetch-Mode": "navigate"})
-                    assert answer.status_code == 200, answer.text
-                    if turn:  # the first only warms the caches
-                        seconds[name].append(time.perf_counter() - began)
-    return [Timed(name, found) for name, found in seconds.items()]
+def measure_portal(filling: Filling, rounds: int) -> Result:
+    """Fill a portal and measure it."""
+    with filled_portal(filling) as portal:
+        addresses = _addresses(portal)
+        guests = {"an admin": portal.admin, "a person": portal.person}
+        for turn in range(WARM_UP + rounds):
+            for one in addresses:
+                took = _ask(guests[one.who], next(one.following))
+                if turn >= WARM_UP:
+                    one.times.append(took)
+        health, pages = asyncio.run(_health(portal))
+        refreshes, *costs = asyncio.run(_open_pages(portal))
+    return Result(filling, rounds, addresses, health, pages, refreshes, *costs)
 
 
-def section(results: list[Timed]) -> list[str]:
-    """Return the section of the page of results."""
-    return [
-        "## Pages of the portal",
-        "",
-        f"With {USERS:,} users, {ROWS:,} rows of usage and {SESSIONS} running sessions, through",
-        f"the proxy, {len(results[0].seconds)} times each, in turns.",
-        "",
-        "| page | median | 95% within |",
-        "| --- | --- | --- |",
-        *(one.line() for one in results),
-        "",
+def _addresses(portal: FilledPortal) -> list[Address]:
+    """Return every page and its data, for those who may open it, and two harder questions."""
+    found = []
+    for info in PAGES.values():
+        for who in ("an admin",) if info.admin else ("an admin", "a person"):
+            api = f"{info.api}/" if info.name == "session" else info.api
+            found.append(Address(who, f"page {info.name}", itertools.repeat(info.route)))
+            found.append(Address(who, f"`{info.api}`", itertools.repeat(api)))
+    other = "`api/admin/usage`, each time of another range"
+    found.append(Address("an admin", other, _ranges(), unusual=True))
+    other = "`api/admin/users`, each time from another place, by activity"
+    found.append(Address("an admin", other, _places(portal.filling.users), unusual=True))
+    return found
+
+
+def _ranges() -> Iterator[str]:
+    today = datetime.now(UTC).date()
+    for number in itertools.count():
+        first: date = today - timedelta(days=365 + number)
+        yield f"api/admin/usage?from={first.isoformat()}&by=week"
+
+
+def _places(users: int) -> Iterator[str]:
+    for number in itertools.count():
+        yield f"api/admin/users?sort=last_activity&order=desc&offset={37 * number % users}"
+
+
+def _ask(guest: Guest, path: str) -> float:
+    """Return the milliseconds of one request, as a browser sends it."""
+    headers = {"Sec-Fetch-Mode": "navigate"}
+    if path.startswith("api/"):
+        headers = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+        headers["X-XSRFToken"] = guest.xsrf
+    began = time.perf_counter()
+    answer = guest.http.get(f"{PREFIX}{path}", headers=headers)
+    took = 1000 * (time.perf_counter() - began)
+    if answer.status_code != 200:
+        raise RuntimeError(f"{path}: {answer.status_code}: {answer.text[:300]}")
+    return took
+
+
+async def _health(portal: FilledPortal) -> tuple[list[float], float]:
+    """Time the health page while admins open pages; return that, and pages a second."""
+    routes = itertools.cycle(info.route for info in PAGES.values() if info.admin)
+    until = time.perf_counter() + SECONDS
+    opened = 0
+
+    async def admin(http: httpx.AsyncClient) -> None:
+        nonlocal opened
+        while time.perf_counter() < until:
+            url = f"{portal.stand.url}{PREFIX}{next(routes)}"
+            answer = await http.get(url, headers={"Sec-Fetch-Mode": "navigate"})
+            answer.raise_for_status()
+            opened += 1
+
+    took: list[float] = []
+    url = f"http://127.0.0.1:{portal.stand.portal_port}{PREFIX}health"
+    # a thread of its own: what is timed is the portal's event loop, not this one
+    probe = asyncio.create_task(asyncio.to_thread(_probe, url, until, took))
+    async with httpx.AsyncClient(cookies=portal.admin.http.cookies, timeout=30) as http:
+        await asyncio.gather(*(admin(http) for _ in range(CLIENTS)), probe)
+    return took, opened / SECONDS
+
+
+def _probe(url: str, until: float, took: list[float]) -> None:
+    with httpx.Client(timeout=30) as http:
+        while time.perf_counter() < until:
+            began = time.perf_counter()
+            http.get(url).raise_for_status()
+            took.append(1000 * (time.perf_counter() - began))
+            time.sleep(0.02)
+
+
+async def _open_pages(portal: FilledPortal) -> tuple[list[float], float, float, float, float]:
+    """Let people have the first page open; return times of answers, and costs by the second."""
+    stand = portal.stand
+    took: list[float] = []
+
+    async def open_page(http: httpx.AsyncClient, number: int, until: float) -> None:
+        await asyncio.sleep(REFRESH * number / len(portal.tokens))
+        headers = {"Authorization": f"token {portal.tokens[number]}", "Sec-Fetch-Mode": "cors"}
+        while time.perf_counter() < until:
+            began = time.perf_counter()
+            answer = await http.get(f"{stand.url}{PREFIX}api/home", headers=headers)
+            answer.raise_for_status()
+            took.append(1000 * (time.perf_counter() - began))
+            await asyncio.sleep(REFRESH)
+
+    async def all_pages(seconds: float) -> None:
+        until = time.perf_counter() + seconds
+        async with httpx.AsyncClient(timeout=30) as http:
+            await asyncio.gather(
+                *(open_page(http, number, until) for number in range(len(portal.tokens)))
+            )
+
+    await all_pages(2 * REFRESH)
+    took.clear()
+    assert stand.hub is not None and stand.portal is not None
+    readers: list[Callable[[], float]] = [
+        lambda: _asked_of_hub(portal),
+        lambda: float(len(stand.manager.verbs)),
+        lambda: _cpu_seconds(stand.hub.pid),  # type: ignore[union-attr]
+        lambda: _cpu_seconds(stand.portal.pid),  # type: ignore[union-attr]
     ]
+    before, began = [read() for read in readers], time.perf_counter()
+    await all_pages(WATCH)
+    seconds = time.perf_counter() - began
+    hub, manager, hub_cpu, portal_cpu = (
+        (read() - old) / seconds for read, old in zip(readers, before, strict=True)
+    )
+    return took, hub, manager, hub_cpu, portal_cpu
 
 
-if __name__ == "__main__":
-    print("\n".join(section(measure())))
+def _asked_of_hub(portal: FilledPortal) -> float:
+    """Return how many requests the hub's API has answered."""
+    text = portal.stand.api("GET", "/../metrics").text
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line.startswith("jupyterhub_request_duration_seconds_count{")
+    )
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

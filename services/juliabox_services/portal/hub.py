@@ -114,11 +114,19 @@ class Shared:
         self._most = most
         self._kept: dict[Any, tuple[float, asyncio.Task[Any]]] = {}
 
-    async def get(self, key: Any, ask: Callable[[], Awaitable[Any]]) -> Any:
-        """Return what is known of ``key``, or what ``ask`` answers."""
+    async def get(
+        self,
+        key: Any,
+        ask: Callable[[], Awaitable[Any]],
+        fresh: Callable[[Any], float] | None = None,
+    ) -> Any:
+        """Return what is known of ``key``, or what ``ask`` answers.
+
+        ``fresh`` tells for how many seconds an answer is good, where that depends on the answer.
+        """
         now = time.monotonic()
         made, task = self._kept.get(key, (0.0, None))
-        if task is None or (task.done() and (now - made > self._seconds or _failed(task))):
+        if task is None or (task.done() and self._over(task, now - made, fresh)):
             if len(self._kept) >= self._most:
                 self._kept = {
                     one: kept
@@ -129,6 +137,13 @@ class Shared:
             self._kept[key] = (now, task)
         return await asyncio.shield(task)
 
+    def _over(
+        self, task: asyncio.Task[Any], age: float, fresh: Callable[[Any], float] | None
+    ) -> bool:
+        if task.cancelled() or task.exception() is not None:
+            return True
+        return age > (fresh(task.result()) if fresh is not None else self._seconds)
+
     def forget(self) -> None:
         """Let the next callers ask afresh."""
         self._kept = {key: kept for key, kept in self._kept.items() if not kept[1].done()}
@@ -136,7 +151,3 @@ class Shared:
 
 async def _run(ask: Callable[[], Awaitable[Any]]) -> Any:
     return await ask()
-
-
-def _failed(task: asyncio.Task[Any]) -> bool:
-    return task.cancelled() or task.exception() is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from juliabox_ext.errors import ConfigurationError, UnavailableError
@@ -13,6 +14,8 @@ from juliabox_spawner.client import ManagerClient
 #: Seconds that an answer is good for, and that a page waits for the manager.
 FRESH = 1.5
 PATIENCE = 5.0
+#: Seconds that a person's volumes are good for while they belong to the sessions that are known.
+SETTLED = 10.0
 
 
 class Instance:
@@ -22,13 +25,17 @@ class Instance:
         self.client = client
         self._shared = Shared(FRESH)
 
-    async def ask(self, verb: p.Verb) -> Any:
+    async def ask(self, verb: p.Verb, fresh: Callable[[Any], float] | None = None) -> Any:
         """Return the answer to a verb that changes nothing, at most :data:`FRESH` seconds old.
+
+        ``fresh`` tells how old it may be instead.
 
         Raise ``UnavailableError`` (``portal.manager``) while the manager is away.
         """
         try:
-            return await self._shared.get(repr(verb), lambda: self.client.call(verb, PATIENCE))
+            return await self._shared.get(
+                repr(verb), lambda: self.client.call(verb, PATIENCE), fresh
+            )
         except UnavailableError as error:
             raise UnavailableError(
                 "JuliaBox's container manager does not answer; sessions go on meanwhile",
@@ -45,9 +52,20 @@ class Instance:
         found: list[p.UsageInfo] = await self.ask(p.SessionUsages())
         return {one.session: one for one in found}
 
-    async def volumes(self, owner: str | None = None) -> list[p.VolumeInfo]:
-        """Return volumes, of one person or of all."""
-        found: list[p.VolumeInfo] = await self.ask(p.VolumeList(owner))
+    async def volumes(self) -> list[p.VolumeInfo]:
+        """Return the volumes of all."""
+        found: list[p.VolumeInfo] = await self.ask(p.VolumeList())
+        return found
+
+    async def volumes_of(self, owner: str, sessions: list[p.SessionInfo]) -> list[p.VolumeInfo]:
+        """Return a person's volumes, given what is known of the person's sessions."""
+        using = {one.session for one in sessions if one.state != "ended"}
+
+        def fresh(kept: list[p.VolumeInfo]) -> float:
+            known = {session for volume in kept for session in volume.sessions}
+            return SETTLED if known == using else FRESH
+
+        found: list[p.VolumeInfo] = await self.ask(p.VolumeList(owner), fresh)
         return found
 
     async def stats(self) -> p.StatsInfo:

@@ -37,9 +37,8 @@ async def known(handler: Handler, owner: str) -> Known:
     """Return what the manager knows of a person; while it is away nothing, and why."""
     instance = handler.parts.instance
     try:
-        sessions, usage, volumes = await asyncio.gather(
-            instance.sessions(owner), instance.usage(), instance.volumes(owner)
-        )
+        sessions, usage = await asyncio.gather(instance.sessions(owner), instance.usage())
+        volumes = await instance.volumes_of(owner, sessions)
     except JuliaBoxError as error:
         return [], {}, [], error.message
     return sessions, usage, volumes, ""
@@ -47,8 +46,9 @@ async def known(handler: Handler, owner: str) -> Known:
 
 async def views(handler: Handler) -> tuple[list[SessionView], list[p.VolumeInfo], Known]:
     """Return the servers of the caller, the default one first, and what they were made from."""
-    record, seen = await asyncio.gather(
-        handler.parts.servers.record(handler.name, handler.token), known(handler, handler.name)
+    seen = await known(handler, handler.name)
+    record = await handler.parts.servers.record(
+        handler.name, handler.token, None if seen[3] else seen[0]
     )
     sessions = {one.server: one for one in seen[0]}
     models: dict[str, Any] = dict(record.get("servers") or {})

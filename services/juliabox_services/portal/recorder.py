@@ -81,6 +81,8 @@ class Recorder:
         self._keep_days = keep_days
         self._waiting = Waiting()
         self._written = -1
+        #: How often rows were written: what was read of them before is as good until it grows.
+        self.written = 0
         self._news = asyncio.Event()
         self._looked = 0.0
         self._sampled = 0.0
@@ -249,6 +251,7 @@ class Recorder:
             whole = len(runs) + len(failures) == len(waiting)
             cursor, load = waiting.cursor if whole else -1, waiting.load
             await self._keeper.run(lambda records: _put(records, runs, failures, load, cursor))  # noqa: B023  # awaited here
+            self.written += bool(runs or failures or load)
             for run in runs:
                 if waiting.runs.get(run.session) is run:
                     del waiting.runs[run.session]

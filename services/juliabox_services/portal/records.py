@@ -139,7 +139,9 @@ class Records:
         return [
             row
             for day in days(first, last)
-            for row in database.record_query(self._load.TABLE, day=day.isoformat())
+            for row in database.record_query(
+                self._load.TABLE, day=day.isoformat(), columns=["time", "sessions", "memory"]
+            )
         ]
 
     def forget(self, before: date) -> int:

@@ -14,8 +14,12 @@ from juliabox_services.portal.hub import Hub, Shared, segment
 from juliabox_services.portal.models import Gauge, Gauges, Link, SessionView
 from juliabox_services.portal.settings import PortalSettings
 
-#: Seconds that the hub's record of a person is good for, and a token for one visit of a session.
+#: Seconds that the hub's record of a person is good for: while something is under way, and while
+#: hub and manager agree on what runs. An open page asks every few seconds, and the hub is one
+#: process for everybody.
 FRESH = 1.0
+SETTLED = 10.0
+#: Seconds that a token for one visit of a session is good for.
 VISIT = 60
 
 TimeLeft = tuple[float | None, Literal["idle", "age", "none"], float | None]
@@ -39,11 +43,19 @@ class Servers:
         self._records = Shared(FRESH)
         self._labels = {one.slug: one.display_name for one in settings.profiles}
 
-    async def record(self, name: str, token: str) -> dict[str, Any]:
-        """Return the hub's record of a person, with servers that are stopped."""
+    async def record(
+        self, name: str, token: str, sessions: list[p.SessionInfo] | None = None
+    ) -> dict[str, Any]:
+        """Return the hub's record of a person, with servers that are stopped.
+
+        Given what the manager knows of the person's sessions, it may be up to :data:`SETTLED`
+        seconds old while the two agree.
+        """
         path = f"/users/{segment(name)}?include_stopped_servers=1"
         found: dict[str, Any] = await self._records.get(
-            (name, token), lambda: self._hub.call("GET", path, token)
+            (name, token),
+            lambda: self._hub.call("GET", path, token),
+            lambda kept: SETTLED if _agree(kept, sessions) else FRESH,
         )
         return found
 
@@ -143,6 +155,17 @@ class Servers:
             Link(kind="lab", label="JupyterLab", url=f"{url}lab"),
             Link(kind="frame", label="With its gauges", url=frame),
         ]
+
+
+def _agree(record: dict[str, Any], sessions: list[p.SessionInfo] | None) -> bool:
+    """Tell whether hub and manager know of the same running servers, and of none on its way."""
+    if sessions is None:
+        return False
+    models: dict[str, Any] = record.get("servers") or {}
+    seen = {(name, state_of(one)) for name, one in models.items()}
+    seen = {(name, state) for name, state in seen if state != "stopped"}
+    known = {(one.server, one.state) for one in sessions if one.state != "ended"}
+    return seen == known and all(state == "running" for _, state in seen)
 
 
 def state_of(model: dict[str, Any]) -> State:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 
@@ -26,6 +26,9 @@ LONGEST = 3 * 366
 #: Points of the load that a plot gets at most, and images that are named.
 LOADS = 300
 IMAGES = 8
+#: Seconds that figures are kept while nothing was recorded since, and when something was.
+UNCHANGED = 600.0
+CHANGED = 10.0
 #: Sessions that one part of a CSV file has.
 PART = 1000
 
@@ -59,11 +62,29 @@ def _bounds(first: date, last: date) -> tuple[datetime, datetime]:
     return start, datetime.combine(last, time(), UTC) + timedelta(days=1)
 
 
+async def _kept(handler: Handler, key: Any, read: Callable[[Records], Any]) -> Any:
+    """Return what ``read`` finds in the records, shared between admins.
+
+    It is good for a moment; while nothing more was recorded, for long.
+    """
+    recorder = handler.parts.recorder
+
+    async def ask() -> tuple[int, Any]:
+        written = recorder.written
+        return written, await handler.parts.keeper.run(read)
+
+    def fresh(kept: tuple[int, Any]) -> float:
+        return UNCHANGED if kept[0] == recorder.written else CHANGED
+
+    return (await handler.parts.figures.get(key, ask, fresh))[1]
+
+
 async def points(handler: Handler, by: Step, first: date, last: date) -> list[UsagePoint]:
-    """Return use by day or week, shared between admins for a moment."""
-    found: list[UsagePoint] = await handler.parts.figures.get(
+    """Return use by day or week."""
+    found: list[UsagePoint] = await _kept(
+        handler,
         ("points", by, first, last),
-        lambda: handler.parts.keeper.run(lambda records: _points(records.usage(), by, first, last)),
+        lambda records: _points(records.usage(), by, first, last),
     )
     return found
 
@@ -102,9 +123,8 @@ async def usage(handler: Handler, _: str = "") -> Usage:
     shown = Usage(by=by, first=first.isoformat(), last=last.isoformat(), points=[])
     try:
         found = await points(handler, by, first, last)
-        rest: dict[str, Any] = await handler.parts.figures.get(
-            ("whole", first, last),
-            lambda: handler.parts.keeper.run(lambda records: _whole(records, first, last)),
+        rest: dict[str, Any] = await _kept(
+            handler, ("whole", first, last), lambda records: _whole(records, first, last)
         )
     except PluginError as error:
         return replace(shown, missing=error.message)
