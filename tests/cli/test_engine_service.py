@@ -30,6 +30,8 @@ def service() -> Iterator[EngineService]:
     root = Path(tempfile.mkdtemp(prefix="jbt-cli-", dir="/tmp"))
     subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
     subprocess.run(["ip", "-n", NAMESPACE, "link", "set", "lo", "up"], check=True)
+    settings = root / "daemon.json"
+    settings.write_text('{"live-restore": true}')
     made = EngineService(
         folder=root / "sv",
         command=(
@@ -38,7 +40,8 @@ def service() -> Iterator[EngineService]:
             "dockerd",
             *("--data-root", str(root / "data"), "--exec-root", str(root / "exec")),
             *("--pidfile", str(root / "pid"), "--host", f"unix://{root}/docker.sock"),
-            "--live-restore",
+            # not the machine's own, which may say the same
+            *("--config-file", str(settings)),
         ),
         pidfile=root / "pid",
         exec_root=root / "exec",

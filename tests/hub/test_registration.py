@@ -137,19 +137,19 @@ def test_an_admin_closes_registration_and_opens_it_again(busy: HubStand) -> None
 
 
 def test_members_of_a_role_s_group_have_its_scopes_and_no_others(stand: HubStand) -> None:
-    for name in ("watcher", "plain"):
+    for name in ("keeper", "nobody-special"):
         assert stand.api("POST", f"/users/{name}").status_code == 201
-    body = {"users": ["watcher"]}
+    body = {"users": ["keeper"]}
     assert stand.api("POST", "/groups/containers/users", json=body).status_code == 200
     tokens = {
         name: stand.api("POST", f"/users/{name}/tokens").json()["token"]
-        for name in ("watcher", "plain")
+        for name in ("keeper", "nobody-special")
     }
-    scopes = stand.api("GET", "/user", tokens["watcher"]).json()["scopes"]
+    scopes = stand.api("GET", "/user", tokens["keeper"]).json()["scopes"]
     assert "custom:juliabox:containers" in scopes and "delete:servers" in scopes
-    assert stand.api("GET", "/users", tokens["watcher"]).status_code == 200
-    assert stand.api("DELETE", "/users/plain", tokens["watcher"]).status_code == 403
-    assert stand.api("GET", "/users", tokens["plain"]).status_code == 403
+    assert stand.api("GET", "/users", tokens["keeper"]).status_code == 200
+    assert stand.api("DELETE", "/users/nobody-special", tokens["keeper"]).status_code == 403
+    assert stand.api("GET", "/users", tokens["nobody-special"]).status_code == 403
 
 
 @pytest.mark.parametrize("logins", [["native"], ["native", "oidc"]], ids=["alone", "beside"])
