@@ -66,8 +66,8 @@ class _Down:
         if one.state.read_install() is None or not one.state.compose_env.exists():
             return
         preflight.check_name(one.config, one.state, one.engine)
-        with self._steps.step("Proxy and hub") as step:
-            one.compose.stop(["proxy", "hub"], _GRACE)
+        with self._steps.step("Proxy, portal and hub") as step:
+            one.compose.stop(["proxy", "portal", "hub"], _GRACE)
             step.result = "stopped"
         if keep_sessions:
             with self._steps.step("Manager") as step:
