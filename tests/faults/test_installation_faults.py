@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from juliabox_cli.compose import PARTS
 from support import machine
 from support.installation import Installation
 from support.rest_user import RestUser, wait_for
@@ -234,6 +235,16 @@ def test_a_flushed_network_policy_is_back_within_the_reconcile_interval(ada: Res
     print(f"policy back after {took:.1f} s")
 
 
+def parts_of(installation: Installation) -> list[str]:
+    """Return the names of the parts that run."""
+    parts = "|".join(PARTS)
+    listing = ["docker", "ps", "--format", "{{.Names}}", "--filter"]
+    named = f"name=^/?{installation.name}-({parts})$"
+    return subprocess.run(
+        [*listing, named], check=True, capture_output=True, text=True
+    ).stdout.split()
+
+
 @pytest.mark.soak
 def test_a_session_that_is_kept_over_down_and_up_has_its_kernel(
     ada: RestUser, installation: Installation
@@ -244,6 +255,7 @@ def test_a_session_that_is_kept_over_down_and_up_has_its_kernel(
     container = container_of(ada)["Id"]
     installation.juliabox("down", "--keep-sessions")
     assert container in {one["Id"] for one in machine.look(installation).containers.values()}
+    assert not parts_of(installation)
     installation.juliabox("up")
     ada.await_answer(15)
     assert container_of(ada)["Id"] == container

@@ -24,6 +24,12 @@ def note(name, text=""):
         file.write(f"{text}\n")
 
 
+def descriptors():
+    """What is open besides input and outputs, whatever its number."""
+    numbers = (int(path.name) for path in Path("/proc/self/fd").iterdir())
+    return sorted(number for number in numbers if number > 2)
+
+
 class Command(CommandTask):
     provides = (CommandTask.JBP_CMD_ASYNC,)
     clients = ("operator", "hub")
@@ -118,7 +124,7 @@ class DeepWords(Command):
 
     def do_task(self, plugin_type, data):
         line = b'{"type":"done","result":' + b"[" * 30_000 + b"]" * 30_000 + b"}\n"
-        for number in range(3, 64):
+        for number in descriptors():
             try:
                 os.write(number, line)
             except OSError:
@@ -130,7 +136,7 @@ class Nonsense(Command):
     """Writes to every socket that it finds."""
 
     def do_task(self, plugin_type, data):
-        for number in range(3, 64):
+        for number in descriptors():
             try:
                 os.write(number, b"x" * 300_000 + b"\n")
             except OSError:
