@@ -310,7 +310,6 @@ _MANAGER = "what the manager is for; docs/explanation/security.md says what that
 
 #: Warnings that stay, each with its reason.
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    **{("5.10", part): _SERVES_ALL for part in ("hub", "portal", "proxy")},
     **{("5.11", part): _SERVES_ALL for part in PARTS},
     **{("5.14", part): "a part that dies must come back, however often" for part in PARTS},
     **{
