@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -53,8 +54,10 @@ class SecondEngine:
         command = [
             *self.enter, "dockerd", "--data-root", f"{self.folder}/data",
             "--exec-root", f"{self.folder}/exec", "--pidfile", f"{self.folder}/pid",
-            "-H", self.url, f"--live-restore={str(self.live_restore).lower()}",
+            "-H", self.url, "--config-file", f"{self.folder}/daemon.json",
         ]  # fmt: skip
+        settings = {"live-restore": self.live_restore}
+        (self.folder / "daemon.json").write_text(json.dumps(settings))
         for _ in range(10):
             (self.folder / "pid").unlink(missing_ok=True)
             with (self.folder / "log").open("ab") as log:

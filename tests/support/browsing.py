@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Error, Page, Response
+from playwright.sync_api import Error, Page, Request, Response
 
 #: Chromium drops what is under way whenever an interface of the host appears or goes, as with
 #: every container that starts or ends.
@@ -11,11 +11,28 @@ _TRIES = 5
 
 
 def visit(page: Page, url: str) -> Response | None:
-    """Open an address, once more whenever the host's interfaces changed meanwhile."""
-    for _ in range(_TRIES - 1):
-        try:
-            return page.goto(url)
-        except Error as error:
-            if _DROPPED not in error.message:
-                raise
-    return page.goto(url)
+    """Open an address, once more whenever the host's interfaces changed meanwhile.
+
+    So that a page whose scripts were dropped is not taken for one that does not work.
+    """
+    dropped: list[str] = []
+
+    def note(request: Request) -> None:
+        if _DROPPED in (request.failure or ""):
+            dropped.append(request.url)
+
+    page.on("requestfailed", note)
+    try:
+        for _ in range(_TRIES - 1):
+            dropped.clear()
+            try:
+                answer = page.goto(url)
+            except Error as error:
+                if _DROPPED not in error.message:
+                    raise
+                continue
+            if not dropped:
+                return answer
+        return page.goto(url)
+    finally:
+        page.remove_listener("requestfailed", note)

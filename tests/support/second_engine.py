@@ -34,6 +34,9 @@ class SecondEngine:
         self.folder = folder
         self.namespace = Path("/var/run/netns") / namespace
         self.socket = folder / "docker.sock"
+        # not the machine's own settings, which may say the same
+        settings = folder / "daemon.json"
+        settings.write_text('{"live-restore": true}')
         self.service = EngineService(
             folder=folder / "sv",
             command=(
@@ -42,7 +45,7 @@ class SecondEngine:
                 "dockerd",
                 *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
                 *("--pidfile", str(folder / "pid"), "--host", f"unix://{self.socket}"),
-                "--live-restore",
+                *("--config-file", str(settings)),
             ),
             pidfile=folder / "pid",
             exec_root=folder / "exec",

@@ -15,7 +15,10 @@ export class Fault extends Error {
   }
 }
 
-async function ask(method, path, body) {
+// What only reads is asked for once more: a network that changes drops what is under way.
+const AGAIN_AFTER = 500;
+
+async function ask(method, path, body, again = method === "GET") {
   let answer;
   try {
     answer = await fetch(page.portal_url + path, {
@@ -29,6 +32,10 @@ async function ask(method, path, body) {
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch {
+    if (again) {
+      await new Promise((done) => setTimeout(done, AGAIN_AFTER));
+      return ask(method, path, body, false);
+    }
     throw new Fault(0, "network", "The service cannot be reached. Is this computer online?");
   }
   const text = await answer.text();
