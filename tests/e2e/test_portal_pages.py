@@ -37,9 +37,9 @@ def open_portal(person: Person, path: str = "") -> Page:
 def test_a_session_opens_in_the_portals_frame_and_its_files_can_be_taken_away(
     visit: Visit, installation: Installation, tmp_path: Path
 ) -> None:
-    grace = visit("grace")
-    enter(grace, installation.add_user("grace"))
-    page = open_portal(grace)
+    hopper = visit("hopper")
+    enter(hopper, installation.add_user("hopper"))
+    page = open_portal(hopper)
     page.get_by_role("button", name=re.compile("^Start ")).first.click()
     framed = page.get_by_role("link", name="With its gauges")
     expect(framed).to_be_visible(timeout=START_TIMEOUT_MS)
@@ -50,14 +50,14 @@ def test_a_session_opens_in_the_portals_frame_and_its_files_can_be_taken_away(
     expect(page.locator(".jb-sh-state")).to_have_text("running")
     expect(page.get_by_role("meter", name="Disk")).to_be_visible()
     lab.locator("#jupyterlab-splash").wait_for(state="detached", timeout=START_TIMEOUT_MS)
-    grace.screenshot("portal-session")
+    hopper.screenshot("portal-session")
 
-    open_portal(grace, "files")
+    open_portal(hopper, "files")
     with page.expect_download() as kept:
         page.get_by_role("link", name="Download Home").click()
     kept.value.save_as(tmp_path / "home")
     assert (tmp_path / "home").stat().st_size > 0
-    installation.juliabox("session", "stop", "grace")
+    installation.juliabox("session", "stop", "hopper")
 
 
 def test_an_admin_opens_every_page(visit: Visit, installation: Installation) -> None:
