@@ -18,6 +18,7 @@ from msgspec import Struct, field
 
 from juliabox_ext.errors import ConfigurationError
 from juliabox_spawner.failures import StartError
+from juliabox_spawner.profile_access import admits
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
@@ -71,14 +72,8 @@ def read(entries: Iterable[Mapping[str, Any]]) -> list[Profile]:
 
 def offered(profiles: Iterable[Profile], name: str, groups: Iterable[str]) -> list[Profile]:
     """Return the profiles that a person, a member of the groups, may use."""
-    mine = set(groups)
-    return [
-        profile
-        for profile in profiles
-        if not (profile.groups or profile.users)
-        or name in profile.users
-        or mine & set(profile.groups)
-    ]
+    mine = list(groups)
+    return [profile for profile in profiles if admits(profile, name, mine)]
 
 
 def default_of(profiles: list[Profile]) -> Profile | None:

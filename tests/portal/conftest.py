@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from juliabox_spawner.settings import ProfileSettings
 from support.portal_stand import Guest, PortalStand
 from support.visitor import add_person
 
@@ -13,7 +14,13 @@ from support.visitor import add_person
 @pytest.fixture(scope="session")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalStand]:
     """A portal that tests share; each test uses people of its own."""
-    with PortalStand(tmp_path_factory.mktemp("portal")) as running:
+    profiles = [
+        ProfileSettings("plain", "Plain", default=True),
+        ProfileSettings("hers", "Hers", users=["chosen"]),
+        ProfileSettings("lab", "Lab", groups=["lab"]),
+    ]
+    folder = tmp_path_factory.mktemp("portal")
+    with PortalStand(folder, portal={"profiles": profiles}) as running:
         yield running
 
 

@@ -45,6 +45,16 @@ def test_a_session_is_started_seen_with_its_gauges_and_stopped(
     stand.wait_for(lambda: guest.api("GET", "home").json()["sessions"][0]["state"] == "stopped", 20)
 
 
+def test_profiles_are_shown_to_whom_the_spawner_lets_use_them(
+    person: Callable[[str], Guest],
+) -> None:
+    shown = {
+        name: [one["slug"] for one in person(name).api("GET", "home").json()["profiles"]]
+        for name in ("chosen", "somebody-else")
+    }
+    assert shown == {"chosen": ["plain", "hers"], "somebody-else": ["plain"]}
+
+
 def test_a_named_server_is_made_and_forgotten(
     stand: PortalStand, person: Callable[[str], Guest]
 ) -> None:

@@ -24,6 +24,7 @@ from juliabox_services.portal.models import (
     VolumeView,
 )
 from juliabox_services.portal.servers import absent, moment
+from juliabox_spawner.profile_access import admits
 
 #: Longest note of a token, in characters.
 NOTE = 200
@@ -84,7 +85,7 @@ def volume_view(volume: p.VolumeInfo, known_sessions: Known) -> VolumeView:
 async def home(handler: Handler, _: str = "") -> Home:
     """Return the caller's sessions and volumes."""
     sessions, volumes, seen = await views(handler)
-    groups = set((handler.current_user or {}).get("groups") or [])
+    groups = (handler.current_user or {}).get("groups") or []
     profiles = [
         Profile(
             slug=one.slug,
@@ -93,7 +94,7 @@ async def home(handler: Handler, _: str = "") -> Home:
             default=one.default,
         )
         for one in handler.portal.profiles
-        if not one.groups or groups & set(one.groups)
+        if admits(one, handler.name, groups)
     ]
     named = sum(bool(one.server) for one in sessions)
     return Home(
