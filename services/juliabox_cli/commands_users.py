@@ -101,10 +101,7 @@ def remove(name: str, yes: bool) -> None:
 @click.argument("role", type=click.Choice(sorted(PEOPLE_ROLES)))
 def grant(name: str, role: str) -> None:
     """Give a person a role: the group of its name gets a member."""
-    installation = open_installation()
-    found = installation.hub.call("GET", user_path(name))["name"]
-    installation.hub.call("POST", f"/groups/{role}/users", {"users": [found]})
-    click.echo(f"{found} has the role {role}")
+    click.echo(f"{_change_role('POST', name, role)} has the role {role}")
 
 
 @user.command()
@@ -112,10 +109,15 @@ def grant(name: str, role: str) -> None:
 @click.argument("role", type=click.Choice(sorted(PEOPLE_ROLES)))
 def revoke(name: str, role: str) -> None:
     """Take a role from a person."""
-    installation = open_installation()
-    found = installation.hub.call("GET", user_path(name))["name"]
-    installation.hub.call("DELETE", f"/groups/{role}/users", {"users": [found]})
-    click.echo(f"{found} has no longer the role {role}")
+    click.echo(f"{_change_role('DELETE', name, role)} has no longer the role {role}")
+
+
+def _change_role(method: str, name: str, role: str) -> str:
+    """Add a person to the group of a role, or remove them; return the name as the hub spells it."""
+    hub = open_installation().hub
+    found: str = hub.call("GET", user_path(name))["name"]
+    hub.call(method, f"/groups/{role}/users", {"users": [found]})
+    return found
 
 
 @click.command()

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from juliabox_ext.errors import JuliaBoxError, PluginError
+from juliabox_spawner.hub.json_files import replace_json
 
 #: Sends one mail: recipient, sender (empty: the plugin's), subject, text. It may block.
 Send = Callable[[str, str, str, str], None]
@@ -67,10 +68,7 @@ class Outbox:
         now = self._clock()
         self._made += 1
         name = f"{int(now * 1000):015d}-{self._made:09d}-{secrets.token_hex(4)}.json"
-        self._write(
-            self._folder / name,
-            _Mail(to, subject, text, made=now),
-        )
+        replace_json(self._folder / name, _Mail(to, subject, text, made=now))
 
     async def run(self) -> None:
         """Send what is due, for ever."""
@@ -112,7 +110,7 @@ class Outbox:
             return True
         mail.due = self._clock() + min(LONGEST_WAIT, FIRST_WAIT * 2**mail.tries)
         mail.tries += 1
-        self._write(path, mail)
+        replace_json(path, mail)
         log.warning("a mail waits: %s", reason)
         return False
 
@@ -120,8 +118,3 @@ class Outbox:
         """Keep a mail that is never sent beside the others, for the operator to look at."""
         log.error("a mail is given up, and kept as %s.refused: %s", path, reason)
         path.replace(path.with_suffix(".json.refused"))
-
-    def _write(self, path: Path, mail: _Mail) -> None:
-        fresh = path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(mail))
-        fresh.replace(path)

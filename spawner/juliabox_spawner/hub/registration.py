@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
+from juliabox_spawner.hub.json_files import replace_json
+
 HOUR = 3600.0
 
 
@@ -87,14 +89,13 @@ class Registration:
         self._write()
 
     def _read(self) -> _State:
+        if self._file is None:
+            return _State()
         try:
-            return msgspec.json.decode(self._file.read_bytes(), type=_State)  # type: ignore[union-attr]
-        except (AttributeError, FileNotFoundError, msgspec.DecodeError):
+            return msgspec.json.decode(self._file.read_bytes(), type=_State)
+        except (FileNotFoundError, msgspec.DecodeError):
             return _State()
 
     def _write(self) -> None:
-        if self._file is None:
-            return
-        fresh = self._file.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(self._state))
-        fresh.replace(self._file)
+        if self._file is not None:
+            replace_json(self._file, self._state)
