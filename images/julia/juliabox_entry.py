@@ -1,10 +1,13 @@
 """First program of a session's container, after tini and ``juliabox_output.py``.
 
 It waits until the manager releases the session: it connects to the manager's socket in the slot
-(``/home/entry.sock``), reads one line ``{"version": 1, "environment": {...}}``, answers
-``{"version": 1, "accepted": true}``, and becomes the single-user server. While it waits it loads
-the server's modules, which is where most of a start goes. Until then nothing of anybody's is here:
-no token, no home, no network policy yet.
+(``/home/entry.sock``), reads one line ``{"version": 2, "environment": {...}}``, and becomes the
+single-user server. While it waits it loads the server's modules, which is where most of a start
+goes. Until then nothing of anybody's is here: no token, no home.
+
+It tells how far it is by lines ``{"version": 2, "state": …}``: ``loaded`` when the modules are in
+memory, ``accepted`` when it has the environment, ``listening`` when the server's port accepts
+connections, after which it closes the connection.
 
 The environment comes through the socket, so it is in no ``docker inspect`` and in no argument
 list. Programs of the same person (uid 1000) can read it, as they can read all of this process:
@@ -37,7 +40,7 @@ RUN = Path("/run/juliabox")
 NOTEBOOKS = Path("/opt/juliabox/notebooks")
 
 PORT = 8888
-HANDOVER_VERSION = 1
+HANDOVER_VERSION = 2
 
 #: Seconds between two attempts to reach the manager, which may be restarting.
 RETRY = 0.05
@@ -72,11 +75,12 @@ def main() -> None:
     if sys.argv[1:] != [RELEASED]:
         os.closerange(3, 1024)
         imported = {name: os.environ.get(name) for name in READ_AT_IMPORT}
-        environment = wait_and_load()
-        os.environ.update(environment)
+        line = wait_and_load()
+        os.environ.update(line.environment)
         settle_in()
         if any(os.environ.get(name) != value for name, value in imported.items()):
             start_again()
+        tell_when_listening(line)
     os.chdir(HOME if HOME.is_dir() else "/")
     serve()
 
@@ -89,27 +93,65 @@ def say(message: str) -> None:
 # --- waiting for the manager ---------------------------------------------------------------------
 
 
-def wait_and_load() -> dict[str, str]:
-    """Load the server's modules while the manager is awaited; return the environment."""
-    received: list[dict[str, str]] = []
-    waiter = threading.Thread(target=lambda: received.append(await_release()), daemon=True)
+class Line:
+    """The connection to the manager; made again until the environment has come through it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: socket.socket | None = None
+        self._is_loaded = False
+        self.environment: dict[str, str] = {}
+
+    def await_release(self) -> None:
+        """Connect to the manager until it hands over an environment, and take it."""
+        while True:
+            connection = socket.socket(socket.AF_UNIX)
+            with contextlib.suppress(OSError):
+                connection.connect(str(SOCKET))
+                with self._lock:
+                    self._connection = connection
+                    if self._is_loaded:
+                        send(connection, "loaded")
+                environment = read_environment(connection)
+                if environment is not None:
+                    send(connection, "accepted")
+                    self.environment = environment
+                    return
+            with self._lock:
+                self._connection = None
+            connection.close()
+            time.sleep(RETRY)
+
+    def loaded(self) -> None:
+        """Tell the manager, now or when it is back, that the modules are in memory."""
+        with self._lock, contextlib.suppress(OSError):
+            self._is_loaded = True
+            if self._connection is not None:
+                send(self._connection, "loaded")
+
+    def listening(self) -> None:
+        """Tell the manager that the server's port accepts connections, and close."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                send(self._connection, "listening")
+            self._connection.close()
+
+
+def send(connection: socket.socket, state: str) -> None:
+    """Send one line to the manager."""
+    line = json.dumps({"version": HANDOVER_VERSION, "state": state})
+    connection.sendall(line.encode() + b"\n")
+
+
+def wait_and_load() -> Line:
+    """Load the server's modules while the manager is awaited; return when it has released us."""
+    line = Line()
+    waiter = threading.Thread(target=line.await_release, daemon=True)
     waiter.start()
     load_server()
+    line.loaded()
     waiter.join()
-    return received[0]
-
-
-def await_release() -> dict[str, str]:
-    """Connect to the manager until it hands over an environment, and take it."""
-    while True:
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(SOCKET))
-            environment = read_environment(connection)
-            if environment is not None:
-                answer = {"version": HANDOVER_VERSION, "accepted": True}
-                connection.sendall(json.dumps(answer).encode() + b"\n")
-                return environment
-        time.sleep(RETRY)
+    return line
 
 
 def read_environment(connection: socket.socket) -> dict[str, str] | None:
@@ -285,6 +327,17 @@ def watch(late: Callable[[], None]) -> None:
         late()
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def tell_when_listening(line: Line) -> None:
+    """Tell the manager from a thread as soon as the server listens."""
+
+    def look() -> None:
+        while not listening(PORT):
+            time.sleep(0.01)
+        line.listening()
+
+    threading.Thread(target=look, daemon=True).start()
 
 
 def starved() -> float:

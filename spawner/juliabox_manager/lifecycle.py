@@ -28,6 +28,10 @@ log = structlog.get_logger("juliabox.manager.session")
 ENTRY_LIMIT: Final = 60.0
 RELEASE_LIMIT: Final = 100.0
 
+#: Seconds for the server to listen after it has its environment. One that takes longer goes on; its
+#: caller is answered and looks for itself.
+LISTEN_LIMIT: Final = 60.0
+
 #: Seconds for the kernel to end a container after SIGKILL; it is stuck after that.
 KILL_LIMIT: Final = 10.0
 
@@ -77,7 +81,7 @@ class Lifecycle:
     async def begin(self, live: Live, environment: dict[str, str]) -> None:
         """Start a session's container, close its network, mount the home, hand over.
 
-        Returns when the environment is accepted; raises what went wrong, with nothing undone.
+        Returns when the server listens; raises what went wrong, with nothing undone.
         Nothing of the person's runs before policy and home are both in place.
         """
         work = asyncio.create_task(self._begin(live, environment))
@@ -121,6 +125,9 @@ class Lifecycle:
         await self._step(live, "start.running", state="running")
         self._tell_stage(live, "running")
         self._tell_state(live)
+        live.ready = await self._slots.await_listening(record.session, LISTEN_LIMIT)
+        if live.ready:
+            self._tell_stage(live, "ready")
         await self._slots.close(record.session)
 
     async def _start_closed(self, live: Live) -> int:
@@ -267,7 +274,7 @@ class Lifecycle:
         live.stage = stage
         if stage:
             self._events.tell("session.stage", live.record, stage, START_STAGES[stage][1])
-            if stage != "running":
+            if stage != "ready":
                 self._stage_begun[session] = (stage, now)
 
 

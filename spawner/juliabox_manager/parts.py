@@ -69,6 +69,9 @@ class SlotsPart(Protocol):
     async def await_entry(self, session: str, pid: int, timeout: float) -> None:  # noqa: ASYNC109
         """Wait for the entry program of a container."""
 
+    async def await_loaded(self, session: str) -> None:
+        """Wait until its modules are loaded."""
+
     async def release(
         self,
         session: str,
@@ -76,6 +79,9 @@ class SlotsPart(Protocol):
         timeout: float,  # noqa: ASYNC109
     ) -> None:
         """Hand the environment over."""
+
+    async def await_listening(self, session: str, timeout: float) -> bool:  # noqa: ASYNC109
+        """Wait until the server listens; False if that cannot be known."""
 
     async def close(self, session: str) -> None:
         """Stop listening."""

@@ -84,7 +84,7 @@ class Sessions:
         return await self._carry_out(self._create_or_tell(verb))
 
     async def start(self, verb: SessionStart) -> SessionInfo:
-        """Start a session, or join its start; answer it running."""
+        """Start a session, or join its start; answer it running, as soon as its server listens."""
         live = self._registry.named(verb.session)
         environment = _digest(verb.environment)
         async with live.lock:
@@ -143,6 +143,7 @@ class Sessions:
             stage=live.stage,
             exit=record.exit if record.state == "ended" else None,
             ended=record.ended if record.state == "ended" else 0.0,
+            ready=live.ready and record.state == "running",
         )
 
     # -- what else ends a session ---------------------------------------------------------------
@@ -338,7 +339,7 @@ class Sessions:
 
     async def _stop(self, live: Live, grace: float) -> None:
         async with live.lock:
-            if live.starting:
+            if live.starting and live.record.state != "running":
                 # nothing of the person's runs yet that would need time to save its work
                 grace = 0.0
             await self._cut_off(live)

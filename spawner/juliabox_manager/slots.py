@@ -8,8 +8,20 @@
 
 The entry program of the container connects as uid 1000 and waits. The manager knows the peer by
 the kernel's word (``SO_PEERCRED``): right uid, and same PID namespace as the container's first
-process. When it releases the session, it sends one line with the environment, reads one line of
-acknowledgement, and takes the socket away: from then on the person's programs run in there.
+process. They exchange lines, each a JSON object with ``"version": 2``:
+
+================ =================================== ==========================================
+who              line                                when
+================ =================================== ==========================================
+entry program    ``{"state": "loaded", …}``          its modules are in memory
+manager          ``{"environment": {…}, …}``         it releases the session
+entry program    ``{"state": "accepted", …}``        it has the environment
+entry program    ``{"state": "listening", …}``       the server's port accepts connections
+================ =================================== ==========================================
+
+When the environment is accepted, the manager takes the socket away: from then on the person's
+programs run in there. The connection stays until the server listens; what comes through it then
+is the person's word about their own server and is believed in nothing else.
 """
 
 from __future__ import annotations
@@ -40,8 +52,7 @@ from juliabox_manager.protocol import ENTRY_SOCKET, HOME_MOUNT, SESSION_UID
 
 log = structlog.get_logger(__name__)
 
-HANDOVER_VERSION = 1
-
+HANDOVER_VERSION = 2
 
 #: Longest line that the entry program may send.
 MAX_LINE = 4096
@@ -56,14 +67,17 @@ _SESSION = re.compile(r"[0-9a-f]{16}")
 _CREDENTIALS = struct.Struct("=iII")
 
 
-class _Acknowledgement(Struct, forbid_unknown_fields=True):
-    """What the entry program answers when it has taken the environment."""
-
-    version: Literal[1]
-    accepted: bool
+EntryState = Literal["loaded", "accepted", "listening"]
 
 
-_acknowledgement = msgspec.json.Decoder(_Acknowledgement)
+class _Told(Struct, forbid_unknown_fields=True):
+    """What the entry program tells."""
+
+    version: Literal[2]
+    state: EntryState
+
+
+_told = msgspec.json.Decoder(_Told)
 
 
 @dataclass(eq=False)
@@ -73,13 +87,37 @@ class _Peer:
     pid: int
     reader: StreamReader
     writer: StreamWriter
+    #: Whether the environment was sent to it.
+    sent: bool = False
+    told: set[EntryState] = field(default_factory=set)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def close(self) -> None:
         self.writer.close()
+        self.changed.set()
 
     @property
     def gone(self) -> bool:
         return self.reader.at_eof() or self.writer.is_closing()
+
+    async def listen(self) -> None:
+        """Note what is told until the connection ends; raise ``ValueError`` for anything else."""
+        try:
+            while line := await self.reader.readline():
+                state = _told.decode(line).state
+                if state != "loaded" and not self.sent:
+                    raise ValueError(f"{state} without an environment")
+                self.told.add(state)
+                self.changed.set()
+        finally:
+            self.close()
+
+    async def tells(self, state: EntryState) -> bool:
+        """Wait until it tells a state; False if the connection ends before."""
+        while state not in self.told and not self.gone:
+            self.changed.clear()
+            await self.changed.wait()
+        return state in self.told
 
 
 @dataclass
@@ -107,6 +145,8 @@ class Slots:
             )
         self._folder = folder
         self._slots: dict[str, _Slot] = {}
+        #: Entry programs that accepted their environment and do not listen yet.
+        self._released: dict[str, _Peer] = {}
 
     def path(self, session: str) -> Path:
         """Return a session's slot folder, whether it exists or not."""
@@ -155,6 +195,10 @@ class Slots:
             while len(slot.peers) > MAX_WAITING:
                 slot.peers.pop(0).close()
             slot.changed.set()
+            try:
+                await peer.listen()
+            except (ConnectionError, ValueError, msgspec.DecodeError) as error:
+                _refuse(slot, peer, f"it talks of something else: {error}")
 
     async def await_entry(self, session: str, pid: int, timeout: float) -> None:  # noqa: ASYNC109 - fixed interface
         """Wait until the entry program of the container with first process ``pid`` is connected.
@@ -174,8 +218,17 @@ class Slots:
                 code="deadline.entry",
             ) from None
 
+    async def await_loaded(self, session: str) -> None:
+        """Wait, without end, until the entry program has loaded its modules.
+
+        :meth:`await_entry` must have been called; a connection that breaks may come again.
+        """
+        slot = self._listening(session)
+        while not await (await _entry(slot)).tells("loaded"):
+            pass
+
     async def release(self, session: str, environment: dict[str, str], timeout: float) -> None:  # noqa: ASYNC109 - fixed interface
-        """Hand the environment over, await the acknowledgement, and close the slot's socket.
+        """Hand the environment over, await that it is accepted, and close the slot's socket.
 
         The connection may break and come again meanwhile. Raise ``ConflictError`` if
         :meth:`await_entry` has not been called, ``DeadlineError`` after ``timeout`` seconds.
@@ -187,14 +240,33 @@ class Slots:
         line = json.dumps(message).encode() + b"\n"
         try:
             async with asyncio.timeout(timeout):
-                while not await _hand_over(await _entry(slot), slot, line):
+                while not await _hand_over(peer := await _entry(slot), slot, line):
                     pass
         except TimeoutError:
             raise DeadlineError(
                 f"session {session} did not take its environment within {timeout:g} s",
                 code="deadline.release",
             ) from None
-        await self.close(session)
+        slot.peers.remove(peer)
+        self._released[session] = peer
+        await self.close(session, keep=True)
+
+    async def await_listening(self, session: str, timeout: float) -> bool:  # noqa: ASYNC109 - fixed interface
+        """Wait until a released session's server listens; False if that cannot be known.
+
+        It cannot after a restart of the manager, when the entry program breaks the connection, or
+        when it tells nothing for ``timeout`` seconds.
+        """
+        peer = self._released.pop(session, None)
+        if peer is None:
+            return False
+        try:
+            async with asyncio.timeout(timeout):
+                return await peer.tells("listening")
+        except TimeoutError:
+            return False
+        finally:
+            peer.close()
 
     def _listening(self, session: str) -> _Slot:
         slot = self._slots.get(session)
@@ -202,8 +274,13 @@ class Slots:
             raise ConflictError(f"the slot of session {session} is not prepared or was closed")
         return slot
 
-    async def close(self, session: str) -> None:
-        """Stop listening, drop the connections and delete the socket; the folder stays."""
+    async def close(self, session: str, *, keep: bool = False) -> None:
+        """Stop listening, drop the connections and delete the socket; the folder stays.
+
+        ``keep`` keeps the connection of an entry program that has accepted its environment.
+        """
+        if not keep and (peer := self._released.pop(session, None)) is not None:
+            peer.close()
         socket_path = self.path(session) / ENTRY_SOCKET
         slot = self._slots.pop(session, None)
         socket_path.unlink(missing_ok=True)
@@ -256,18 +333,18 @@ async def _entry(slot: _Slot) -> _Peer:
 async def _hand_over(peer: _Peer, slot: _Slot, line: bytes) -> bool:
     """Send the environment to a peer; tell whether it was accepted.
 
-    A peer that breaks off or answers anything else is dropped.
+    A peer that breaks off is dropped.
     """
+    peer.sent = True
     try:
         peer.writer.write(line)
         await peer.writer.drain()
-        answer = await peer.reader.readline()
-        accepted = _acknowledgement.decode(answer).accepted
-    except (ConnectionError, ValueError, msgspec.DecodeError):
-        accepted = False
-    if not accepted:
-        _refuse(slot, peer, "no acknowledgement")
-    return accepted
+    except ConnectionError:
+        pass
+    if await peer.tells("accepted"):
+        return True
+    _refuse(slot, peer, "it did not accept its environment")
+    return False
 
 
 def _drop(slot: _Slot, peer: _Peer) -> None:

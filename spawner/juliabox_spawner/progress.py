@@ -33,7 +33,7 @@ class Progress:
 
     def report(self, percent: int, message: str) -> None:
         """Add a step; the bar never goes back and a repeated step is not shown again."""
-        if self._finished or (self._steps and self._steps[-1]["message"] == message):
+        if self._finished or any(step["message"] == message for step in self._steps):
             return
         self._percent = max(self._percent, percent)
         self._steps.append({"progress": self._percent, "message": message})

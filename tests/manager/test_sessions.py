@@ -420,7 +420,7 @@ async def test_settings_that_changed_make_a_session_stale_and_a_missing_image_is
     managed.start()
     await managed.ready(hub)
     seen = await hub.call(SessionInspect(info.session))
-    assert seen == msgspec.structs.replace(info, stale=True, stage="")
+    assert seen == msgspec.structs.replace(info, stale=True, stage="", ready=False)
     with pytest.raises(NotFoundError, match="juliabox up") as refused:
         await hub.call(SessionCreate("eve", "", "juliabox/lost", LIMITS))
     assert refused.value.code == "image.missing"

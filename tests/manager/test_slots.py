@@ -19,7 +19,9 @@ pytestmark = pytest.mark.engine
 
 SESSION = "0123456789abcdef"
 ENVIRONMENT = {"TOKEN": "s3cret", "NAME": "Zoë\n", "BIG": "x" * 200_000}
-ACCEPT = b'{"version": 1, "accepted": true}\n'
+LOADED, ACCEPTED, LISTENING = (
+    b'{"version": 2, "state": "%s"}\n' % state for state in (b"loaded", b"accepted", b"listening")
+)
 
 #: Enters a PID namespace of its own, becomes a uid, connects, and passes bytes through.
 PEER = """
@@ -111,12 +113,15 @@ async def test_a_session_gets_its_environment_once_and_the_door_closes(slots: Sl
     async with peer(place / "entry.sock") as entry:
         await slots.await_entry(SESSION, entry.pid, 5)
         release = asyncio.create_task(slots.release(SESSION, ENVIRONMENT, 5))
-        assert json.loads(await entry.line()) == {"version": 1, "environment": ENVIRONMENT}
+        assert json.loads(await entry.line()) == {"version": 2, "environment": ENVIRONMENT}
         assert not release.done()
-        entry.write(ACCEPT)
+        entry.write(ACCEPTED)
         await release
+        assert [path.name for path in place.iterdir()] == ["juser"]
+        entry.write(LISTENING)
+        assert await slots.await_listening(SESSION, 5)
         assert await entry.line() == "closed"
-    assert [path.name for path in place.iterdir()] == ["juser"]
+    assert not await slots.await_listening(SESSION, 5)
     with pytest.raises(ConflictError):
         await slots.release(SESSION, ENVIRONMENT, 1)
     assert slots.list() == [SESSION]
@@ -136,7 +141,7 @@ async def test_a_peer_of_another_uid_or_container_is_refused(slots: Slots) -> No
             assert await late.line() == "closed"
         release = asyncio.create_task(slots.release(SESSION, ENVIRONMENT, 5))
         assert "s3cret" in await entry.line()
-        entry.write(ACCEPT)
+        entry.write(ACCEPTED)
         await release
 
 
@@ -159,24 +164,49 @@ async def test_nobody_in_time_is_an_error(slots: Slots) -> None:
         b"x" * (4 * MAX_LINE) + b"\n",
         b"[" * MAX_LINE + b"\n",
         b"\xff\x00\n",
-        b'{"version": 2, "accepted": true}\n',
-        b'{"version": 1, "accepted": false}\n',
+        b'{"version": 1, "state": "accepted"}\n',
+        b'{"version": 2, "state": "refused"}\n',
+        ACCEPTED,
         b"NaN\n",
         b"\n",
     ],
-    ids=["oversized", "deep", "bytes", "version", "refusal", "nan", "empty"],
+    ids=["oversized", "deep", "bytes", "version", "refusal", "early", "nan", "empty"],
 )
 async def test_junk_is_no_acknowledgement(slots: Slots, answer: bytes) -> None:
     path = await slots.prepare(SESSION) / "entry.sock"
     async with peer(path) as entry:
         await slots.await_entry(SESSION, entry.pid, 5)
         entry.write(answer)
-        with pytest.raises(DeadlineError):
-            await slots.release(SESSION, {}, 0.3)
-        await entry.line()
         assert await entry.line() == "closed" or entry.process.returncode is not None
         with pytest.raises(DeadlineError):
+            await slots.release(SESSION, {}, 0.3)
+        with pytest.raises(DeadlineError):
             await slots.await_entry(SESSION, entry.pid, 0.05)
+
+
+async def test_a_container_tells_when_it_is_loaded(slots: Slots) -> None:
+    path = await slots.prepare(SESSION) / "entry.sock"
+    async with peer(path) as first:
+        await slots.await_entry(SESSION, first.pid, 5)
+        loaded = asyncio.create_task(slots.await_loaded(SESSION))
+        async with peer(path) as stranger:
+            stranger.write(LOADED)
+            assert await stranger.line() == "closed"
+        assert not loaded.done()
+        first.write(LOADED)
+        await asyncio.wait_for(loaded, 5)
+
+
+async def test_a_server_that_never_listens_is_not_known_to(slots: Slots) -> None:
+    path = await slots.prepare(SESSION) / "entry.sock"
+    async with peer(path) as entry:
+        await slots.await_entry(SESSION, entry.pid, 5)
+        release = asyncio.create_task(slots.release(SESSION, {}, 5))
+        await entry.line()
+        entry.write(ACCEPTED)
+        await release
+        assert not await slots.await_listening(SESSION, 0.1)
+        assert await entry.line() == "closed"
 
 
 async def test_many_connections_are_bounded(slots: Slots) -> None:
@@ -203,7 +233,7 @@ async def test_the_listener_may_restart_before_the_release(folder: Path) -> None
         await second.await_entry(SESSION, again.pid, 5)
         release = asyncio.create_task(second.release(SESSION, {"A": "b"}, 5))
         assert json.loads(await again.line())["environment"] == {"A": "b"}
-        again.write(ACCEPT)
+        again.write(ACCEPTED)
         await release
 
 

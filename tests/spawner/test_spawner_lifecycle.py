@@ -276,7 +276,7 @@ async def test_progress_survives_a_manager_whose_events_fail(world: Any) -> None
     world.manager.pace = 0.2
     user = world.user("ada")
     await user.spawn()
-    assert [step async for step in user.spawners[""].progress()][-1]["progress"] == 80
+    assert [step async for step in user.spawners[""].progress()][-1]["progress"] == 95
 
 
 def _limits() -> p.Limits:

@@ -129,6 +129,9 @@ class FakeManager:
             await self._serve(verb.session, address)
         self._change(verb.session, state="running", address=address, started=time.time())
         self._stage(verb.session, "running")
+        if self.serving and self.doomed is None:
+            self._change(verb.session, ready=True)
+            self._stage(verb.session, "ready")
         info = self.sessions[verb.session]
         if self.doomed is not None:
             doomed, self.doomed = self.doomed, None

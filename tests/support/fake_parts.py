@@ -189,6 +189,13 @@ class FakeSlots(_Part):
         # the manager may die after the hand-over and before it knows
         await self.turn("released")
 
+    async def await_loaded(self, session: str) -> None:
+        await self.turn("await_loaded")
+
+    async def await_listening(self, session: str, timeout: float) -> bool:  # noqa: ASYNC109
+        await self.turn("await_listening")
+        return True
+
     async def close(self, session: str) -> None:
         self.listening.discard(session)
 

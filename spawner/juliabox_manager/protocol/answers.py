@@ -52,6 +52,8 @@ class SessionInfo(Struct, frozen=True):
     exit: ExitInfo | None = None
     #: Unix time; 0 until ended.
     ended: float = 0.0
+    #: Whether the server told that it accepts connections; false may mean that it is not known.
+    ready: bool = False
 
 
 #: Steps of a start in order, each with its share of the progress bar in percent when it begins.
@@ -62,6 +64,7 @@ START_STAGES: dict[str, tuple[int, str]] = {
     "mount": (55, "Mounting the home volume"),
     "release": (70, "Handing over to JupyterLab"),
     "running": (80, "JupyterLab is starting"),
+    "ready": (95, "JupyterLab is ready"),
 }
 
 
