@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from juliabox_cli import plugin_sources
+from juliabox_cli import plugin_sources, units
 from juliabox_cli.units import Duration, Size
 from juliabox_spawner import usernames
 
@@ -71,6 +71,10 @@ def _subnet(value: str) -> str:
     return str(network)
 
 
+def _auto_or_size(value: object) -> object:
+    return value if value == "auto" else units.parse_size(value)
+
+
 def _listed(value: object) -> object:
     """Let one word stand for a list of one."""
     return [value] if isinstance(value, str) else value
@@ -101,6 +105,10 @@ Memory = Annotated[Size, Field(ge=64 * MIB, le=2**44)]
 Cpu = Annotated[float, Field(ge=0.01, le=1024)]
 Pids = Annotated[int, Field(ge=16, le=65536)]
 Disk = Annotated[Size, Field(ge=16 * MIB, le=2**44)]
+PoolMemory = Annotated[
+    Literal["auto"] | Annotated[int, Field(ge=64 * MIB, le=2**44)], BeforeValidator(_auto_or_size)
+]
+PoolSize = Annotated[int, Field(ge=0, le=1000)]
 
 
 class Section(BaseModel):
@@ -170,6 +178,17 @@ class Profile(PartialLimits):
     image: str | None = None
     groups: list[str] = Field(default_factory=list)
     users: list[UserName] = Field(default_factory=list)
+    pool: PoolSize | None = None
+
+
+class Pool(Section):
+    """Warm containers that wait for people."""
+
+    rule: Literal["demand", "fixed"] = "demand"
+    size: PoolSize = 2
+    maximum: Annotated[int, Field(ge=1, le=1000)] = 10
+    memory: PoolMemory = "auto"
+    kernel: bool = True
 
 
 class Capacity(Section):
@@ -240,6 +259,7 @@ class Config(Section):
     sessions: Sessions = Sessions()
     ceilings: PartialLimits = PartialLimits()
     capacity: Capacity = Capacity()
+    pool: Pool = Pool()
     profiles: list[Profile] = Field(default_factory=list)
     groups: dict[str, PartialLimits] = Field(default_factory=dict)
     users: dict[UserName, PartialLimits] = Field(default_factory=dict)

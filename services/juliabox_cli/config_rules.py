@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from juliabox_cli.config import Config
+from juliabox_cli.config import SESSION_IMAGE, Config
 from juliabox_cli.units import show_size
 from juliabox_ext import catalog
 
@@ -21,6 +21,7 @@ def findings(config: Config) -> Iterator[Finding]:
     yield from _login(config)
     yield from _limits(config)
     yield from _profiles(config)
+    yield from _pool(config)
     yield from _addresses(config)
     yield from _plugins(config)
 
@@ -63,6 +64,21 @@ def _profiles(config: Config) -> Iterator[Finding]:
     defaults = [index for index, profile in enumerate(config.profiles) if profile.default]
     for index in defaults[1:]:
         yield ("profiles", index, "default"), "only one profile can be the default"
+
+
+def _pool(config: Config) -> Iterator[Finding]:
+    if config.pool.size > config.pool.maximum:
+        yield ("pool", "size"), f"must not be over pool.maximum, {config.pool.maximum}"
+    sizes: dict[str, int] = {}
+    for index, profile in enumerate(config.profiles):
+        if profile.pool is None:
+            continue
+        place = ("profiles", index, "pool")
+        image = profile.image or SESSION_IMAGE
+        if profile.pool > config.pool.maximum:
+            yield place, f"must not be over pool.maximum, {config.pool.maximum}"
+        if sizes.setdefault(image, profile.pool) != profile.pool:
+            yield place, f"differs from another profile's: all profiles of {image} share one pool"
 
 
 def _plugins(config: Config) -> Iterator[Finding]:

@@ -76,6 +76,20 @@ capacity:
   # Starts are refused when less than this is free in the state folder.
   disk_reserve: 1G
 
+# Warm containers: started beforehand, with nothing of anybody's, so that a session opens in under
+# a second. Sessions go first: the pool takes only what they leave.
+pool:
+  # demand: as many as were started at this hour of the last days, and size at least; fixed: size.
+  rule: demand
+  # For each image; 0 switches the pool off.
+  size: 2
+  # Warm containers of all images together.
+  maximum: 10
+  # What they may hold in all. auto: a quarter of the machine's memory, and 2G at most.
+  memory: auto
+  # Whether each has a Julia ready, too: about 300M more for each, and no wait for the first cell.
+  kernel: true
+
 # Choices at the start of a session; a limit left out is that of `sessions`.
 profiles: []
 #  - slug: large
@@ -85,6 +99,8 @@ profiles: []
 #    cpu: 2
 #    groups: [lab]
 #    users: [ada]
+#    image: my/image
+#    pool: 1
 
 # Limits for the members of a group; the highest of a person's groups counts.
 groups: {}

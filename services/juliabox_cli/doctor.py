@@ -20,7 +20,7 @@ from juliabox_cli.login_checks import login_problems
 from juliabox_cli.plugin_choice import choose
 from juliabox_cli.units import show_size
 from juliabox_ext.errors import JuliaBoxError
-from juliabox_manager.protocol import ImageInfo, ImageList
+from juliabox_manager.protocol import ImageInfo, ImageList, PoolInfo, PoolList
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,19 @@ def check_allow_list(installation: Installation) -> str:
     return f"{', '.join(one.image for one in allowed)}"
 
 
+def check_pools(installation: Installation) -> str:
+    """Each pool of warm containers has what it wants, or is being filled."""
+    pools: list[PoolInfo] = installation.manager.call(PoolList(), timeout=5.0)
+    short = [f"{one.image}: {one.reason}" for one in pools if one.reason]
+    if short:
+        raise Broken(
+            f"fewer warm containers than wanted, so sessions start cold ({'; '.join(short)})",
+            "see docs/how-to/pools.md; less in `pool.size` or more in `pool.memory` helps, "
+            "then `juliabox up`",
+        )
+    return f"{sum(one.ready for one in pools)} of {sum(one.wanted for one in pools)} are ready"
+
+
 def _session_containers(installation: Installation) -> list[dict[str, Any]]:
     found = installation.engine.containers(installation.config.name)
     return [one for one in found if SESSION_LABEL in (one["Config"].get("Labels") or {})]
@@ -227,4 +240,5 @@ CHECKS: dict[str, Check] = {
     "portal": check_part("portal"),
     "proxy": check_part("proxy"),
     "session images": check_allow_list,
+    "pools": check_pools,
 }

@@ -71,7 +71,7 @@ class _Down:
             step.result = "stopped"
         if keep_sessions:
             with self._steps.step("Manager") as step:
-                one.compose.stop(["manager"], _GRACE)
+                self._stop_manager(step)
                 step.result = "stopped; sessions go on"
             return
         with self._steps.step("Sessions") as step:
@@ -83,27 +83,61 @@ class _Down:
         with self._steps.step("Mounts") as step:
             self._unmount(step)
 
-    def _stop_sessions(self, step: Step) -> None:
-        """Stop by the manager, which unmounts; what it does not stop is removed on the engine."""
+    def _stop_manager(self, step: Step) -> None:
+        """Stop the manager, and remove what waits for people, whom nobody can send now."""
         one = self._installation
-        asked = 0
-        manager = one.engine.container(f"{one.config.name}-manager")
         try:
-            if manager is None or not manager["State"].get("Running"):
-                raise UnavailableError("the manager is down")
-            sessions: list[SessionInfo] = one.manager.call(SessionList(), timeout=10.0)
-            asked = len(sessions)
-            one.manager.call_all([SessionRemove(item.session) for item in sessions], timeout=60.0)
+            kept = {item.session for item in self._sessions()}
+        except JuliaBoxError as error:
+            # the next manager tells sessions from warm containers
+            step.advance(error.message, 0.5)
+            one.compose.stop(["manager"], _GRACE)
+            return
+        one.compose.stop(["manager"], _GRACE)
+        for session, container in self._containers().items():
+            if session not in kept:
+                one.engine.remove_container(container)
+
+    def _stop_sessions(self, step: Step) -> None:
+        """Stop by the manager, which unmounts; what it does not stop is removed on the engine.
+
+        The manager is stopped in between: it would fill its pools again.
+        """
+        one = self._installation
+        asked: set[str] = set()
+        try:
+            asked = {item.session for item in self._sessions()}
+            one.manager.call_all([SessionRemove(session) for session in asked], timeout=60.0)
         except JuliaBoxError as error:
             step.advance(error.message, 0.5)
-        left = [
-            item["Id"]
-            for item in one.engine.containers(one.config.name)
-            if SESSION_LABEL in (item["Config"].get("Labels") or {})
-        ]
-        for container in left:
+        one.compose.stop(["manager"], _GRACE)
+        left = self._containers()
+        for container in left.values():
             one.engine.remove_container(container)
-        step.result = f"{asked} stopped" + (f", {len(left)} removed by force" if left else "")
+        step.result = f"{len(asked)} stopped"
+        forced = asked & set(left)
+        if forced:
+            step.result += f", {len(forced)} of them by force"
+        if len(left) > len(forced):
+            step.result += f"; {len(left) - len(forced)} further containers removed"
+
+    def _sessions(self) -> list[SessionInfo]:
+        one = self._installation
+        manager = one.engine.container(f"{one.config.name}-manager")
+        if manager is None or not manager["State"].get("Running"):
+            raise UnavailableError("the manager is down")
+        sessions: list[SessionInfo] = one.manager.call(SessionList(), timeout=10.0)
+        return sessions
+
+    def _containers(self) -> dict[str, str]:
+        """Return the containers of sessions, warm ones included, by the session's id."""
+        one = self._installation
+        found = {}
+        for item in one.engine.containers(one.config.name):
+            labels = item["Config"].get("Labels") or {}
+            if SESSION_LABEL in labels:
+                found[labels[SESSION_LABEL]] = str(item["Id"])
+        return found
 
     def _remove_networks(self) -> None:
         one = self._installation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from juliabox_cli.docker_engine import Engine
 from juliabox_cli.hub_api import through_proxy
 from juliabox_cli.manager_link import ManagerLink
 from juliabox_ext.errors import JuliaBoxError, UnavailableError
-from juliabox_manager.protocol import Ping
+from juliabox_manager.protocol import Ping, PoolInfo, PoolList
 from juliabox_services.portal.settings import SERVICE, portal_host
 
 
@@ -42,6 +43,7 @@ def probe(config: Config, engine: Engine | None, manager: ManagerLink) -> dict[s
     for part in PARTS:
         components[part] = container_state(engine.container(f"{config.name}-{part}"))
     _ask(components["manager"], lambda: _manager_trouble(manager))
+    _tell_pools(components["manager"], manager)
     _ask(components["proxy"], lambda: _proxy_trouble(config))
     _ask(components["hub"], lambda: _hub_trouble(config))
     _ask(components["portal"], lambda: _portal_trouble(config))
@@ -90,6 +92,17 @@ def _manager_trouble(manager: ManagerLink) -> str | None:
     except JuliaBoxError as error:
         return error.message
     return None if pong.ready else "its first reconcile is not done"
+
+
+def _tell_pools(component: Component, manager: ManagerLink) -> None:
+    """Tell of pools that cannot be filled: sessions start all the same, only later."""
+    if not component.running:
+        return
+    with contextlib.suppress(JuliaBoxError):
+        pools: list[PoolInfo] = manager.call(PoolList(), timeout=3.0)
+        short = [f"pool of {one.image}: {one.reason}" for one in pools if one.reason]
+        if short:
+            component.detail["reason"] = "; ".join(short)
 
 
 def _proxy_trouble(config: Config) -> str | None:

@@ -7,6 +7,7 @@ only the parts whose digest changed.
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,7 +31,13 @@ from juliabox_ext.errors import ConfigurationError
 from juliabox_ext.registry import FEATURES_FILE
 from juliabox_manager.logs import hide_secrets
 from juliabox_manager.protocol import Limits
-from juliabox_manager.settings import CapacitySettings, Client, ManagerSettings, NetworkSettings
+from juliabox_manager.settings import (
+    CapacitySettings,
+    Client,
+    ManagerSettings,
+    NetworkSettings,
+    PoolSettings,
+)
 from juliabox_services.portal.settings import PortalSettings, portal_host
 from juliabox_spawner.settings import (
     GroupSettings,
@@ -61,6 +68,7 @@ PORTAL_VERBS = [
     "session.usages",
     "volume.list",
     "image.list",
+    "pool.list",
     "task.list",
     "task.results",
     "stats",
@@ -68,6 +76,10 @@ PORTAL_VERBS = [
     "ping",
 ]
 
+
+#: Most memory of warm containers unless the file says otherwise, and what it is a multiple of.
+_MOST_SPARE = 2 * 1024**3
+_MEMORY_STEP = 128 * 1024**2
 
 NO_PLUGINS = Choice()
 
@@ -142,10 +154,38 @@ def manager_settings(
             memory=config.capacity.memory,
             disk_reserve=config.capacity.disk_reserve,
         ),
+        pool=pool_settings(config),
         volume_grace=float(config.volumes.deletion_grace),
         inodes_per_gib=config.volumes.inodes_per_gib,
         plugins=choice.selection("manager", config.plugins.settings),
     )
+
+
+def pool_settings(config: Config) -> PoolSettings:
+    """Return the sizes of the pools, and what they may hold."""
+    pool = config.pool
+    own = {
+        profile.image or SESSION_IMAGE: profile.pool
+        for profile in config.profiles
+        if profile.pool is not None
+    }
+    return PoolSettings(
+        rule=pool.rule,
+        size=pool.size,
+        maximum=pool.maximum,
+        memory=spare_memory() if pool.memory == "auto" else pool.memory,
+        kernel=pool.kernel,
+        sizes=own if pool.size else {},
+    )
+
+
+def spare_memory() -> int:
+    """Return what warm containers may hold on this machine: a quarter of it, and 2 GiB at most.
+
+    In whole steps, so that a few bytes more or less after a restart of the machine change nothing.
+    """
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(_MEMORY_STEP, min(_MOST_SPARE, machine // 4 // _MEMORY_STEP * _MEMORY_STEP))
 
 
 def hub_settings(
@@ -260,6 +300,7 @@ def _login(config: Config, state: State, choice: Choice) -> LoginSettings:
 def _profile(given: dict[str, object]) -> ProfileSettings:
     values = dict(given)
     values["display_name"] = values.pop("name")
+    del values["pool"]  # the manager's business
     return msgspec.convert(values, ProfileSettings)
 
 

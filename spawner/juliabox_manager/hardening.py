@@ -86,7 +86,11 @@ def container_config(
         # outside the home, so that a home mounted later is not hidden by a busy directory
         "WorkingDir": "/",
         # the environment comes through the slot: nothing secret is ever in `docker inspect`
-        "Env": [f"JULIABOX_PORT={SESSION_PORT}"],
+        "Env": [
+            f"JULIABOX_PORT={SESSION_PORT}",
+            # whether the entry program prepares a Julia; no secret
+            f"JULIABOX_WARM_KERNEL={int(settings.pool.kernel)}",
+        ],
         # for the proxy to find it; publishing is another matter, see PortBindings
         "ExposedPorts": {f"{SESSION_PORT}/tcp": {}},
         # a health check of the image would run as a process of the session, against its limits

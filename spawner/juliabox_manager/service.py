@@ -26,6 +26,7 @@ from juliabox_manager.protocol import (
     Event,
     ImageInfo,
     Pong,
+    PoolInfo,
     SessionInfo,
     StatsInfo,
     Verb,
@@ -110,6 +111,8 @@ class Manager:
             protocol.VolumeList: self._list_volumes,
             protocol.VolumeRemove: self._remove_volume,
             protocol.VolumeRestore: self._restore_volume,
+            protocol.PoolList: self._pools,
+            protocol.PoolRenew: self._renew_pools,
             protocol.TaskList: self.tasks.list,
             protocol.TaskResults: self.tasks.results,
             protocol.Stats: self._stats,
@@ -223,6 +226,14 @@ class Manager:
 
     async def _restore_volume(self, verb: protocol.VolumeRestore) -> VolumeInfo:
         return await self._volumes.restore(verb.owner)
+
+    # -- pools --------------------------------------------------------------------------------
+
+    async def _pools(self, _: protocol.PoolList) -> list[PoolInfo]:
+        return []
+
+    async def _renew_pools(self, _: protocol.PoolRenew) -> None:
+        return None
 
     # -- the instance -------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -50,6 +51,24 @@ class CapacitySettings(Struct, frozen=True, forbid_unknown_fields=True):
     disk_reserve: int = 1024**3
 
 
+class PoolSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Warm containers: how many of each image, and what they may take."""
+
+    #: ``demand``: as many as began at once at this hour of the last days, at least ``size``.
+    rule: Literal["fixed", "demand"] = "demand"
+    #: Warm containers of an image that ``sizes`` does not name; 0 for none.
+    size: int = 0
+    sizes: dict[str, int] = field(default_factory=dict)
+    #: Most warm containers of all images together.
+    maximum: int = 10
+    #: Bytes that warm containers may hold in all.
+    memory: int = 2 * 1024**3
+    #: Memory limit of one.
+    warm_memory: int = 512 * 1024**2
+    #: Whether each has a Julia ready, too.
+    kernel: bool = True
+
+
 class ManagerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """All that the manager is told; it reads no other configuration."""
 
@@ -72,6 +91,7 @@ class ManagerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ceilings: Limits
     network: NetworkSettings
     capacity: CapacitySettings = field(default_factory=CapacitySettings)
+    pool: PoolSettings = field(default_factory=PoolSettings)
     #: Plugins that the manager may load: volumes, tasks, and the cloud features these need.
     plugins: PluginSelection = field(default_factory=PluginSelection)
     #: Seccomp profile for sessions (JSON file).

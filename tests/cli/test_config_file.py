@@ -79,6 +79,22 @@ REFUSED = {
         "profiles:\n  - {slug: a, name: A}\n  - {slug: a, name: B}\n",
         ["line 3", "profiles.1.slug", "two profiles"],
     ),
+    "pool-over-its-maximum": (
+        "pool:\n  size: 9\n  maximum: 3\n",
+        ["line 2", "pool.size", "pool.maximum, 3"],
+    ),
+    "pool-memory-without-sense": (
+        "pool: {memory: some}\n",
+        ["pool.memory", "'some'", "512M, 2G"],
+    ),
+    "profile-s-pool-over-the-maximum": (
+        "profiles:\n  - {slug: a, name: A, pool: 11}\n",
+        ["line 2", "profiles.0.pool", "pool.maximum, 10"],
+    ),
+    "two-pools-of-one-image": (
+        "profiles:\n  - {slug: a, name: A, pool: 1}\n  - {slug: b, name: B, pool: 2}\n",
+        ["line 3", "profiles.1.pool", "juliabox/julia"],
+    ),
     "two-default-profiles": (
         "profiles:\n  - {slug: a, name: A, default: true}\n  - {slug: b, name: B, default: true}\n",
         ["line 3", "profiles.1.default"],

@@ -14,7 +14,7 @@ from juliabox_cli.config import Config
 from juliabox_cli.docker_engine import SESSION_LABEL
 from juliabox_cli.state import Install, State
 from juliabox_ext.errors import UnavailableError
-from juliabox_manager.protocol import ImageInfo
+from juliabox_manager.protocol import ImageInfo, PoolInfo
 
 SESSION = {
     "Name": "/juliabox-s-1",
@@ -109,6 +109,20 @@ def test_an_allowed_image_that_is_gone_is_named(stand: Any) -> None:
     absent = [ImageInfo("juliabox/julia", "sha256:1", False)]
     stand.manager = SimpleNamespace(call=lambda verb, timeout: absent)
     assert "juliabox/julia" in _fails(doctor.check_allow_list, stand).message
+
+
+def _pool(**changes: Any) -> PoolInfo:
+    told = {"wanted": 3, "ready": 1, "loading": 2, "claimed": 7, "missed": 1, "failed": 0}
+    return PoolInfo(**{"image": "juliabox/julia", **told, "memory": 2**28, **changes})
+
+
+def test_a_pool_that_cannot_fill_is_told_with_its_reason(stand: Any) -> None:
+    pools = [_pool(), _pool(image="lab/geo", reason="pool.memory admits no more")]
+    stand.manager = SimpleNamespace(call=lambda verb, timeout: pools)
+    assert "lab/geo: pool.memory admits no more" in _fails(doctor.check_pools, stand).message
+    assert "pool.size" in _fails(doctor.check_pools, stand).cure
+    pools.pop()
+    assert doctor.check_pools(stand) == "1 of 3 are ready"
 
 
 def test_one_failure_keeps_no_other_check_from_running(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from juliabox_cli import config_file
 from juliabox_cli.addresses import Addresses
 from juliabox_cli.compose import PARTS
 from juliabox_cli.config import Config
-from juliabox_cli.rendering import Images, ceilings, public_url, render
+from juliabox_cli.rendering import Images, ceilings, pool_settings, public_url, render
 from juliabox_cli.state import State
 from juliabox_ext.errors import ConfigurationError
 from juliabox_manager import settings as manager_settings
@@ -35,9 +36,10 @@ base_url: /julia/
 authentication: {admin: ada, signup: closed, lock_time: 1m}
 sessions: {memory: 2G, cpu: 0.5, idle_timeout: 0, max_age: 1d}
 profiles:
-  - {slug: big, name: Big, memory: 4G, groups: [lab], image: my/image}
+  - {slug: big, name: Big, memory: 4G, groups: [lab], image: my/image, pool: 1}
 groups: {lab: {cpu: 3}}
 capacity: {sessions: 7, memory: 16G}
+pool: {rule: fixed, size: 3, maximum: 5, memory: 1G, kernel: false}
 network: {internet: false, allow: [192.168.0.0/24], deny: [8.8.8.8/32]}
 volumes: {deletion_grace: 1d}
 announcement: Hello
@@ -74,6 +76,9 @@ def test_the_parts_read_what_was_rendered(state: State) -> None:
     assert manager.ceilings.cpu == 3
     assert manager.volume_grace == 86400
     assert not manager.network.internet
+    pool = manager.pool
+    assert (pool.rule, pool.size, pool.maximum, pool.kernel) == ("fixed", 3, 5, False)
+    assert (pool.memory, pool.sizes) == (1024**3, {"my/image": 1})
     assert hub.login.admins == ["ada"]
     assert hub.profiles[0].display_name == "Big"
     assert hub.profiles[0].memory == 4 * 1024**3
@@ -122,6 +127,7 @@ def test_the_same_input_writes_nothing_and_changes_no_digest(state: State) -> No
     [
         ("announcement: Hi", {"hub", "portal"}),
         ("capacity: {sessions: 3}", {"manager", "portal"}),
+        ("pool: {size: 0}", {"manager", "portal"}),
         ("sessions: {idle_timeout: 5m}", {"hub", "portal"}),
         ("sessions: {memory: 8G}", {"hub", "manager", "portal"}),
         ("volumes: {deletion_grace: 1d}", {"manager", "portal"}),
@@ -147,6 +153,18 @@ def test_a_file_of_traits_and_a_certificate_concern_their_part(state: State) -> 
     render(_config(""), state, ADDRESSES, IMAGES, SOCKET)
     after = _digests(state)
     assert {part for part in after if after[part] != before[part]} == {"hub", "proxy"}
+
+
+def test_the_pool_s_memory_is_a_quarter_of_the_machine_s_and_never_much() -> None:
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0 < pool_settings(_config("")).memory <= min(2 * 1024**3, machine / 4)
+    assert pool_settings(_config("pool: {memory: 64M}")).memory == 64 * 1024**2
+
+
+def test_a_pool_of_size_0_is_off_for_every_profile() -> None:
+    text = "pool: {size: 0}\nprofiles:\n  - {slug: a, name: A, image: my/image, pool: 3}\n"
+    pool = pool_settings(_config(text))
+    assert (pool.size, pool.sizes) == (0, {})
 
 
 def test_unset_ceilings_are_the_largest_limits_of_the_file() -> None:

@@ -24,6 +24,7 @@ ANSWERS = (
     "ExitInfo",
     "UsageInfo",
     "ImageInfo",
+    "PoolInfo",
     "VolumeInfo",
     "StatsInfo",
     "Event",

@@ -103,6 +103,19 @@ def test_sessions_of_all_are_shown_with_what_they_use_and_one_is_stopped(
     stand.wait_for(lambda: guest.api("GET", "home").json()["sessions"][0]["state"] == "stopped", 20)
 
 
+def test_instances_are_shown_with_their_warm_containers(stand: PortalStand, admin: Guest) -> None:
+    short = {"failed": 1, "memory": 2**28, "reason": "pool.memory admits no more"}
+    stand.manager.pools = [p.PoolInfo("juliabox/julia", 4, 3, 0, 12, 2, **short)]  # type: ignore[arg-type]
+
+    def seen() -> dict[str, object] | None:
+        (one,) = admin.api("GET", "admin/instances").json()["instances"]
+        return next(iter(one["pools"]), None)
+
+    row = stand.wait_for(seen, 10)
+    told = {"wanted": 4, "ready": 3, "loading": 0, "claimed": 12, "missed": 2}
+    assert row == {"image": "juliabox/julia", **told, **short}
+
+
 def test_use_over_time_counts_a_session_once_and_comes_as_csv(
     stand: PortalStand, admin: Guest, person: Callable[[str], Guest]
 ) -> None:

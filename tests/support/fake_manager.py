@@ -31,6 +31,7 @@ class FakeManager:
         self.removed_volumes: list[str] = []
         self.images = {"juliabox/julia": "sha256:1"}
         self.verbs: list[p.Verb] = []
+        self.pools: list[p.PoolInfo] = []
         self.tasks: list[p.TaskInfo] = []
         #: Verb class -> errors to raise, one a call.
         self.errors: dict[type[p.Verb], list[JuliaBoxError]] = {}
@@ -207,6 +208,12 @@ class FakeManager:
             state: Any = "mounted" if mounted else "idle"
             found.append(p.VolumeInfo(f"home-{owner}", owner, "home", 2**30, 2**20, mounted, state))
         return [one for one in found if verb.owner in (None, one.owner)]
+
+    async def _PoolList(self, verb: p.PoolList) -> list[p.PoolInfo]:
+        return self.pools
+
+    async def _PoolRenew(self, verb: p.PoolRenew) -> None:
+        self.pools = [replace(one, ready=0, loading=one.wanted) for one in self.pools]
 
     async def _TaskList(self, verb: p.TaskList) -> list[p.TaskInfo]:
         return self.tasks

@@ -296,6 +296,29 @@ def instances() -> a.Instances:
                 images_fresh=True,
                 load=0.42,
                 provider="singlenode",
+                pools=[
+                    a.PoolRow(
+                        image="juliabox/julia",
+                        wanted=4,
+                        ready=3,
+                        loading=1,
+                        claimed=128,
+                        missed=6,
+                        failed=0,
+                        memory=1_140 * 2**20,
+                    ),
+                    a.PoolRow(
+                        image="lab/geo",
+                        wanted=2,
+                        ready=0,
+                        loading=0,
+                        claimed=9,
+                        missed=14,
+                        failed=1,
+                        memory=0,
+                        reason="pool.memory admits no more",
+                    ),
+                ],
             ),
             a.InstanceView(
                 name="box-2", state="unreachable", images_fresh=False, provider="singlenode"

@@ -87,12 +87,15 @@ class SecondEngine:
 
     def bring_images(self, root: Path) -> None:
         """Copy the installation's images from the host's engine, which makes what it lacks."""
-        host = docker_engine.socket_path()
-        client = docker.DockerClient(f"unix://{host}", timeout=1800)
+        client = docker.DockerClient(f"unix://{docker_engine.socket_path()}", timeout=1800)
         image_build.ensure_images(root, engine=client)
         client.close()
         tags = image_build.image_tags(root)
-        save = ["docker", "-H", f"unix://{host}", "save", tags["control"], tags["julia"]]
+        self.bring(tags["control"], tags["julia"])
+
+    def bring(self, *tags: str) -> None:
+        """Copy images from the host's engine."""
+        save = ["docker", "-H", f"unix://{docker_engine.socket_path()}", "save", *tags]
         load = ["docker", "-H", f"unix://{self.socket}", "load"]
         with subprocess.Popen(save, stdout=subprocess.PIPE) as saved:
             loaded = subprocess.run(

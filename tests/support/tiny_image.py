@@ -25,10 +25,17 @@ ENTRY = ROOT / "images/julia/juliabox_entry.py"
 TAG = f"jbt-tiny:{os.getpid()}"
 
 #: Stands for the single-user server: says that it is up, and ends on SIGTERM, after a while if
-#: asked to by a file in the home.
+#: asked to. With ``TINY_LEAVE`` it leaves that word wherever it can, as somebody's work would: in
+#: each folder, and in a process of its own.
 SERVER = """
 import http.server, os, signal, sys, time
 from pathlib import Path
+
+def leave(word):
+    for folder in ("/tmp", "/run/juliabox", "/dev/shm", "/home/juser"):
+        Path(folder, "left-" + word).write_text(word)
+    sleep = "import time; time.sleep(100000)"
+    os.posix_spawn(sys.executable, [sys.executable, "-ISc", sleep, "left-" + word], os.environ)
 
 def stop(*_):
     time.sleep(float(os.environ.get("TINY_STOP_SECONDS", "0")))
@@ -44,6 +51,8 @@ class Page(http.server.BaseHTTPRequestHandler):
 def main():
     signal.signal(signal.SIGTERM, stop)
     print("tiny server up", flush=True)
+    if os.environ.get("TINY_LEAVE"):
+        leave(os.environ["TINY_LEAVE"])
     if os.environ.get("TINY_CRASH"):
         print("tiny server: " + os.environ["TINY_CRASH"], flush=True)
         sys.exit(3)
@@ -132,5 +141,6 @@ def _add_text(archive: tarfile.TarFile, name: str, text: str) -> None:
 
 def _add_folder(archive: tarfile.TarFile, name: str) -> None:
     info = tarfile.TarInfo(name)
-    info.type, info.mode = tarfile.DIRTYPE, 0o755
+    # a tmpfs takes over the mode of the folder that it hides
+    info.type, info.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
     archive.addfile(info)

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -23,6 +24,7 @@ from juliabox_services.portal.models_admin import (
     Message,
     Overview,
     Plugins,
+    PoolRow,
     PublishedApis,
     SessionRow,
     Sessions,
@@ -204,9 +206,11 @@ async def volumes(handler: Handler, _: str = "") -> Volumes:
 async def instances(handler: Handler, _: str = "") -> Instances:
     """Return the machines: this one by its manager, names by the compute plugin."""
     try:
-        stats = await handler.parts.instance.stats()
+        stats, pools = await asyncio.gather(
+            handler.parts.instance.stats(), handler.parts.instance.pools()
+        )
     except JuliaBoxError:
-        stats = None
+        stats, pools = None, []
     names = await handler.parts.figures.get("names", lambda: _names(handler))
     view = InstanceView(
         name=names.get("name") or handler.portal.installation,
@@ -220,7 +224,8 @@ async def instances(handler: Handler, _: str = "") -> Instances:
     if stats is not None:
         shared = set(stats.__struct_fields__) & set(InstanceView.__struct_fields__)
         told = {name: getattr(stats, name) for name in shared}
-        view = replace(view, state="ready", load=_load(stats), **told)
+        rows = [PoolRow(**msgspec.structs.asdict(one)) for one in pools]
+        view = replace(view, state="ready", load=_load(stats), pools=rows, **told)
     return Instances(instances=[view])
 
 

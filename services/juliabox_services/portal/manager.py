@@ -73,6 +73,11 @@ class Instance:
         found: p.StatsInfo = await self.ask(p.Stats())
         return found
 
+    async def pools(self) -> list[p.PoolInfo]:
+        """Return the pools of warm containers, one of each image."""
+        found: list[p.PoolInfo] = await self.ask(p.PoolList())
+        return found
+
 
 def make_client(settings: PortalSettings) -> ManagerClient:
     """Return a client of the manager with the portal's own key."""

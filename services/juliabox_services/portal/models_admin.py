@@ -123,6 +123,24 @@ class Volumes(Struct, frozen=True, kw_only=True):
     limit: int = 50
 
 
+class PoolRow(Struct, frozen=True, kw_only=True):
+    """Warm containers of one image."""
+
+    image: str
+    #: How many there should be, are ready, and are being made.
+    wanted: int
+    ready: int
+    loading: int
+    #: Since the manager started: sessions that took one, that found none, and those that failed.
+    claimed: int
+    missed: int
+    failed: int
+    #: Bytes that they hold.
+    memory: int
+    #: Why there are fewer than wanted; empty if there are not.
+    reason: str = ""
+
+
 class InstanceView(Struct, frozen=True, kw_only=True):
     """A machine, and its load."""
 
@@ -148,6 +166,8 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     load: float | None = None
     #: Compute plugin that tells this.
     provider: str = ""
+    #: ``None``: not known.
+    pools: list[PoolRow] | None = None
 
 
 class Instances(Struct, frozen=True, kw_only=True):

@@ -97,6 +97,25 @@ class ImageInfo(Struct, frozen=True):
     present: bool
 
 
+class PoolInfo(Struct, frozen=True):
+    """Warm containers of one image: started, loaded, and nobody's."""
+
+    image: str
+    #: How many there should be now, stand ready, and are being made.
+    wanted: int
+    ready: int
+    loading: int
+    #: Since the manager started: sessions that took one, sessions that found none, and warm
+    #: containers that died or did not become the session that claimed them.
+    claimed: int
+    missed: int
+    failed: int
+    #: Bytes that they hold.
+    memory: int
+    #: Why there are fewer than wanted and none is being made; empty otherwise.
+    reason: str = ""
+
+
 class VolumeInfo(Struct, frozen=True):
     """A home volume."""
 

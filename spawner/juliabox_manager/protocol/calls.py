@@ -122,6 +122,14 @@ class VolumeRestore(Verb, frozen=True, tag="volume.restore"):
     owner: Owner
 
 
+class PoolList(Verb, frozen=True, tag="pool.list"):
+    """Answer a list of :class:`PoolInfo`: the warm containers of each allowed image."""
+
+
+class PoolRenew(Verb, frozen=True, tag="pool.renew"):
+    """Remove all warm containers, to be made anew; answers null before they are."""
+
+
 class TaskRun(Verb, frozen=True, tag="task.run"):
     """Ask for a command of a plugin; answers :class:`TaskJob` at once, before it runs."""
 
@@ -176,6 +184,8 @@ AnyVerb = (
     | VolumeList
     | VolumeRemove
     | VolumeRestore
+    | PoolList
+    | PoolRenew
     | TaskRun
     | TaskList
     | TaskResults

@@ -33,7 +33,26 @@ function card(one) {
       ...fact("Local host", one.local_host),
       ...fact("Compute plugin", one.provider),
     ),
+    ...warm(one.pools),
   );
+}
+
+function shown(pool) {
+  const figures = [`${number(pool.ready)} of ${number(pool.wanted)} ready`];
+  if (pool.loading) figures.push(`${number(pool.loading)} being made`);
+  figures.push(`${number(pool.claimed)} taken`, `${number(pool.missed)} missed`);
+  if (pool.failed) figures.push(`${number(pool.failed)} failed`);
+  figures.push(bytes(pool.memory));
+  return [
+    h("dt", {}, pool.image),
+    h("dd", {}, figures.join(", "), pool.reason ? h("div", { class: "jb-note" }, pool.reason) : null),
+  ];
+}
+
+/** Warm containers that wait for people. */
+function warm(pools) {
+  if (!pools || !pools.length) return [];
+  return [h("h3", {}, "Warm containers"), h("dl", { class: "jb-facts" }, ...pools.flatMap(shown))];
 }
 
 function show({ instances }) {
