@@ -3,92 +3,93 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import platform
-import re
 import sys
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import click
-import docker
+import msgspec
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from benchmarks.filled_portal import Filling  # noqa: E402  (the tests' folder is no package)
-from benchmarks.hubs import Hub, plain_dockerspawner  # noqa: E402
+from benchmarks import page, recorded  # noqa: E402  (the tests' folder is no package)
+from benchmarks.burst import measure_burst  # noqa: E402
+from benchmarks.figures import Comparison, Outcome  # noqa: E402
+from benchmarks.first_result import measure_first_result  # noqa: E402
+from benchmarks.memory import measure_memory  # noqa: E402
+from benchmarks.parts import measure_parts  # noqa: E402
 from benchmarks.portal import measure_portal  # noqa: E402
-from benchmarks.spawn import Comparison, at_once, one_at_a_time  # noqa: E402
-from support.installation import Installation  # noqa: E402
+from benchmarks.refill import measure_refill  # noqa: E402
+from benchmarks.rounds import FULL, QUICK, Rounds  # noqa: E402
+from benchmarks.scale import measure_scale  # noqa: E402
+from benchmarks.spawn import measure_cold, measure_warm  # noqa: E402
+from benchmarks.stand import Stand, say, two_hubs  # noqa: E402
+from benchmarks.stops import measure_stops  # noqa: E402
 
-PAGE = ROOT / "docs" / "benchmarks.md"
-STARTS = "Start of a session, cold: request to ready"
-PORTAL = "Portal"
+POOL = 10
+#: On the two hubs, with no pool and then with one, in this order.
+COLD: dict[str, Callable[[Stand, Rounds], Awaitable[Outcome]]] = {"cold": measure_cold}
+WARM: dict[str, Callable[[Stand, Rounds], Awaitable[Outcome]]] = {
+    "warm": measure_warm,
+    "browser": measure_first_result,
+    "stops": measure_stops,
+    "refill": measure_refill,
+    "memory": measure_memory,
+    "burst": measure_burst,
+    "parts": measure_parts,
+}
+ALL = (*COLD, *WARM, "scale", "portal")
 
 
 @click.command()
-@click.option("--only", type=click.Choice(["starts", "portal"]), help="One of them alone.")
-@click.option("--pairs", default=15, help="Interleaved pairs of single starts.")
-@click.option("--batches", default=3, help="Interleaved pairs of batches.")
-@click.option("--count", default=10, help="Starts in a batch.")
-@click.option("--rounds", default=40, help="Requests for each of the portal's pages.")
-def main(*, only: str | None, pairs: int, batches: int, count: int, rounds: int) -> None:
-    """Measure, and write the figures to docs/benchmarks.md; fail if the portal is too slow.
+@click.option("--only", type=click.Choice(ALL), multiple=True, help="These alone.")
+@click.option("--quick", is_flag=True, help="A few rounds, to see that all goes well.")
+@click.option("--record", is_flag=True, help="Record the ratios, for later runs to reach.")
+@click.option("--keep/--discard", default=True, help="Whether the page of results is written.")
+def main(*, only: tuple[str, ...], quick: bool, record: bool, keep: bool) -> None:
+    """Measure, and write docs/benchmarks.md; fail if a ratio is worse than the recorded one.
 
-    Starts are measured on a fresh installation and on its peer, the portal by itself.
+    A ratio is worse if its whole 95% interval is more than a fifth above the recorded ratio.
     """
-    slow: list[str] = []
-    if only in {None, "starts"}:
-        _write(STARTS, _starts(pairs, batches, count))
-    if only in {None, "portal"}:
-        result = measure_portal(Filling(), rounds)
-        _write(PORTAL, result.section())
-        slow = result.slow
-    click.echo(PAGE.read_text())
-    if slow:
-        raise click.ClickException("too slow: " + "; ".join(slow))
+    comparisons: list[Comparison] = []
+    failures: list[str] = []
+    for found in _measure(set(only or ALL), QUICK if quick else FULL):
+        outcome = msgspec.structs.replace(found, machine=page.machine())
+        comparisons += outcome.comparisons
+        failures += [
+            f"{one.title}: {one.found}" for one in outcome.limits if _must(outcome, one.met)
+        ]
+        if keep:
+            page.keep(outcome)
+            page.write()
+        click.echo("\n".join(page.summary([outcome])) + "\n")
+    if record:
+        recorded.record(comparisons)
+    failures += recorded.worse(comparisons, recorded.load())
+    if failures:
+        raise click.ClickException("worse than before:\n" + "\n".join(failures))
 
 
-def _starts(pairs: int, batches: int, count: int) -> list[str]:
-    """Return the comparison with plain DockerSpawner as Markdown."""
-    with Installation.fresh(ROOT) as installation:
-        images = json.loads((installation.state / "run" / "manager.json").read_text())["images"]
-        control = docker.from_env().containers.get(f"{installation.name}-manager").image.id
-        ours = Hub("JuliaBox", installation.url, installation.juliabox("token", "admin").strip())
-        with plain_dockerspawner(control, images["juliabox/julia"]) as peer:
-            results = asyncio.run(_measure(ours, peer, pairs, batches, count))
-    engine = docker.from_env().version()
-    return [
-        f"Docker {engine['Version']}. Both hubs run the same session image on one machine, in one",
-        "run and in turns; the ratio is the geometric mean over pairs with its 95% interval.",
-        "",
-        "| starts | pairs | JuliaBox: median (range) | plain DockerSpawner | ratio (95%) |",
-        "| --- | --- | --- | --- | --- |",
-        *[result.line() for result in results],
-        "",
-    ]
+def _must(outcome: Outcome, met: bool) -> bool:
+    """Whether a limit that is not met fails the run; most of them are reported alone."""
+    return outcome.name == "portal" and not met
 
 
-async def _measure(ours: Hub, peer: Hub, pairs: int, batches: int, count: int) -> list[Comparison]:
-    return [
-        await one_at_a_time(ours, peer, pairs),
-        await at_once(ours, peer, batches, count),
-    ]
-
-
-def _write(title: str, lines: list[str]) -> None:
-    """Put a section into the page of figures, in the place of the one before."""
-    load = os.getloadavg()[0]
-    machine = (
-        f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.release()}, "
-        f"{os.cpu_count()} cores, load {load:.1f} at the end."
-    )
-    head, *sections = re.split(r"^(?=## )", PAGE.read_text(), flags=re.MULTILINE)
-    kept = {one.partition("\n")[0].removeprefix("## "): one for one in sections}
-    kept[title] = "\n".join([f"## {title}", "", machine, "", *lines])
-    PAGE.write_text("\n\n".join(part.strip() for part in (head, *kept.values())) + "\n")
+def _measure(wanted: set[str], rounds: Rounds) -> Iterator[Outcome]:
+    if wanted & {*COLD, *WARM}:
+        with two_hubs() as stand:
+            for name in (one for one in COLD if one in wanted):
+                yield asyncio.run(COLD[name](stand, rounds))
+            if wanted & {*WARM}:
+                say(f"a pool of {POOL} from now on")
+                stand.set_pool(POOL)
+            for name in (one for one in WARM if one in wanted):
+                yield asyncio.run(WARM[name](stand, rounds))
+    if "scale" in wanted:
+        yield asyncio.run(measure_scale(rounds))
+    if "portal" in wanted:
+        yield measure_portal(rounds)
 
 
 if __name__ == "__main__":

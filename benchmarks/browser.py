@@ -110,7 +110,7 @@ def measure_browser(
             before()
             journeys.append(journey(browser, hub.url, name, password))
             # Playwright has an event loop in this thread
-            stopping.submit(asyncio.run, hub.stop(name)).result()
+            stopping.submit(asyncio.run, hub.end(name)).result()
     return journeys
 
 
@@ -250,16 +250,11 @@ def medians(journeys: Iterable[Journey]) -> dict[str, tuple[float, float]]:
 
 def table(journeys: list[Journey]) -> list[str]:
     """Return the steps as a Markdown table."""
-    totals = [one.total for one in journeys]
     return [
-        f"{len(journeys)} fresh profiles: {statistics.median(totals):.2f} s from the log-in to the",
-        f"first result at the median ({min(totals):.2f} to {max(totals):.2f} s).",
-        "",
         "| step | what happens | median, s | share |",
         "| --- | --- | --- | --- |",
         *[
             f"| {name} | {STEPS[name]} | {seconds:.2f} | {100 * part:.0f}% |"
             for name, (seconds, part) in medians(journeys).items()
         ],
-        "",
     ]

@@ -1,92 +1,116 @@
-"""Time from the request for a server to its readiness, interleaved with plain DockerSpawner.
-
-Batches drift by a quarter between runs, so the two hubs take turns, and what counts is the ratio
-of each pair: its geometric mean with a 95% interval (Student's t on the logarithms).
-"""
+"""Time from the request for a server to its readiness, interleaved with plain DockerSpawner."""
 
 from __future__ import annotations
 
-import asyncio
-import math
 import statistics
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
-from scipy import stats
-
+from benchmarks.costs import busy_seconds
+from benchmarks.figures import (
+    OURS,
+    PEER,
+    Comparison,
+    Figure,
+    Limit,
+    Outcome,
+    Points,
+    at_most,
+    times_faster,
+)
 from benchmarks.hubs import Hub
+from benchmarks.pairs import pause, take_turns
+from benchmarks.rounds import Rounds
+from benchmarks.stand import Stand
+
+BATCH = 10
+METHOD = (
+    "Seconds from `POST /hub/api/users/NAME/server` to the hub's word that the server is ready, "
+    "through the proxy, by a client that is connected before. Ours and plain DockerSpawner run "
+    "the same image and take turns; the figure of a batch is its median. "
+)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Pairs of seconds, ours and the peer's."""
-
-    title: str
-    ours: list[float]
-    peer: list[float]
-
-    @property
-    def ratio(self) -> tuple[float, float, float]:
-        """Ours over the peer's: geometric mean, and the ends of its 95% interval."""
-        logs = [math.log(a / b) for a, b in zip(self.ours, self.peer, strict=True)]
-        middle = statistics.fmean(logs)
-        if len(logs) < 2:
-            return math.exp(middle), 0.0, math.inf
-        half = stats.t.ppf(0.975, len(logs) - 1) * stats.sem(logs)
-        return math.exp(middle), math.exp(middle - half), math.exp(middle + half)
-
-    def line(self) -> str:
-        """Return one row of the results' table."""
-        middle, low, high = self.ratio
-        return (
-            f"| {self.title} | {len(self.ours)} | {_spread(self.ours)} | {_spread(self.peer)} "
-            f"| {middle:.2f} ({low:.2f} to {high:.2f}) |"
+async def measure_cold(stand: Stand, rounds: Rounds) -> Outcome:
+    """Measure starts with no pool."""
+    one, ten, costs = await _both(stand, rounds, "cold")
+    limits = [
+        Limit(
+            "Start, cold, against plain DockerSpawner",
+            "a ratio of 1.0 not excluded",
+            str(one.ratio),
+            one.ratio.low <= 1.0,
         )
+    ]
+    title = "Start of a session, cold"
+    return Outcome(
+        "cold", title, METHOD + "There is no pool.", [one, ten], costs, limits,
+        plots=[_plot(title, one, ten)],
+    )  # fmt: skip
 
 
-def _spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
+async def measure_warm(stand: Stand, rounds: Rounds) -> Outcome:
+    """Measure starts with a pool as large as a batch, which is full before each turn."""
+    one, ten, costs = await _both(stand, rounds, "warm")
+    batch = f"{BATCH} at once with a pool of {stand.pool}"
+    limits = [
+        at_most("Start, warm, median", statistics.median(one.ours), 0.5, "s"),
+        times_faster("Start, warm, against plain DockerSpawner", one.ratio, 8),
+        at_most(f"{batch}, p50", statistics.median(ten.ours), 2.0, "s"),
+        times_faster(f"{batch}, against plain DockerSpawner", ten.ratio, 15),
+    ]
+    title = "Start of a session, warm"
+    method = f"{METHOD}The pool is of {stand.pool}, and full before each turn."
+    return Outcome("warm", title, method, [one, ten], costs, limits, plots=[_plot(title, one, ten)])
 
 
-async def one_at_a_time(ours: Hub, peer: Hub, pairs: int) -> Comparison:
-    """Start and stop one server on each hub in turn; the first pair only warms the caches."""
+def _plot(title: str, *comparisons: Comparison) -> Points:
+    rows = [(one.title, {OURS: one.ours, PEER: one.peer}) for one in comparisons]
+    return Points(f"{title}: request to ready", "seconds", rows)
 
-    async def once(hub: Hub) -> float:
-        seconds = await hub.spawn("solo")
-        await hub.stop("solo")
+
+async def _both(
+    stand: Stand, rounds: Rounds, name: str
+) -> tuple[Comparison, Comparison, list[Figure]]:
+    """Return the comparisons of single starts and of batches, and what else was seen."""
+    names = [f"{name}-{number}" for number in range(BATCH)]
+    costs: dict[str, list[float]] = {stand.ours.label: [], stand.peer.label: []}
+
+    async def once(hub: Hub, users: list[str]) -> list[float]:
+        await hub.connect(users)
+        before = busy_seconds()
+        seconds = await hub.spawn_all(users)
+        if len(users) > 1:
+            costs[hub.label].append((busy_seconds() - before) / len(users))
+        await hub.stop_all(users)
+        await pause()
         return seconds
 
-    for hub in (ours, peer):
-        await hub.add_users(["solo"])
-    return await _pairs("one at a time", ours, peer, pairs, once)
+    async with stand.ours.users(names), stand.peer.users(names):
+        single = await take_turns(
+            stand, f"{name}, one", rounds.pairs, lambda hub: once(hub, names[:1])
+        )
+        many = await take_turns(
+            stand, f"{name}, {BATCH} at once", rounds.batches, lambda hub: once(hub, names)
+        )
+    one = Comparison(f"{name}.1", f"one, {name}", *_medians(single))
+    ten = Comparison(f"{name}.{BATCH}", f"{BATCH} at once, {name}", *_medians(many))
+    return one, ten, _figures(stand, many, costs)
 
 
-async def at_once(ours: Hub, peer: Hub, pairs: int, count: int) -> Comparison:
-    """Start ``count`` servers together on each hub in turn; a batch's figure is its median."""
-    names = [f"many-{number}" for number in range(count)]
-
-    async def once(hub: Hub) -> float:
-        seconds = await asyncio.gather(*(hub.spawn(name) for name in names))
-        await asyncio.gather(*(hub.stop(name) for name in names))
-        return statistics.median(seconds)
-
-    for hub in (ours, peer):
-        await hub.add_users(names)
-    return await _pairs(f"{count} at once (median of a batch)", ours, peer, pairs, once)
+def _medians(turns: list[list[list[float]]]) -> list[list[float]]:
+    return [[statistics.median(turn) for turn in side] for side in turns]
 
 
-async def _pairs(
-    title: str, ours: Hub, peer: Hub, pairs: int, once: Callable[[Hub], Awaitable[float]]
-) -> Comparison:
-    """Measure ``pairs`` pairs, each hub first in half of them."""
-    await once(ours)
-    await once(peer)
-    mine: list[float] = []
-    theirs: list[float] = []
-    for number in range(pairs):
-        order = [(ours, mine), (peer, theirs)]
-        for hub, figures in order if number % 2 == 0 else reversed(order):
-            figures.append(await once(hub))
-            # the kernel frees what the last container held; neither side should pay for the other
-            await asyncio.sleep(1)
-    return Comparison(title, mine, theirs)
+def _figures(
+    stand: Stand, many: list[list[list[float]]], costs: dict[str, list[float]]
+) -> list[Figure]:
+    """Return the slowest of a batch, and the processor time of the machine for each start."""
+    labels = (stand.ours.label, stand.peer.label)
+    slowest = [
+        Figure(f"{label}: the slowest of a batch of {BATCH}", [max(turn) for turn in side])
+        for label, side in zip(labels, many, strict=True)
+    ]
+    busy = [
+        Figure(f"{label}: processor time of the whole machine for each start", costs[label][1:])
+        for label in labels
+    ]
+    return [*slowest, *busy]

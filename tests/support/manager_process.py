@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import json
 import os
 import random
@@ -95,7 +96,7 @@ class ManagerProcess:
         (self.state / "manager.json").write_text(json.dumps(self._settings()))
 
     def _settings(self) -> dict[str, Any]:
-        base = self.subnet.removesuffix(".0/24")
+        first = ipaddress.ip_network(self.subnet).network_address
         settings: dict[str, Any] = {
             "installation": self.name,
             "instance": "tests",
@@ -112,9 +113,9 @@ class ManagerProcess:
             "ceilings": msgspec.to_builtins(CEILINGS),
             "network": {
                 "name": f"{self.name}-sessions",
-                "gateway": f"{base}.1",
-                "trusted": [f"{base}.2"],
-                "hub": f"{base}.3",
+                "gateway": str(first + 1),
+                "trusted": [str(first + 2)],
+                "hub": str(first + 3),
                 "hub_port": 8081,
             },
             "capacity": {"sessions": 50, "sessions_per_owner": 3, "disk_reserve": MIB},
@@ -236,11 +237,18 @@ async def started(
 
 
 @contextlib.contextmanager
-def installation(number: int, image_id: str, **changes: Any) -> Iterator[ManagerProcess]:
-    """Yield an installation with no manager running; take away all of it afterwards."""
+def installation(
+    number: int, image_id: str, *, prefix: int = 24, **changes: Any
+) -> Iterator[ManagerProcess]:
+    """Yield an installation with no manager running; take away all of it afterwards.
+
+    Its network has the length ``prefix``, and sessions have the upper half of it.
+    """
     state = Path(tempfile.mkdtemp(prefix="jbt-s-", dir="/tmp"))
     name = f"jbt-sessions-{os.getpid()}-{number}"
-    made = ManagerProcess(name, state, image_id, _make_network(f"{name}-sessions"), changes=changes)
+    made = ManagerProcess(
+        name, state, image_id, _make_network(f"{name}-sessions", prefix), changes=changes
+    )
     subprocess.run(["mount", "--bind", str(state), str(state)], check=True)
     subprocess.run(["mount", "--make-rshared", str(state)], check=True)
     try:
@@ -257,14 +265,14 @@ def installation(number: int, image_id: str, **changes: Any) -> Iterator[Manager
         shutil.rmtree(state)
 
 
-def _make_network(name: str) -> str:
+def _make_network(name: str, prefix: int) -> str:
     """Make a Docker network on a subnet that no other run of the tests has; return the subnet."""
-    for octet in random.sample(range(100, 250), 100):
-        wanted = f"10.203.{octet}"
+    blocks = list(ipaddress.ip_network("10.203.128.0/17").subnets(new_prefix=prefix))
+    for subnet in random.sample(blocks, len(blocks)):
+        upper = list(subnet.subnets())[1]
         with contextlib.suppress(AssertionError):
-            docker_cli("network", "create", "--subnet", f"{wanted}.0/24", "--ip-range",
-                       f"{wanted}.128/25", name)  # fmt: skip
-            return f"{wanted}.0/24"
+            docker_cli("network", "create", "--subnet", str(subnet), "--ip-range", str(upper), name)
+            return str(subnet)
     raise AssertionError("no subnet is free")
 
 

@@ -1,0 +1,39 @@
+"""How often each thing is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Numbers of rounds; those by default take about 25 minutes on two cores."""
+
+    #: Interleaved pairs of single starts, and of batches of ten.
+    pairs: int = 15
+    batches: int = 5
+    #: Times that 50 start at once, and whether the peer's 50 are timed, too.
+    bursts: int = 2
+    peer_burst: bool = True
+    #: Sessions of each hub whose memory is read.
+    idle: int = 5
+    #: Sessions that the parts carry, the peer's, and seconds of watching them idle.
+    sessions: int = 100
+    peer_sessions: int = 30
+    watch: float = 60.0
+    stops: int = 10
+    refills: int = 3
+    #: Claims at few and at many containers, and how many those are.
+    claims: int = 20
+    few: int = 10
+    many: int = 300
+    browsers: int = 5
+    #: Requests for each of the portal's pages.
+    pages: int = 40
+
+
+FULL = Rounds()
+QUICK = Rounds(
+    pairs=3, batches=2, bursts=1, peer_burst=False, idle=2, sessions=6, peer_sessions=6, watch=10,
+    stops=3, refills=1, claims=4, many=40, browsers=1, pages=5,
+)  # fmt: skip

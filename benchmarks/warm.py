@@ -1,0 +1,28 @@
+"""What a manager says of its warm containers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from juliabox_manager.protocol import PoolList
+from juliabox_spawner.client import ManagerClient
+
+#: Seconds that a pool may take to fill, and between two questions.
+FILL = 300.0
+PAUSE = 0.25
+
+
+async def loaded(client: ManagerClient) -> int:
+    """Return how many warm containers wait to be claimed."""
+    return sum(one.ready for one in await client.call(PoolList()))
+
+
+async def await_loaded(client: ManagerClient, size: int) -> float:
+    """Wait until so many wait to be claimed; return when that was seen (``time.perf_counter``)."""
+    until = time.monotonic() + FILL
+    while size and await loaded(client) < size:
+        if time.monotonic() > until:
+            raise RuntimeError(f"the pool has no {size} loaded containers after {FILL:.0f} s")
+        await asyncio.sleep(PAUSE)
+    return time.perf_counter()
