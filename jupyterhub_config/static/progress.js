@@ -41,6 +41,22 @@
     }
   };
 
+  // A hub that was restarted knows nothing of this start any more: its page offers a new one.
+  const lookAgain = async () => {
+    const answer = await fetch(`${base}health`).catch(() => null);
+    if (answer && answer.ok) {
+      window.location.reload();
+    } else {
+      window.setTimeout(lookAgain, 2000);
+    }
+  };
+  events.onerror = () => {
+    if (events.readyState === EventSource.CLOSED && !cancelled) {
+      message.textContent = "The hub does not answer at the moment. This page waits for it.";
+      window.setTimeout(lookAgain, 1000);
+    }
+  };
+
   document.getElementById("stop-server-btn").addEventListener("click", async (click) => {
     cancelled = true;
     click.target.disabled = true;

@@ -157,6 +157,8 @@ class Sessions(Section):
     max_age: Duration = 0
     named_servers: Annotated[int, Field(ge=0, le=100)] = 3
     start_timeout: Annotated[Duration, Field(ge=10, le=3600)] = 120
+    queue_timeout: Annotated[Duration, Field(ge=10, le=86_400)] = 600
+    concurrent_starts: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
 class PartialLimits(Section):

@@ -59,6 +59,10 @@ sessions:
   # Further servers that a person may name and run; 0 turns them off.
   named_servers: 3
   start_timeout: 2m
+  # A start that finds no room, or too many others at work, waits in a queue for so long.
+  queue_timeout: 10m
+  # Starts that work at the same time; 0: twice as many as there are processors, at least 4.
+  concurrent_starts: 0
 
 # No session gets more than this, whatever profiles, groups or the hub say. A limit left out is
 # the largest that is configured in this file.

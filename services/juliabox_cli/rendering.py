@@ -221,6 +221,8 @@ def hub_settings(
         idle_timeout=config.sessions.idle_timeout,
         max_age=config.sessions.max_age,
         start_timeout=config.sessions.start_timeout,
+        queue_timeout=config.sessions.queue_timeout,
+        concurrent_starts=config.sessions.concurrent_starts,
         config_folder=state.config_folder,
         announcement=config.announcement,
         portal=PortalAddress(

@@ -71,6 +71,34 @@ class SpawnerOptions(DockerSpawner):  # type: ignore[misc]  # DockerSpawner is u
         themselves in this time; notebooks are saved by the browser.
         """,
     )
+    start_limit = Float(
+        0.0,
+        config=True,
+        help="""Seconds that a start may take from its turn in the queue until its server answers.
+
+        Default 0: what ``start_timeout`` leaves. `juliabox up` sets it to
+        ``sessions.start_timeout`` of config.yaml, and JupyterHub's ``start_timeout``, which covers
+        the waiting as well, to somewhat more than both together.
+        """,
+    )
+    queue_timeout = Float(
+        600.0,
+        config=True,
+        help="""Seconds that a start waits for its turn, and for room, before it is given up.
+
+        Default 600; `juliabox up` sets it to ``sessions.queue_timeout``. It counts only as far as
+        ``start_timeout`` admits.
+        """,
+    )
+    concurrent_starts = Integer(
+        0,
+        config=True,
+        help="""Starts that work at the same time; the others wait in the queue.
+
+        Default 0: twice as many as there are processors, at least 4. More at once makes each of
+        them slower and none faster. `juliabox up` sets it to ``sessions.concurrent_starts``.
+        """,
+    )
     profile_list = Union(
         [List(Dict()), Callable()],
         config=True,
@@ -126,6 +154,11 @@ class SpawnerOptions(DockerSpawner):  # type: ignore[misc]  # DockerSpawner is u
             secret = Path(key[2]).read_text(encoding="ascii").strip()
             self._shared[key] = ManagerClient(key[0], key[1], secret)
         return self._shared[key]
+
+    @default("pull_policy")
+    def _default_pull_policy(self) -> str:
+        # session.create itself refuses an image that is not allowed, or not there
+        return "skip"
 
     @default("use_internal_ip")
     def _default_use_ip(self) -> bool:

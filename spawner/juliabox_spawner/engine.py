@@ -8,10 +8,17 @@ shape as far as DockerSpawner reads it. The environment of a session is kept fro
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Protocol
 
-from juliabox_ext.errors import JuliaBoxError, NotFoundError, PolicyError, RequestError
+from juliabox_ext.errors import (
+    ConflictError,
+    JuliaBoxError,
+    NotFoundError,
+    PolicyError,
+    RequestError,
+)
 from juliabox_manager.protocol import (
     ImageEnsure,
     ImageInfo,
@@ -26,6 +33,8 @@ from juliabox_manager.protocol import (
     Verb,
 )
 from juliabox_spawner.failures import docker_error
+
+log = logging.getLogger(__name__)
 
 #: Seconds that a caller waits for a quick verb, for one that starts or stops a container.
 QUICK = 15.0
@@ -167,20 +176,30 @@ class Engine:
             raise RequestError("the spawner asked for a container before it knew its limits")
         environment = options.get("environment") or {}
         self._environment = {str(name): str(value) for name, value in environment.items()}
-        self.info = await self.manager.call(
-            SessionCreate(
-                owner=self.owner,
-                server=self.server,
-                image=image,
-                limits=self.limits,
-                profile=self.profile,
-            ),
-            timeout=SLOW,
+        verb = SessionCreate(
+            owner=self.owner,
+            server=self.server,
+            image=image,
+            limits=self.limits,
+            profile=self.profile,
         )
+        try:
+            self.info = await self.manager.call(verb, timeout=SLOW)
+        except ConflictError:
+            await self._remove_leftover()
+            self.info = await self.manager.call(verb, timeout=SLOW)
         assert self.info is not None  # noqa: S101  # the protocol: an answer or an error
         self.session = self.info.session
         self.on_created(self.session)
         return {"Id": self.session, "Warnings": []}
+
+    async def _remove_leftover(self) -> None:
+        """Remove the session that a hub which was killed, or a lost answer, left behind."""
+        left = await self.look()
+        if left is not None:
+            log.warning("removing session %s, which should have ended", left.session)
+            await self.manager.call(SessionRemove(session=left.session), timeout=SLOW)
+            self.session, self.info = "", None
 
     async def _start(self, container: str) -> None:
         environment, self._environment = self._environment, {}
@@ -241,3 +260,13 @@ def _observe(future: asyncio.Future[Any]) -> None:
     """Take note of an error that nobody may be waiting for any more."""
     if not future.cancelled():
         future.exception()
+
+
+async def accepts(ip: str, port: int) -> bool:
+    """Return whether a session's server accepts connections."""
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(ip, port), timeout=2.0)
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -96,6 +96,15 @@ def start_error(error: JuliaBoxError) -> StartError:
     )
 
 
+def failure_of(error: Exception) -> Exception:
+    """Return what to raise to JupyterHub for an error of a start or stop."""
+    if isinstance(error, JuliaBoxError):
+        return start_error(error)
+    if isinstance(error, docker.errors.APIError) and isinstance(error.__cause__, JuliaBoxError):
+        return start_error(error.__cause__)
+    return error
+
+
 def exit_text(exit_info: ExitInfo | None) -> str:
     """Return one or two sentences that say why a session ended."""
     if exit_info is None:

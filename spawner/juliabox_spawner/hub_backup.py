@@ -85,7 +85,8 @@ def _advice(database: Path, folder: Path, found: list[str]) -> str:
     else:
         lines += [
             "Running sessions and files are not touched. To restore the newest backup:",
-            f"  mv {database} {database}.damaged && cp -p {newest} {database}",
+            f"  mv {database} {database}.damaged && rm -f {database}-wal {database}-shm && "
+            f"cp -p {newest} {database}",
             "then `juliabox up`. What changed since that backup (accounts, tokens) is lost.",
         ]
     return "\n".join(lines)

@@ -124,7 +124,10 @@ class HubSettings(Struct, frozen=True, forbid_unknown_fields=True):
     #: Seconds a session may live; 0 means no bound.
     max_age: int = 0
     start_timeout: int = 120
-    concurrent_starts: int = 64
+    #: Seconds that a start waits for its turn or for room; starts that work at once, 0 by the
+    #: number of processors.
+    queue_timeout: int = 600
+    concurrent_starts: int = 0
     #: Extra traits: files of this folder are loaded last, in order of name.
     config_folder: Path | None = None
     #: Text shown above every page; empty for none.

@@ -20,16 +20,20 @@ from juliabox_manager.protocol import (
 )
 from juliabox_spawner import options, profiles
 from juliabox_spawner.configuration import SpawnerOptions
-from juliabox_spawner.engine import SLOW, Engine, StandIn
-from juliabox_spawner.failures import StartError, exit_error, exit_text, start_error
+from juliabox_spawner.engine import SLOW, Engine, StandIn, accepts
+from juliabox_spawner.failures import StartError, exit_error, exit_text, failure_of
 from juliabox_spawner.names import session_name
 from juliabox_spawner.progress import EventFeed, Progress
+from juliabox_spawner.start_queue import StartQueue, Turn, may_wait, starts_at_once
 
 #: Seconds between two attempts to connect to a server that is starting.
 _KNOCK = 0.05
 
 #: Seconds of JupyterHub's start_timeout that are left for cleaning up.
 _SPARE = 2.0
+
+#: Seconds after which the steps of a start are worth following.
+_QUICK = 0.3
 
 #: Seconds between two looks at a session that is starting, beside the events.
 _LOOK = 2.0
@@ -44,16 +48,20 @@ class JuliaBoxSpawner(SpawnerOptions):
     """
 
     _feeds: ClassVar[dict[int, EventFeed]] = {}
+    _queues: ClassVar[dict[int, StartQueue]] = {}
 
     def __init__(self, **kwargs: Any) -> None:
         self._engine: Engine | None = None
         #: Why the previous session ended by itself, for the page that offers a new start.
         self.last_exit: dict[str, Any] = {}
         super().__init__(**kwargs)
-        self._steps: Progress | None = None
-        self._ended: asyncio.Event | None = None
-        #: Session whose events are listened to.
-        self._heard = ""
+        self._steps = Progress()
+        self._steps.finish()
+        self._ended = asyncio.Event()
+        self._turn: Turn | None = None
+        #: Ends a start that takes too long; set anew whenever its turn comes.
+        self._clock = asyncio.timeout(None)
+        self._following: asyncio.Task[None] | None = None
         self._profile: profiles.Profile | None = None
 
     # -- the seams -------------------------------------------------------------------------
@@ -90,10 +98,30 @@ class JuliaBoxSpawner(SpawnerOptions):
 
     async def get_ip_and_port(self) -> tuple[str, int]:
         """Return where the manager says that the session's server listens."""
-        info = await self.engine.look()
+        info = self.engine.info
         if info is None or not info.address:
             raise exit_error(info.exit if info else None)
         return info.address, info.port
+
+    async def get_object(self) -> None:
+        """Return nothing: the manager tells of a leftover session when asked for a new one."""
+
+    async def create_object(self) -> Any:
+        """Have a session made; while there is no room, wait in the queue."""
+        while True:
+            try:
+                made = await super().create_object()
+            except APIError as error:
+                refusal = error.__cause__
+                if self._turn is None or not may_wait(refusal):
+                    raise
+                self._clock.reschedule(None)
+                await self._turn.no_room(refusal)
+                self._clock.reschedule(self._turn.began + self._limit())
+            else:
+                if self._turn is not None:
+                    self._turn.found_room()
+                return made
 
     def get_env(self) -> dict[str, str]:
         """Return the environment with the limits that were decided and the profile's additions."""
@@ -131,16 +159,13 @@ class JuliaBoxSpawner(SpawnerOptions):
         """
         self._steps = steps = Progress()
         self._ended = asyncio.Event()
-        feed = self._feed()
-        await feed.open()
         try:
-            async with asyncio.timeout(max(self.start_timeout - _SPARE, 1.0)):
-                return await self._start(steps)
+            return await self._start(steps)
         except TimeoutError as error:
             await self._discard()
             raise StartError(
-                f"Your server did not start within {self.start_timeout} seconds. Try again; if "
-                "this happens again, tell the operator of this service.",
+                f"Your server did not start within {self.start_limit or self.start_timeout:g} "
+                "seconds. Try again; if this happens again, tell the operator of this service.",
                 reason="timeout",
                 status_code=504,
             ) from error
@@ -148,47 +173,62 @@ class JuliaBoxSpawner(SpawnerOptions):
             steps.report(100, "Start was cancelled")
             raise
         except Exception as error:
-            failure = _failure(error)
+            failure = failure_of(error)
             await self._discard()
             if failure is error:
                 raise
             raise failure from error
         finally:
             steps.finish()
-            feed.forget(self._heard)
-            feed.close()
+            self._turn = None
+            if self._following is not None:
+                self._following.cancel()
 
     async def _start(self, steps: Progress) -> tuple[str, int]:
         steps.report(1, "Checking the image and your limits")
         options.check_spawner(self)
         await self._decide()
-        ip, port = await super().start()
-        await self._await_server(ip, port)
+        assert self.engine.limits is not None  # noqa: S101  # decided
+        wait = min(self.queue_timeout, self.start_timeout - self._limit() - _SPARE / 2)
+        memory = self.engine.limits.memory
+        async with self._queue().turn(memory, steps.moment, max(wait, 0.1)) as turn:
+            self._turn = turn
+            await turn.come()
+            async with asyncio.timeout(self._limit()) as self._clock:
+                ip, port = await super().start()
+                await self._await_server(ip, port)
         self.last_exit = {}
         return ip, port
 
+    def _limit(self) -> float:
+        """Return the seconds that a start may take once its turn has come."""
+        return self.start_limit or max(self.start_timeout - _SPARE, 1.0)
+
     def _created(self, session: str) -> None:
         self.object_id = session
-        if self._steps is not None:
-            self._steps.stage("create")
-        self._heard = session
-        self._feed().listen(session, self._on_event)
+        self._steps.stage("create")
+        self._following = asyncio.create_task(self._follow(session), name="progress of a start")
+
+    async def _follow(self, session: str) -> None:
+        """Take note of the manager's events, unless the start is over in a moment."""
+        await asyncio.sleep(_QUICK)
+        async with self._feed().listening(session, self._on_event):
+            await asyncio.Event().wait()
 
     def _on_event(self, event: Event) -> None:
-        if event.kind == "session.stage" and self._steps is not None:
+        if event.kind == "session.stage":
             self._steps.stage(event.value)
-        if event.kind == "session.state" and event.value == "ended" and self._ended is not None:
+        if event.kind == "session.state" and event.value == "ended":
             self._ended.set()
 
     async def _await_server(self, ip: str, port: int) -> None:
         """Wait until the server accepts connections; raise ``StartError`` if it ends before."""
-        assert self._steps is not None and self._ended is not None  # noqa: S101  # set by start
         self._steps.stage("running")
         if self.engine.info is not None and self.engine.info.ready:
             self._steps.stage("ready")
             return
         looked = time.monotonic()
-        while not await _accepts(ip, port):
+        while not await accepts(ip, port):
             if self._ended.is_set() or time.monotonic() - looked > _LOOK:
                 looked = time.monotonic()
                 await self._fail_if_ended()
@@ -215,9 +255,7 @@ class JuliaBoxSpawner(SpawnerOptions):
         self.engine.session = self.object_id = ""
 
     async def progress(self) -> AsyncIterator[dict[str, object]]:
-        """Yield the stages of the start that is under way."""
-        if self._steps is None:
-            return
+        """Yield the place in the queue and the stages of the start that is under way."""
         async for step in self._steps.follow():
             yield step
 
@@ -228,7 +266,8 @@ class JuliaBoxSpawner(SpawnerOptions):
 
         A manager that does not answer says nothing about the session: it counts as running.
         """
-        if self.engine.changing:
+        if self.engine.changing or (self._stop_pending and self.engine.session):
+            # stop() itself finds out what there is to stop
             return None
         try:
             info = await self.engine.look()
@@ -278,7 +317,7 @@ class JuliaBoxSpawner(SpawnerOptions):
                 self.object_id = info.session
                 await super().stop(now=now)
         except (APIError, JuliaBoxError) as error:
-            failure = _failure(error)
+            failure = failure_of(error)
             raise failure from error
         self.object_id = engine.session = ""
 
@@ -340,20 +379,8 @@ class JuliaBoxSpawner(SpawnerOptions):
             self._feeds[key] = EventFeed(self.manager)
         return self._feeds[key]
 
-
-async def _accepts(ip: str, port: int) -> bool:
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(ip, port), timeout=2.0)
-    except OSError:
-        return False
-    writer.close()
-    return True
-
-
-def _failure(error: Exception) -> Exception:
-    """Return what to raise to JupyterHub for an error of a start or stop."""
-    if isinstance(error, JuliaBoxError):
-        return start_error(error)
-    if isinstance(error, APIError) and isinstance(error.__cause__, JuliaBoxError):
-        return start_error(error.__cause__)
-    return error
+    def _queue(self) -> StartQueue:
+        key = id(self.manager)
+        if key not in self._queues:
+            self._queues[key] = StartQueue(starts_at_once(self.concurrent_starts), self._feed())
+        return self._queues[key]

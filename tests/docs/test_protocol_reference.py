@@ -17,6 +17,7 @@ from juliabox_manager import protocol
 from juliabox_manager.metrics import METRICS
 from juliabox_manager.protocol import Limits, Request
 from juliabox_manager.verbs import VERBS
+from juliabox_spawner import start_queue
 from support.documentation import Page, code
 
 ANSWERS = (
@@ -138,6 +139,13 @@ def test_families_are_told_with_code_status_and_whether_to_try_again(
         for row in rows
     }
     assert told == {name: (cls.code, cls.status, cls.retryable) for name, cls in FAMILIES.items()}
+
+
+def test_each_metric_of_the_queue_is_told_with_its_type(reference: Callable[[str], Page]) -> None:
+    rows = reference("metrics").section("The hub").rows()
+    told = {code(row["metric"])[0]: row["type"] for row in rows}
+    instruments = (start_queue.WAITING, start_queue.WORKING, start_queue.WAITED)
+    assert told == {one._name: one._type for one in instruments}
 
 
 def test_each_metric_of_the_manager_is_told_with_type_and_labels(

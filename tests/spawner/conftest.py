@@ -82,6 +82,7 @@ async def world() -> AsyncIterator[World]:
     manager = FakeManager(free_session_port())
     yield World(manager)
     JuliaBoxSpawner._feeds.clear()
+    JuliaBoxSpawner._queues.clear()
     await manager.close()
 
 

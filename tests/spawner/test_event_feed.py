@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
-from juliabox_ext.errors import NoRoomError
-from juliabox_manager.protocol import Events, SessionStart, Verb
+from juliabox_ext.errors import UnavailableError
+from juliabox_manager.protocol import Event, Events, SessionStart, Verb
 from juliabox_spawner.progress import EventFeed
 from juliabox_spawner.spawner import JuliaBoxSpawner
 
@@ -33,39 +34,60 @@ class Polled:
         return []
 
 
+def nothing(event: Event) -> None:
+    """Take no note."""
+
+
 async def test_starts_at_the_same_moment_share_one_long_poll_that_ends_with_the_last() -> None:
     manager = Polled()
     feed = EventFeed(manager)
-    await asyncio.gather(*(feed.open() for _ in range(5)))
-    await asyncio.sleep(0.05)
-    assert manager.waiting == 1
-    for _ in range(5):
-        feed.close()
+    async with AsyncExitStack() as starts:
+        for number in range(5):
+            await starts.enter_async_context(feed.listening(f"{number:016x}", nothing))
+        await asyncio.sleep(0.05)
+        assert manager.waiting == 1
     await asyncio.sleep(0.05)
     assert manager.waiting == 0
+    assert feed._listeners == {}
 
 
 async def test_a_start_that_is_cancelled_while_the_feed_opens_leaves_no_long_poll() -> None:
     manager = Polled()
     feed = EventFeed(manager)
-    opening = asyncio.ensure_future(feed.open())
+
+    async def listen() -> None:
+        async with feed.listening("a" * 16, nothing):
+            await asyncio.sleep(60)
+
+    opening = asyncio.ensure_future(listen())
     await asyncio.sleep(0)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
     await asyncio.sleep(0.05)
     assert manager.waiting == 0
-    await feed.open()
-    await asyncio.sleep(0.02)
-    assert manager.waiting == 1
-    feed.close()
+    async with feed.listening("a" * 16, nothing):
+        await asyncio.sleep(0.02)
+        assert manager.waiting == 1
+
+
+async def test_who_listens_later_is_told_what_a_session_did_before(world: Any) -> None:
+    feed = EventFeed(world.manager)
+    world.manager.pace = 0.01
+    await world.user("ada").spawn()
+    (session,) = world.manager.sessions
+    told: list[str] = []
+    async with feed.listening(session, lambda event: told.append(event.value)):
+        assert told[:3] == ["starting", "start", "protect"]
 
 
 async def test_a_failed_start_leaves_no_listener(
     world: Any, spawner: Callable[..., JuliaBoxSpawner]
 ) -> None:
-    world.manager.errors[SessionStart] = [NoRoomError("no room")]
+    world.manager.errors[SessionStart] = [UnavailableError("no engine")]
+    world.manager.pace = 0.2
     mine = spawner()
-    with pytest.raises(Exception, match="no room"):
+    with pytest.raises(Exception, match="no engine"):
         await mine.start()
+    await asyncio.sleep(0)
     assert mine._feed()._listeners == {}

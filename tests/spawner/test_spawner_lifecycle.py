@@ -242,7 +242,7 @@ async def test_deletion_of_a_home_without_a_manager_is_an_error(world: Any) -> N
 
 
 async def test_progress_shows_the_manager_s_stages_to_every_page(world: Any) -> None:
-    world.manager.pace = 0.05
+    world.manager.pace = 0.1
     user = world.user("ada")
     starting = asyncio.ensure_future(user.spawn())
     await asyncio.sleep(0)
@@ -260,6 +260,15 @@ async def test_progress_shows_the_manager_s_stages_to_every_page(world: Any) -> 
     assert percents == sorted(percents)
     late = [step async for step in spawner.progress()]
     assert late == first
+
+
+async def test_a_quick_start_asks_the_manager_twice_and_a_stop_of_it_looks_once(world: Any) -> None:
+    user = world.user("ada")
+    await user.spawn()
+    assert [type(verb) for verb in world.manager.verbs] == [p.SessionCreate, p.SessionStart]
+    world.manager.verbs.clear()
+    await user.stop()
+    assert len(world.manager.asked(p.SessionInspect)) <= 1
 
 
 async def test_idle_spawners_ask_the_manager_nothing(world: Any) -> None:

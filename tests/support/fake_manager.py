@@ -14,7 +14,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from juliabox_ext.errors import ConflictError, JuliaBoxError, NotFoundError, UnavailableError
+from juliabox_ext.errors import (
+    ConflictError,
+    JuliaBoxError,
+    NoRoomError,
+    NotFoundError,
+    UnavailableError,
+)
 from juliabox_manager import protocol as p
 
 VERSION = "6.1.1"
@@ -39,6 +45,9 @@ class FakeManager:
         self.delays: dict[type[p.Verb], float] = {}
         #: Whether the manager answers at all.
         self.away = False
+        #: Sessions, and bytes of their memory together, that there is room for; None for no bound.
+        self.capacity: int | None = None
+        self.memory: int | None = None
         #: Seconds that each stage of a start takes.
         self.pace = 0.0
         #: Session servers listen only if this is set.
@@ -97,6 +106,7 @@ class FakeManager:
             del self.sessions[old.session]
         if verb.image not in self.images:
             raise NotFoundError(f"image {verb.image} is not allowed", code="image.not_allowed")
+        self._check_room(verb)
         await asyncio.sleep(self.pace)
         session = secrets.token_hex(8)
         self.sessions[session] = p.SessionInfo(
@@ -115,6 +125,14 @@ class FakeManager:
         )
         self.volumes.add(verb.owner)
         return self.sessions[session]
+
+    def _check_room(self, verb: p.SessionCreate) -> None:
+        living = [one for one in self.sessions.values() if one.state != "ended"]
+        promised = sum(one.limits.memory for one in living) + verb.limits.memory
+        if self.capacity is not None and len(living) >= self.capacity:
+            raise NoRoomError("all sessions are taken", code="no_room.sessions")
+        if self.memory is not None and promised > self.memory:
+            raise NoRoomError("all memory is taken", code="no_room.memory")
 
     async def _SessionStart(self, verb: p.SessionStart) -> p.SessionInfo:
         self._get(verb.session)
@@ -240,7 +258,8 @@ class FakeManager:
         end = time.monotonic() + verb.wait
         while True:
             news = self._news
-            found = [event for event in self._events[1:] if event.sequence > verb.after]
+            later = [event for event in self._events[1:] if event.sequence > verb.after]
+            found = [event for event in later if verb.session in (None, event.session)]
             if found or time.monotonic() >= end:
                 return found
             try:

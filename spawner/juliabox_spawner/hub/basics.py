@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from juliabox_spawner.hub import database, logs
+from juliabox_spawner.hub import database, intake, logs, write_ahead
 from juliabox_spawner.hub.secret_files import read_secret
 from juliabox_spawner.settings import HubSettings
 
@@ -23,6 +23,7 @@ def configure_basics(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.logging_config = logs.configuration()
     c.JupyterHub.log_level = logs.level(os.environ)
     c.JupyterHub.hub_bind_url = settings.hub_bind
+    intake.take_in_one_by_one()
     # the proxy's way to the hub; sessions have their own, see configure_sessions
     c.JupyterHub.hub_connect_url = settings.hub_connect_edge
     c.JupyterHub.cleanup_servers = False
@@ -43,6 +44,7 @@ def configure_database(c: Any, settings: HubSettings) -> None:
     # a locked database answers an error soon instead of stopping the whole hub
     c.JupyterHub.db_kwargs = {"connect_args": {"timeout": 5}}
     database.tell_when_away()
+    write_ahead.use_write_ahead_log(settings.folder / DATABASE)
 
 
 def cookie_secret(text: str) -> bytes:

@@ -13,6 +13,9 @@ from juliabox_spawner.settings import GroupSettings, HubSettings, ProfileSetting
 POLL_INTERVAL = 10
 HTTP_TIMEOUT = 60
 
+#: Seconds that JupyterHub waits longer for a start than the spawner, whose failures say more.
+SPARE = 15
+
 
 def configure_sessions(c: Any, settings: HubSettings) -> None:
     """Set JuliaBoxSpawner and what it may give."""
@@ -20,7 +23,8 @@ def configure_sessions(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.spawner_class = "juliabox"
     c.JupyterHub.allow_named_servers = settings.named_servers > 0
     c.JupyterHub.named_server_limit_per_user = settings.named_servers
-    c.JupyterHub.concurrent_spawn_limit = settings.concurrent_starts
+    # the spawner has a queue; JupyterHub's own limit sends people away with 429
+    c.JupyterHub.concurrent_spawn_limit = 0
     spawner = c.JuliaBoxSpawner
     spawner.manager_endpoint = settings.manager.endpoint
     spawner.manager_server_key = settings.manager.server_key
@@ -32,7 +36,10 @@ def configure_sessions(c: Any, settings: HubSettings) -> None:
     spawner.cpu_limit = limits.cpu
     spawner.pids_limit = limits.pids
     spawner.disk_limit = limits.disk
-    spawner.start_timeout = settings.start_timeout
+    spawner.start_limit = settings.start_timeout
+    spawner.queue_timeout = settings.queue_timeout
+    spawner.concurrent_starts = settings.concurrent_starts
+    spawner.start_timeout = settings.start_timeout + settings.queue_timeout + SPARE
     spawner.http_timeout = HTTP_TIMEOUT
     spawner.poll_interval = POLL_INTERVAL
     spawner.default_url = "/lab"
