@@ -117,9 +117,13 @@ class EventFeed:
             self._task = asyncio.ensure_future(self._run(self._ready))
         try:
             await self._ready.wait()
+            # what comes while the past is asked for is told after it
+            later: list[Event] = []
+            self._listeners[session] = later.append
+            past = await self._past(session) if session else []
             self._listeners[session] = listener
-            if session:
-                await self._tell_past(session, listener)
+            for event in past + later:
+                listener(event)
             yield
         finally:
             self._listeners.pop(session, None)
@@ -128,15 +132,14 @@ class EventFeed:
                 self._task.cancel()
                 self._task = None
 
-    async def _tell_past(self, session: str, listener: Callable[[Event], None]) -> None:
+    async def _past(self, session: str) -> list[Event]:
         try:
             verb = Events(after=max(self._cursor - _PAST, 0), session=session)
             events: list[Event] = await self._manager.call(verb, timeout=5.0)
         except JuliaBoxError as error:
             log.warning("the manager's events cannot be read: %s", error)
-            return
-        for event in events:
-            listener(event)
+            return []
+        return events
 
     async def _newest(self) -> int:
         try:

@@ -72,4 +72,8 @@ def _names_without_log(database: Path) -> set[str]:
     copy = database.with_name("copy-without-log.sqlite")
     copy.write_bytes(database.read_bytes())
     with closing(sqlite3.connect(copy)) as link:
-        return {name for (name,) in link.execute("select name from users")}
+        try:
+            return {name for (name,) in link.execute("select name from users")}
+        except sqlite3.DatabaseError:
+            # copied while it was written to
+            return set()
