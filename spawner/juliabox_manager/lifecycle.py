@@ -28,6 +28,9 @@ log = structlog.get_logger("juliabox.manager.session")
 ENTRY_LIMIT: Final = 60.0
 RELEASE_LIMIT: Final = 100.0
 
+#: Seconds for a warm container, which has nothing else to do, to accept its environment.
+WARM_RELEASE_LIMIT: Final = 10.0
+
 #: Seconds for the server to listen after it has its environment. One that takes longer goes on; its
 #: caller is answered and looks for itself.
 LISTEN_LIMIT: Final = 60.0
@@ -171,7 +174,8 @@ class Lifecycle:
         self._tell_stage(live, "release")
         await self._slots.await_entry(record.session, pid, ENTRY_LIMIT)
         await self._step(live, "start.releasing")
-        await self._slots.release(record.session, environment, RELEASE_LIMIT)
+        limit = WARM_RELEASE_LIMIT if record.warm else RELEASE_LIMIT
+        await self._slots.release(record.session, environment, limit)
         record.started = time.time()
         await self._step(live, "start.running", state="running")
         self._tell_stage(live, "running")

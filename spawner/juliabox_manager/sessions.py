@@ -147,6 +147,7 @@ class Sessions:
             exit=record.exit if record.state == "ended" else None,
             ended=record.ended if record.state == "ended" else 0.0,
             ready=live.ready and record.state == "running",
+            warm=record.warm,
         )
 
     # -- what else ends a session ---------------------------------------------------------------
