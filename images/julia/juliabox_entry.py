@@ -2,24 +2,26 @@
 
 It waits until the manager releases the session: it connects to the manager's socket in the slot
 (``/home/entry.sock``), reads one line ``{"version": 2, "environment": {...}}``, and becomes the
-single-user server. While it waits it loads the server's modules, which is where most of a start
-goes. Until then nothing of anybody's is here: no token, no home.
+single-user server. While it waits it loads the server's modules and rehearses the server's start
+(see the package ``juliabox_server``), which is where most of a start goes. Until then nothing of
+anybody's is here: no token, no home.
 
-It tells how far it is by lines ``{"version": 2, "state": …}``: ``loaded`` when the modules are in
-memory, ``accepted`` when it has the environment, ``listening`` when the server's port accepts
+It tells how far it is by lines ``{"version": 2, "state": …}``: ``loaded`` when it is prepared,
+``accepted`` when it has the environment, ``listening`` when the server's port accepts
 connections, after which it closes the connection.
 
 The environment comes through the socket, so it is in no ``docker inspect`` and in no argument
 list. Programs of the same person (uid 1000) can read it, as they can read all of this process:
 that is what they already are. So nothing is hidden from them with ``PR_SET_DUMPABLE``.
 
-Only the standard library is imported at the top; this file lies in a folder that is root's, and
-nothing is ever imported from the home.
+Only the standard library is imported at the top, since the connection comes first; this file lies
+in a folder that is root's, and nothing is ever imported from the home.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -28,7 +30,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 SLOT = Path("/home")
@@ -51,38 +52,44 @@ MAX_LINE = 64 * 1024**2
 #: those in which the machine was too busy to run it.
 START_LIMIT = 30.0
 
-#: Argument of a second start in the same container, with the environment already in place.
+#: First argument of a second start in the same container, with the environment already in place;
+#: the second is the descriptor of the connection to the manager.
 RELEASED = "--released"
 PLAIN = "JUPYTERHUB_DISABLE_USER_CONFIG"
 
 #: Read by the server's modules when they are imported: another value needs another process.
-READ_AT_IMPORT = ("JUPYTERHUB_SINGLEUSER_APP", "JUPYTERHUB_SINGLEUSER_EXTENSION", "JUPYTERLAB_DIR")
-
-#: Modules that every start of the server loads, beside its handlers and the image's extensions.
-SERVER_MODULES = (
-    "jupyter_server.serverapp",
-    "jupyterlab.labapp",
-    "jupyterhub.singleuser",
-    "httpcore",
-    "jinja2.ext",
-    "tornado.platform.asyncio",
+READ_AT_IMPORT = (
+    *(f"JUPYTERHUB_ALLOW_{what}" for what in ("TOKEN_IN_URL", "WEBSOCKET_COOKIE_AUTH")),
+    *(f"JUPYTERHUB_SINGLEUSER_{what}" for what in ("APP", "EXTENSION", "LOAD_OTHER_EXTENSIONS")),
+    *(f"JUPYTERHUB_SSL_{what}" for what in ("CERTFILE", "CLIENT_CA", "KEYFILE")),
+    *(f"JUPYTERHUB_XSRF_ANONYMOUS_{what}" for what in ("ID_HEADERS", "IP_CIDRS")),
+    *("JUPYTERHUB_METRICS_PREFIX", "JUPYTER_GATEWAY_MAX_REQUEST_RETRIES"),
+    *("JUPYTER_ALLOW_INSECURE_WRITES", "JUPYTER_CONFIG_DIR", "JUPYTER_NO_CONFIG"),
+    *("JUPYTER_PLATFORM_DIRS", "JUPYTER_USE_PROGRAMDATA"),
+    *("JUPYTERLAB_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR"),
+    *("LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES"),
 )
+
+#: "0" in a container's own environment: no kernel is started ahead.
+WARM_KERNEL = "JULIABOX_WARM_KERNEL"
 
 
 def main() -> None:
     """Wait for the manager and run the server; never returns."""
     os.environ["HOME"] = str(HOME)
-    if sys.argv[1:] != [RELEASED]:
+    if sys.argv[1:2] == [RELEASED]:
+        line = Line.inherited(int(sys.argv[2]))
+        load_server()
+    else:
         os.closerange(3, 1024)
         imported = {name: os.environ.get(name) for name in READ_AT_IMPORT}
         line = wait_and_load()
         os.environ.update(line.environment)
         settle_in()
         if any(os.environ.get(name) != value for name, value in imported.items()):
-            start_again()
-        tell_when_listening(line)
+            start_again(line)
     os.chdir(HOME if HOME.is_dir() else "/")
-    serve()
+    serve(line)
 
 
 def say(message: str) -> None:
@@ -96,11 +103,15 @@ def say(message: str) -> None:
 class Line:
     """The connection to the manager; made again until the environment has come through it."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: socket.socket | None = None) -> None:
         self._lock = threading.Lock()
-        self._connection: socket.socket | None = None
+        self._connection = connection
         self._is_loaded = False
         self.environment: dict[str, str] = {}
+        #: Set when the environment has come.
+        self.released = threading.Event()
+        #: Set when the server's port accepts connections.
+        self.is_listening = threading.Event()
 
     def await_release(self) -> None:
         """Connect to the manager until it hands over an environment, and take it."""
@@ -116,6 +127,7 @@ class Line:
                 if environment is not None:
                     send(connection, "accepted")
                     self.environment = environment
+                    self.released.set()
                     return
             with self._lock:
                 self._connection = None
@@ -123,7 +135,7 @@ class Line:
             time.sleep(RETRY)
 
     def loaded(self) -> None:
-        """Tell the manager, now or when it is back, that the modules are in memory."""
+        """Tell the manager, now or when it is back, that the server is prepared."""
         with self._lock, contextlib.suppress(OSError):
             self._is_loaded = True
             if self._connection is not None:
@@ -131,10 +143,26 @@ class Line:
 
     def listening(self) -> None:
         """Tell the manager that the server's port accepts connections, and close."""
+        self.is_listening.set()
         if self._connection is not None:
             with contextlib.suppress(OSError):
                 send(self._connection, "listening")
             self._connection.close()
+
+    def pass_on(self) -> int:
+        """Let the next program of this process have the connection; return its descriptor."""
+        if self._connection is None:
+            return -1
+        self._connection.set_inheritable(True)
+        return self._connection.fileno()
+
+    @classmethod
+    def inherited(cls, descriptor: int) -> Line:
+        """Return the connection that the program before passed on."""
+        if descriptor < 0:
+            return cls()
+        os.set_inheritable(descriptor, False)
+        return cls(socket.socket(fileno=descriptor))
 
 
 def send(connection: socket.socket, state: str) -> None:
@@ -144,13 +172,16 @@ def send(connection: socket.socket, state: str) -> None:
 
 
 def wait_and_load() -> Line:
-    """Load the server's modules while the manager is awaited; return when it has released us."""
+    """Prepare the server while the manager is awaited; return when it has released us."""
     line = Line()
-    waiter = threading.Thread(target=line.await_release, daemon=True)
-    waiter.start()
+    threading.Thread(target=line.await_release, daemon=True).start()
     load_server()
+    if not line.released.is_set():
+        rehearse(line)
+    if not line.released.is_set():
+        prepare_kernel()
     line.loaded()
-    waiter.join()
+    line.released.wait()
     return line
 
 
@@ -177,33 +208,34 @@ def read_environment(connection: socket.socket) -> dict[str, str] | None:
 
 
 def load_server() -> None:
-    """Import what the server will need; what is missing or broken shows when it starts."""
-    for name in (*SERVER_MODULES, *extension_modules()):
-        load(name)
-    server = sys.modules.get("jupyter_server.serverapp")
-    handlers: dict[str, list[str] | None] = getattr(server, "JUPYTER_SERVICE_HANDLERS", {})
-    for names in handlers.values():
-        for name in names or ():
-            load(name)
-
-
-def load(name: str) -> None:
-    """Import a module; a broken one must not stop the start here."""
+    """Load the server's modules."""
     try:
-        importlib.import_module(name)
+        importlib.import_module("juliabox_server").load()
     except Exception as error:
-        say(f"{name} cannot be loaded: {error!r}")
+        say(f"the server cannot be loaded: {error!r}")
 
 
-def extension_modules() -> list[str]:
-    """Return the server extensions that the image (not the person) enables."""
-    names: dict[str, bool] = {}
-    folders = [f"{sys.prefix}/etc/jupyter", *os.environ.get("JUPYTER_CONFIG_PATH", "").split(":")]
-    for folder in filter(None, folders):
-        for file in sorted(Path(folder, "jupyter_server_config.d").glob("*.json")):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                names.update(json.loads(file.read_text())["ServerApp"]["jpserver_extensions"])
-    return [name for name, enabled in names.items() if enabled]
+def rehearse(line: Line) -> None:
+    """Start the server once for nobody; it starts later all the same if that fails."""
+    try:
+        importlib.import_module("juliabox_server").rehearse(line.released.is_set)
+    except Exception as error:
+        say(f"the server cannot be rehearsed: {error!r}")
+    # what is there stays: the collector need not look at it again
+    gc.collect()
+    gc.freeze()
+
+
+def prepare_kernel() -> None:
+    """Have a kernel started ahead, where the image can and the operator did not forbid it."""
+    if os.environ.get(WARM_KERNEL) == "0":
+        return
+    try:
+        importlib.import_module("juliabox_kernel.warm").prepare()
+    except ImportError:
+        pass
+    except Exception as error:
+        say(f"no kernel can be started ahead: {error!r}")
 
 
 # --- the person's home ---------------------------------------------------------------------------
@@ -296,48 +328,43 @@ def has_own_configuration() -> bool:
 # --- the server ----------------------------------------------------------------------------------
 
 
-def serve() -> None:
+def serve(line: Line) -> None:
     """Run the server; if it ends or hangs before it listens, start once without own configuration.
 
     What the person configured can so never lock them out for good.
     """
     plain = bool(os.environ.get(PLAIN))
     if not plain and has_own_configuration():
-        watch(lambda: start_plain(f"it did not listen after {START_LIMIT:g} s"))
+        watch(line)
     # the server parses these itself and must not see ours
     sys.argv[:] = ["jupyterhub-singleuser"]
+    gc.disable()
     try:
-        importlib.import_module("jupyterhub.singleuser").main()
+        importlib.import_module("juliabox_server").main(lambda: listening(line))
     except BaseException as error:
-        if plain or isinstance(error, KeyboardInterrupt) or listening(PORT):
+        if plain or isinstance(error, KeyboardInterrupt) or line.is_listening.is_set():
             raise
-        start_plain(repr(error))
+        start_plain(line, repr(error))
     sys.exit(0)
 
 
-def watch(late: Callable[[], None]) -> None:
-    """Call ``late`` from a thread if the server does not listen in time."""
+def listening(line: Line) -> None:
+    """Tell the manager that the server listens, and do what could wait."""
+    line.listening()
+    gc.enable()
+
+
+def watch(line: Line) -> None:
+    """Start without own configuration, from a thread, if the server does not listen in time."""
 
     def wait() -> None:
         begin = time.monotonic() - starved()
         while time.monotonic() - starved() < begin + START_LIMIT:
-            if listening(PORT):
+            if line.is_listening.wait(0.5):
                 return
-            time.sleep(0.5)
-        late()
+        start_plain(line, f"it did not listen after {START_LIMIT:g} s")
 
     threading.Thread(target=wait, daemon=True).start()
-
-
-def tell_when_listening(line: Line) -> None:
-    """Tell the manager from a thread as soon as the server listens."""
-
-    def look() -> None:
-        while not listening(PORT):
-            time.sleep(0.01)
-        line.listening()
-
-    threading.Thread(target=look, daemon=True).start()
 
 
 def starved() -> float:
@@ -348,28 +375,18 @@ def starved() -> float:
         return 0.0
 
 
-def listening(port: int) -> bool:
-    """Tell whether a TCP socket of this container listens on a port, without connecting to it."""
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
-                _, local, _, state = line.split()[:4]
-                if state == "0A" and int(local.rpartition(":")[2], 16) == port:
-                    return True
-    return False
-
-
-def start_plain(why: str) -> None:
+def start_plain(line: Line, why: str) -> None:
     """Start anew without the person's own configuration."""
     say(f"the server did not start ({why}); starting it without the configuration in ~/.jupyter")
     os.environ[PLAIN] = "1"
-    start_again()
+    start_again(line)
 
 
-def start_again() -> None:
-    """Become a fresh process of this program, with the same environment."""
+def start_again(line: Line) -> None:
+    """Become a fresh process of this program, with the same environment and connection."""
     os.chdir("/")
-    os.execv(sys.executable, [sys.executable, "-I", str(Path(__file__).resolve()), RELEASED])  # noqa: S606 - no shell wanted
+    program = [sys.executable, "-I", str(Path(__file__).resolve()), RELEASED, str(line.pass_on())]
+    os.execv(sys.executable, program)  # noqa: S606 - no shell wanted
 
 
 if __name__ == "__main__":

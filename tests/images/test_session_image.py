@@ -96,6 +96,10 @@ def test_julia_and_its_kernel_run_on_a_read_only_root(
     assert json.loads(result.splitlines()[-1]) == ["ok", "55"]
 
 
+MEMORY = {
+    "/tmp": "size=256m,mode=1777",
+    "/run/juliabox": "size=16m,uid=1000,gid=1000,mode=700",
+}
 HOME = {"bind": "/home/juser", "mode": "rw"}
 FETCH = """
 import sys, urllib.request
@@ -124,11 +128,7 @@ def test_jupyterlab_runs_with_the_images_configuration_and_a_full_home(
         environment={"JUPYTER_TOKEN": "secret", "MEM_LIMIT": "1073741824", "CPU_LIMIT": "1.0"},
         network_mode="none",
         volumes={str(slot): {"bind": "/home", "mode": "ro"}},
-        tmpfs={
-            "/tmp": "size=256m,mode=1777",
-            "/run/juliabox": "size=16m,uid=1000,gid=1000,mode=700",
-            "/home/juser": "size=64k,uid=1000,gid=1000,mode=700",
-        },
+        tmpfs=MEMORY | {"/home/juser": "size=64k,uid=1000,gid=1000,mode=700"},
     )
     run(container, "sh", "-c", "head -c 1m /dev/zero > /home/juser/full; true")
     specs = json.loads(answer(container, "/api/kernelspecs"))
@@ -142,22 +142,73 @@ def test_jupyterlab_runs_with_the_images_configuration_and_a_full_home(
     assert container.stats(stream=False)["memory_stats"]["usage"] < 400e6
 
 
-def test_the_entry_program_waits_in_its_slot_as_the_user(
+IDENTITY = {
+    "JUPYTERHUB_API_TOKEN": "s3cret",
+    "JUPYTERHUB_API_URL": "http://127.0.0.1:9/hub/api",
+    "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-ada",
+    "JUPYTERHUB_OAUTH_SCOPES": '["access:servers!user=ada"]',
+    "JUPYTERHUB_SERVICE_PREFIX": "/user/ada/",
+    "JUPYTERHUB_USER": "ada",
+}
+HELD = "cat /proc/[0-9]*/environ; ls -lR /proc/[0-9]*/fd /proc/[0-9]*/cwd; ls -A /tmp /run/juliabox"
+
+
+def test_a_prepared_session_holds_nothing_and_listens_when_it_is_released(
     session: Callable[..., Container], slot: Path
 ) -> None:
+    (slot / "juser").chmod(0o555)
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(str(slot / "entry.sock"))
         (slot / "entry.sock").chmod(0o666)
         door.listen()
         door.settimeout(60)
-        container = session(volumes={str(slot): {"bind": "/home", "mode": "ro"}})
+        volumes = {str(slot): {"bind": "/home", "mode": "ro"}, str(slot / "juser"): HOME}
+        container = session(
+            volumes=volumes, network_mode="none", environment={"JULIABOX_WARM_KERNEL": "0"}
+        )
         visitor, _ = door.accept()
-        with visitor:
-            peer = visitor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-            _, uid, gid = struct.unpack("3i", peer)
-    assert (uid, gid) == (1000, 1000)
-    container.reload()
-    assert container.status == "running"
+    visitor.settimeout(60)
+    with visitor, visitor.makefile("rw") as line:
+        peer = visitor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        assert struct.unpack("3i", peer)[1:] == (1000, 1000)
+        assert json.loads(line.readline())["state"] == "loaded"
+        held = run(container, "sh", "-c", HELD)
+        assert "nobody" not in held and "JUPYTERHUB" not in held
+        assert "/home" not in held.replace("HOME=/home/juser", "").replace("/home/juser/.julia", "")
+        assert held.endswith("/run/juliabox:\n\n/tmp:\n") or held.endswith("/run/juliabox:\n")
+        assert container.logs() == b""
+        (slot / "juser").chmod(0o700)
+        line.write(json.dumps({"version": 2, "environment": IDENTITY}) + "\n")
+        line.flush()
+        assert json.loads(line.readline())["state"] == "accepted"
+        assert json.loads(line.readline())["state"] == "listening"
+        assert line.readline() == ""
+    port = (
+        "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8888/user/ada/api').read())"
+    )
+    assert "version" in run(container, "python", "-c", port)
+    assert "Traceback" not in container.logs().decode()
+
+
+def test_a_rehearsed_server_is_the_same_as_one_that_was_not(
+    session: Callable[..., Container],
+) -> None:
+    script = (Path(__file__).parent / "server_account.py").read_text()
+    accounts = []
+    for kind in ("plain", "rehearsed"):
+        container = session(
+            ["sleep", "300"],
+            network_mode="none",
+            environment={"PYTHONHASHSEED": "0"},
+            tmpfs=MEMORY | {"/home/juser": "size=1m,uid=1000,gid=1000,mode=700"},
+        )
+        output = container.exec_run(["python", "-c", script, kind], demux=True)
+        assert output.exit_code == 0, output.output
+        accounts.append(json.loads(output.output[0]))
+    plain, rehearsed = accounts
+    assert "Path=/user/ada.b%20c/science/" in rehearsed["answers"]["GET lab "]
+    for part, value in plain.items():
+        assert rehearsed[part] == value, part
 
 
 @pytest.mark.parametrize("module", ["jupyterhub.singleuser", "jupyterlab.labapp", "jupyterlab_git"])

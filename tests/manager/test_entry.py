@@ -22,15 +22,20 @@ ENTRY = Path(__file__).resolve().parents[2] / "images" / "julia" / "juliabox_ent
 SESSION = "0123456789abcdef"
 SECRET = "s3cret-t0ken"
 
-#: Stands in for the single-user server: obeys configuration, listens, reports what it sees.
+#: Stands in for the server: obeys configuration, listens, reports what it sees.
 SERVER = """
 import json, os, socket, sys, time
 from pathlib import Path
-def main():
+def load():
+    pass
+def rehearse(is_enough):
+    pass
+def main(listening):
     own = Path(os.environ["HOME"], ".jupyter", "jupyter_server_config.py")
     if own.exists() and not os.environ.get("JUPYTERHUB_DISABLE_USER_CONFIG"):
         exec(own.read_text())
     port = socket.create_server(("0.0.0.0", 8888))
+    listening()
     import colorsys, this_is_late
     process = Path("/proc/self")
     print(json.dumps({
@@ -100,9 +105,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("entry")
     command(sys.executable, "-m", "venv", "--without-pip", folder / "venv")
     (packages,) = (folder / "venv" / "lib").glob("python3*/site-packages")
-    (packages / "jupyterhub").mkdir()
-    (packages / "jupyterhub" / "__init__.py").touch()
-    (packages / "jupyterhub" / "singleuser.py").write_text(SERVER)
+    (packages / "juliabox_server.py").write_text(SERVER)
     (packages / "this_is_late.py").touch()
     return folder / "venv" / "bin" / "python"
 
@@ -168,8 +171,9 @@ async def test_the_server_gets_all_that_was_handed_over(slots: Slots, python: Pa
             assert environment["JUPYTERHUB_SERVICE_URL"] == "http://0.0.0.0:8888/"
             assert report["argv"] == ["jupyterhub-singleuser"]
             assert SECRET not in report["started with"]
-            # three standard ones, the port, two looks into /proc, and the line to the manager
-            assert report["descriptors"] <= 7
+            # three standard ones, the port, two looks into /proc
+            assert report["descriptors"] <= 6
+            assert await slots.await_listening(SESSION, 20)
             assert (place / "welcome.ipynb").stat().st_uid == 1000
             assert (place / "more" / "more.ipynb").read_text() == "more\n"
             await running.end()
@@ -241,6 +245,7 @@ async def test_own_configuration_cannot_lock_a_person_out(
         report = await running.report()
         assert report["environment"]["JUPYTERHUB_DISABLE_USER_CONFIG"] == "1"
         assert report["argv"] == ["jupyterhub-singleuser"]
+        assert await slots.await_listening(SESSION, 20)
         assert "without the configuration in ~/.jupyter" in await running.end()
 
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENTRY = ROOT / "images/julia/juliabox_entry.py"
 TAG = f"jbt-tiny:{os.getpid()}"
 
-#: Stands for the single-user server: says that it is up, and ends on SIGTERM, after a while if
+#: Stands for the server: says that it is up, and ends on SIGTERM, after a while if
 #: asked to. With ``TINY_LEAVE`` it leaves that word wherever it can, as somebody's work would: in
 #: each folder, and in a process of its own.
 SERVER = """
@@ -48,7 +48,13 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"tiny")
 
-def main():
+def load():
+    pass
+
+def rehearse(is_enough):
+    pass
+
+def main(listening):
     signal.signal(signal.SIGTERM, stop)
     print("tiny server up", flush=True)
     if os.environ.get("TINY_LEAVE"):
@@ -58,7 +64,9 @@ def main():
         sys.exit(3)
     if os.environ.get("TINY_BOMB"):
         hoard = [bytearray(os.urandom(1 << 20)) for _ in range(4096)]
-    http.server.HTTPServer(("0.0.0.0", 8888), Page).serve_forever()
+    server = http.server.HTTPServer(("0.0.0.0", 8888), Page)
+    listening()
+    server.serve_forever()
 """
 
 _LEFT_OUT = {"test", "tests", "idlelib", "ensurepip", "tkinter", "lib2to3", "site-packages"}
@@ -75,9 +83,7 @@ def make() -> str:
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
         _add_python(archive)
-        site = f"usr/lib/{_PREFIX}/site-packages/jupyterhub"
-        _add_text(archive, f"{site}/__init__.py", "")
-        _add_text(archive, f"{site}/singleuser.py", SERVER)
+        _add_text(archive, f"usr/lib/{_PREFIX}/site-packages/juliabox_server.py", SERVER)
         _add_text(archive, "opt/juliabox/entry.py", ENTRY.read_text())
         for folder in ("home", "tmp", "run/juliabox", "proc", "sys", "dev", "etc"):
             _add_folder(archive, folder)

@@ -41,6 +41,9 @@ def portal_origin() -> str:
 c.ServerApp.tornado_settings = {
     "headers": {"Content-Security-Policy": f"frame-ancestors {portal_origin()}"}
 }
+# the path of the session's cookies: JupyterHub takes it from the environment when it is imported,
+# which the entry program does before there is one
+c.HubAuth.base_url = os.environ.get("JUPYTERHUB_SERVICE_PREFIX") or "/"
 c.ServerApp.root_dir = HOME
 c.ServerApp.default_url = "/lab"
 c.ServerApp.terminals_enabled = True
@@ -57,6 +60,8 @@ c.ContentsManager.allow_hidden = True
 c.FileContentsManager.delete_to_trash = False
 c.FileContentsManager.use_atomic_writing = True
 c.MultiKernelManager.default_kernel_name = julia_kernel()
+# the image has Python's kernel spec in a file; else all of IPython is loaded to make it
+c.KernelSpecManager.ensure_native_kernel = False
 
 # no database in the home: one that is full, or on which SQLite cannot lock, still opens
 c.BaseFileIdManager.db_path = f"{RUNTIME}/file-id.sqlite"
