@@ -64,8 +64,6 @@ class Container(Struct, frozen=True):
     exit_code: int = 0
     oom_killed: bool = False
     error: str = ""
-    #: Memory limit in bytes; 0 unless inspected.
-    memory: int = 0
 
 
 class Image(Struct, frozen=True):
@@ -88,8 +86,6 @@ class Notice(Struct, frozen=True):
 
     kind: Literal["die", "oom", "resync"]
     session: str = ""
-    #: Docker's id of the container that it is about.
-    container: str = ""
 
 
 class Engine:
@@ -187,7 +183,6 @@ class Engine:
             exit_code=int(state["ExitCode"]),
             oom_killed=bool(state["OOMKilled"]),
             error=str(state.get("Error") or ""),
-            memory=int(told["HostConfig"]["Memory"]),
         )
 
     async def last_lines(self, container: Container) -> list[str]:
@@ -218,17 +213,6 @@ class Engine:
         """Start a session's container; harmless if it runs."""
         container = await self._named(session)
         await self._call(lambda client: client.start(container.id), ACT)
-
-    async def update(self, session: str, limits: dict[str, Any]) -> None:
-        """Change the limits of a running container, given as the body of the engine's call."""
-        name = self._name(session)
-
-        def call(client: Any) -> None:
-            # the SDK's own method does not know PidsLimit
-            url = client._url("/containers/{0}/update", name)
-            client._raise_for_status(client._post_json(url, data=limits))
-
-        await self._call(call, ACT)
 
     async def kill(self, container: Container, signal: str) -> None:
         """Send a signal to a container; harmless if it has ended."""
@@ -294,8 +278,7 @@ class Engine:
                 tell(Notice("resync"))
                 for event in self._stream:
                     session = event["Actor"]["Attributes"].get(LABEL_SESSION, "")
-                    kind: Literal["oom", "die"] = "oom" if event["Action"] == "oom" else "die"
-                    tell(Notice(kind, session, event["Actor"]["ID"]))
+                    tell(Notice("oom" if event["Action"] == "oom" else "die", session))
             except (DockerException, requests.RequestException, OSError, ValueError) as error:
                 log.debug("events of the engine broke off", error=str(error))
             except Exception:

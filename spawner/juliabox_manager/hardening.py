@@ -32,15 +32,6 @@ _CPU_PERIOD: Final = 100_000
 _DISABLE_IPV6: Final = ("net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6")
 _IPV6: Final = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
 
-#: Weight of a session's processes for the processors, and of a warm container's: a session takes
-#: what it needs first, whatever is being made beside it.
-_SHARES: Final = 1024
-_WARM_SHARES: Final = 2
-
-#: Limits of a warm container beside its memory: enough to load the server and a Julia.
-_WARM_CPU: Final = 1.0
-_WARM_PIDS: Final = 256
-
 #: Stands for a session where a config is made only to be compared.
 _NOBODY: Final = "0" * 16
 
@@ -54,14 +45,6 @@ class Hardening:
         self._seccomp = _read_seccomp(settings.seccomp)
         #: Whether the engine can weigh block input and output; known once it has answered.
         self.blkio = False
-        ceilings = settings.ceilings
-        #: What a warm container may take until a session claims it.
-        self.warm_limits = Limits(
-            memory=min(settings.pool.warm_memory, ceilings.memory),
-            cpu=min(_WARM_CPU, ceilings.cpu),
-            pids=min(_WARM_PIDS, ceilings.pids),
-            disk=ceilings.disk,
-        )
 
     def config(self, session: str, image_id: str, limits: Limits) -> dict[str, Any]:
         """Return the body of the create call, its digest label included."""
@@ -70,23 +53,6 @@ class Hardening:
         )
         body["Labels"][LABEL_DIGEST] = self.digest(image_id, limits)
         return body
-
-    def warm_config(self, id_: str, image_id: str) -> dict[str, Any]:
-        """Return the body of the create call of a warm container, its digest label included."""
-        body = self.config(id_, image_id, self.warm_limits)
-        body["HostConfig"]["CpuShares"] = _WARM_SHARES
-        body["Labels"][LABEL_DIGEST] = self.warm_digest(image_id)
-        return body
-
-    def warm_digest(self, image_id: str) -> str:
-        """Return a digest of all that shapes a warm container apart from its id."""
-        return self.digest(image_id, self.warm_limits)
-
-    def claim(self, limits: Limits) -> dict[str, Any]:
-        """Return the body of the update call that gives a warm container a session's limits."""
-        names = ("Memory", "MemorySwap", "CpuPeriod", "CpuQuota", "CpuShares", "PidsLimit")
-        entries = _limits(limits, blkio=False)
-        return {name: entries[name] for name in names}
 
     def digest(self, image_id: str, limits: Limits) -> str:
         """Return a digest of all that shapes a container apart from its session.
@@ -179,7 +145,6 @@ def _limits(limits: Limits, *, blkio: bool) -> dict[str, Any]:
         # a quota, not NanoCpus: the engine refuses more of those than the host has cores
         "CpuPeriod": _CPU_PERIOD,
         "CpuQuota": max(1000, round(limits.cpu * _CPU_PERIOD)),
-        "CpuShares": _SHARES,
         # a fork bomb ends here
         "PidsLimit": limits.pids,
         "Ulimits": [

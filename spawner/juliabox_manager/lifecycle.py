@@ -28,29 +28,12 @@ log = structlog.get_logger("juliabox.manager.session")
 ENTRY_LIMIT: Final = 60.0
 RELEASE_LIMIT: Final = 100.0
 
-#: Seconds for a warm container, which has nothing else to do, to accept its environment.
-WARM_RELEASE_LIMIT: Final = 10.0
-
 #: Seconds for the server to listen after it has its environment. One that takes longer goes on; its
 #: caller is answered and looks for itself.
 LISTEN_LIMIT: Final = 60.0
 
 #: Seconds for the kernel to end a container after SIGKILL; it is stuck after that.
 KILL_LIMIT: Final = 10.0
-
-#: Steps of a start at which a warm container can still be given up: nothing was handed over that
-#: anything of the person's has run with.
-_WARM_STEPS: Final = frozenset(
-    {
-        "create.claimed",
-        "create.container",
-        "start.starting",
-        "start.started",
-        "start.protected",
-        "start.mounted",
-        "start.releasing",
-    }
-)
 
 #: Seconds between two looks at a container that should end, beside the engine's events.
 _LOOK_AGAIN: Final = 1.0
@@ -81,20 +64,6 @@ class Lifecycle:
         self._tell_stage(live, "create")
         await self._slots.prepare(record.session)
         await self._step(live, "create.slot")
-        await self._create(live)
-        await self._step(live, "create.container")
-        self._tell_stage(live, "")
-
-    async def claim(self, live: Live) -> None:
-        """Make a session, known to nobody yet, of a warm container that was taken from the pool.
-
-        If this fails, the container is not the session's.
-        """
-        await self._step(live, "create.claimed")
-        self._tell_state(live)
-
-    async def _create(self, live: Live) -> None:
-        record = live.record
         config = self._hardening.config(record.session, record.image_id, record.limits)
         try:
             record.container = await to_its_end(self._engine.create(record.session, config))
@@ -104,6 +73,8 @@ class Lifecycle:
                 "the operator runs `juliabox up` to build it",
                 code="image.missing",
             ) from error
+        await self._step(live, "create.container")
+        self._tell_stage(live, "")
 
     # -- starting -----------------------------------------------------------------------------
 
@@ -111,37 +82,8 @@ class Lifecycle:
         """Start a session's container, close its network, mount the home, hand over.
 
         Returns when the server listens; raises what went wrong, with nothing undone.
-        Nothing of the person's runs before policy and home are both in place. A warm container
-        that does not take the environment is destroyed, and a new one made in its place.
+        Nothing of the person's runs before policy and home are both in place.
         """
-        if live.record.warm:
-            try:
-                return await self._unless_it_dies(live, environment)
-            except JuliaBoxError as error:
-                if live.record.step not in _WARM_STEPS or live.homeless:
-                    raise
-                await self._give_up_warm(live, error)
-        await self._unless_it_dies(live, environment)
-
-    async def _give_up_warm(self, live: Live, why: JuliaBoxError) -> None:
-        """Destroy a warm container that failed, and make a new one for its session."""
-        record = live.record
-        log.warning("warm container failed", session=record.session, error=why.message)
-        METRICS.pool_claims.labels("failed").inc()
-        container = await self._engine.inspect(record.session)
-        # what is told of the old one from here on is not about this session
-        record.container, record.warm = "", False
-        if container is not None:
-            await to_its_end(self._engine.remove(container))
-        await self._volumes.release(record.session, self._target(record.session))
-        live.exited.clear()
-        live.pid, record.address = 0, ""
-        await self._slots.close(record.session)
-        await self._slots.prepare(record.session)
-        self._tell_stage(live, "create")
-        await self._create(live)
-
-    async def _unless_it_dies(self, live: Live, environment: dict[str, str]) -> None:
         work = asyncio.create_task(self._begin(live, environment))
         gone = asyncio.create_task(live.exited.wait())
         try:
@@ -163,9 +105,13 @@ class Lifecycle:
         self._tell_stage(live, "start")
         await self._slots.prepare(record.session)
         # the disk is made, checked and mounted while the engine starts the container
-        home = asyncio.create_task(self._attach(live))
+        home = asyncio.create_task(
+            self._volumes.get_disk_for_user(
+                record.owner, record.limits.disk, record.session, self._target(record.session)
+            )
+        )
         try:
-            pid = await self._claimed(live) if record.warm else await self._start_closed(live)
+            pid = await self._start_closed(live)
             self._tell_stage(live, "mount")
             await home
         finally:
@@ -174,8 +120,7 @@ class Lifecycle:
         self._tell_stage(live, "release")
         await self._slots.await_entry(record.session, pid, ENTRY_LIMIT)
         await self._step(live, "start.releasing")
-        limit = WARM_RELEASE_LIMIT if record.warm else RELEASE_LIMIT
-        await self._slots.release(record.session, environment, limit)
+        await self._slots.release(record.session, environment, RELEASE_LIMIT)
         record.started = time.time()
         await self._step(live, "start.running", state="running")
         self._tell_stage(live, "running")
@@ -184,28 +129,6 @@ class Lifecycle:
         if live.ready:
             self._tell_stage(live, "ready")
         await self._slots.close(record.session)
-
-    async def _attach(self, live: Live) -> None:
-        record = live.record
-        live.homeless = False
-        try:
-            await self._volumes.get_disk_for_user(
-                record.owner, record.limits.disk, record.session, self._target(record.session)
-            )
-        except JuliaBoxError:
-            live.homeless = True
-            raise
-
-    async def _claimed(self, live: Live) -> int:
-        """Give a warm container its session's limits; return its first process.
-
-        It has run behind its network policy since the pool made it, unless a restart came between:
-        then it is looked at anew.
-        """
-        pid = live.pid or await self._start_closed(live)
-        limits = self._hardening.claim(live.record.limits)
-        await to_its_end(self._engine.update(live.record.session, limits))
-        return pid
 
     async def _start_closed(self, live: Live) -> int:
         """Start the container and load its network policy; return its first process."""
@@ -217,8 +140,7 @@ class Lifecycle:
             raise InternalError(
                 f"the container of session {record.session} ended at once", code="session.failed"
             )
-        record.container, record.address = container.id, container.address
-        live.pid = container.pid
+        record.address, live.pid = container.address, container.pid
         await self._step(live, "start.started")
         self._tell_stage(live, "protect")
         await to_its_end(self._network.apply(container.pid))
@@ -271,8 +193,7 @@ class Lifecycle:
 
     async def is_running(self, live: Live, container: Container) -> None:
         """Record that a session's environment was handed over, as a restart found out."""
-        live.record.container, live.record.address = container.id, container.address
-        live.pid = container.pid
+        live.record.address, live.pid = container.address, container.pid
         live.record.started = live.record.started or container.started
         await self._step(live, "start.running", state="running")
         self._tell_state(live)

@@ -28,8 +28,6 @@ class Live:
         self.environment: str | None = None
         #: Stage of the start under way, for progress.
         self.stage = ""
-        #: Whether its home could not be mounted.
-        self.homeless = False
         #: Whether the server told that it listens.
         self.ready = False
         #: First process of the running container as it was seen last; it may have ended since.

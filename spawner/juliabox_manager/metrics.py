@@ -32,23 +32,6 @@ class _SessionGauge:
         yield family
 
 
-class _PoolGauge:
-    """Ask for the number of warm containers when Prometheus does."""
-
-    def __init__(self) -> None:
-        self.count: Callable[[], Mapping[tuple[str, str], int]] = dict
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        family = GaugeMetricFamily(
-            "juliabox_pool_containers",
-            "Warm containers by image and state (ready, loading).",
-            labels=["image", "state"],
-        )
-        for (image, state), number in sorted(self.count().items()):
-            family.add_metric([image, state], number)
-        yield family
-
-
 class Metrics:
     """Counters and histograms on a registry of their own."""
 
@@ -100,18 +83,6 @@ class Metrics:
             "Times that a session's network policy was missing or changed and was set again.",
             registry=self.registry,
         )
-        self.pool_claims = prometheus_client.Counter(
-            "juliabox_pool_claims",
-            "Starts that took a warm container (claimed) or found none (missed), and failed ones.",
-            ["outcome"],
-            registry=self.registry,
-        )
-        self.pool_refill_seconds = prometheus_client.Histogram(
-            "juliabox_pool_refill_seconds",
-            "Seconds in which a warm container was made and loaded.",
-            buckets=_START_BUCKETS,
-            registry=self.registry,
-        )
         self.task_runs = prometheus_client.Counter(
             "juliabox_task_runs",
             "Ended runs of tasks by outcome.",
@@ -139,17 +110,11 @@ class Metrics:
         )
         self._sessions = _SessionGauge()
         self.registry.register(self._sessions)
-        self._pools = _PoolGauge()
-        self.registry.register(self._pools)
         prometheus_client.ProcessCollector(registry=self.registry)
 
     def watch_sessions(self, count: Callable[[], Mapping[str, int]]) -> None:
         """Let ``count`` answer the number of sessions by state; it must not block."""
         self._sessions.count = count
-
-    def watch_pools(self, count: Callable[[], Mapping[tuple[str, str], int]]) -> None:
-        """Let ``count`` answer warm containers by image and state; it must not block."""
-        self._pools.count = count
 
     def render(self) -> bytes:
         """Return all figures in Prometheus' text format."""

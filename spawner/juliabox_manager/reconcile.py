@@ -33,7 +33,6 @@ from juliabox_manager.lifecycle import Lifecycle
 from juliabox_manager.live import Live, Registry
 from juliabox_manager.metrics import METRICS
 from juliabox_manager.parts import Parts
-from juliabox_manager.pool.pool import Pool
 from juliabox_manager.protocol import SESSION_PORT
 from juliabox_manager.records import RUNS, SessionRecord
 from juliabox_manager.sessions import Sessions
@@ -80,15 +79,9 @@ class Reconciler:
     """Brings engine, slots, mounts, policies and records together."""
 
     def __init__(
-        self,
-        parts: Parts,
-        registry: Registry,
-        lifecycle: Lifecycle,
-        sessions: Sessions,
-        pool: Pool,
+        self, parts: Parts, registry: Registry, lifecycle: Lifecycle, sessions: Sessions
     ) -> None:
-        """Work with the given parts on the sessions of a registry and on the pool."""
-        self._pool = pool
+        """Work with the given parts on the sessions of a registry."""
         self._store = parts.store
         self._engine = parts.engine
         self._slots = parts.slots
@@ -115,7 +108,6 @@ class Reconciler:
             (live, judge(live.record, containers.get(live.record.session)))
             for live in self._registry
         ]
-        await self._pool.adopt()
         await self._remove_orphans(containers.values())
         missing = await self._volumes.adopt(self._mounted(verdicts, containers))
         await self._remove_slots()
@@ -195,7 +187,6 @@ class Reconciler:
             await self._look_after(live, containers.get(live.record.session))
 
         await _together(look_after, self._registry)
-        await _quietly(self._pool.check())
         await self._forget_oldest()
         await self._remove_slots()
         # neither waits for the other to succeed
@@ -264,7 +255,8 @@ class Reconciler:
 
     async def _remove_orphans(self, containers: Iterable[Container]) -> None:
         def orphan(container: Container) -> bool:
-            return self._is_nobodys(container.session)
+            live = self._registry.get(container.session)
+            return live is None or live.record.state == "ended"
 
         async def remove(container: Container) -> None:
             METRICS.reconcile_repairs.labels("orphan").inc()
@@ -273,13 +265,10 @@ class Reconciler:
 
         await _together(remove, filter(orphan, containers))
 
-    def _is_nobodys(self, session: str) -> bool:
-        live = self._registry.get(session)
-        return (live is None or live.record.state == "ended") and session not in self._pool
-
     async def _remove_slots(self) -> None:
         for session in await asyncio.to_thread(self._slots.list):
-            if self._is_nobodys(session):
+            live = self._registry.get(session)
+            if live is None or live.record.state == "ended":
                 METRICS.reconcile_repairs.labels("slot").inc()
                 await _quietly(self._slots.remove(session))
 

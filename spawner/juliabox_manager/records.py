@@ -18,7 +18,6 @@ STEPS: Final = (
     "create.recorded",  # intent: a slot and a container of this id may exist from here on
     "create.slot",
     "create.container",  # the container's id is known; the session may be answered
-    "create.claimed",  # instead of the three: a warm container is this session's from here on
     "start.starting",  # intent: the container may run and the home may be mounted
     "start.started",
     "start.protected",
@@ -34,14 +33,7 @@ STEPS: Final = (
 
 #: Steps that must be on disk before their effect. All others may be written later when the disk is
 #: full, since a restart comes to the same end without them.
-INTENTS: Final = frozenset(
-    {
-        "create.recorded",
-        "create.claimed",
-        "start.starting",
-        "start.releasing",
-    }
-)
+INTENTS: Final = frozenset({"create.recorded", "start.starting", "start.releasing"})
 
 
 #: Steps of a start at which the container has been seen to run.
@@ -72,5 +64,3 @@ class SessionRecord(Struct, kw_only=True):
     ended: float = 0.0
     ended_age: float = 0.0
     exit: ExitInfo | None = None
-    #: Whether its container comes from the pool: it has run since before the session was made.
-    warm: bool = False

@@ -22,7 +22,6 @@ from juliabox_manager.live import Registry, settle
 from juliabox_manager.metrics import METRICS
 from juliabox_manager.parts import NetworkPart, Parts, SlotsPart, VolumesPart
 from juliabox_manager.policy import Policy, promised_memory
-from juliabox_manager.pool.pool import Pool
 from juliabox_manager.protocol import (
     Event,
     ImageInfo,
@@ -85,12 +84,11 @@ class Manager:
             target=partial(home_target, settings),
         )
         lifecycle = Lifecycle(parts)
-        self._pool = Pool(settings, parts, self._policy, self._starting, self._promised)
         self._sessions = Sessions(
-            self._registry, lifecycle, self._policy, self._hardening, self._events, self._pool
+            self._registry, lifecycle, self._policy, self._hardening, self._events
         )
         self._usage = Usage(self._registry, engine, volumes)
-        self._reconciler = Reconciler(parts, self._registry, lifecycle, self._sessions, self._pool)
+        self._reconciler = Reconciler(parts, self._registry, lifecycle, self._sessions)
         self._reconciled = asyncio.Event()
         self._reconciling = asyncio.Lock()
         self._info: EngineInfo | None = None
@@ -135,7 +133,6 @@ class Manager:
         await self._store.open()
         await self._events.open()
         METRICS.watch_sessions(self._count)
-        METRICS.watch_pools(self._pool.states)
         self._work = asyncio.create_task(self._reconcile(), name="reconcile")
 
     async def close(self) -> None:
@@ -143,7 +140,6 @@ class Manager:
         self._reconciled.clear()
         if self._work is not None:
             await settle(self._work)
-        await self._pool.close()
         await self._sessions.close()
         await self._engine.close()
         await self._store.close()
@@ -234,10 +230,10 @@ class Manager:
     # -- pools --------------------------------------------------------------------------------
 
     async def _pools(self, _: protocol.PoolList) -> list[PoolInfo]:
-        return await self._pool.infos()
+        return []
 
     async def _renew_pools(self, _: protocol.PoolRenew) -> None:
-        self._pool.renew()
+        return None
 
     # -- the instance -------------------------------------------------------------------------
 
@@ -272,12 +268,6 @@ class Manager:
     def _count(self) -> dict[str, int]:
         return dict(Counter(live.record.state for live in self._registry))
 
-    def _starting(self) -> int:
-        return sum(live.starting for live in self._registry)
-
-    def _promised(self) -> int:
-        return promised_memory(self._registry.records())
-
     async def _ask_engine(self) -> EngineInfo:
         self._info = await self._engine.info()
         self._hardening.blkio = self._info.blkio
@@ -298,7 +288,6 @@ class Manager:
                 await asyncio.sleep(_RETRY)
         log.info("ready", sessions=self._count())
         self._engine.watch(self._noticed)
-        self._pool.start()
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._look_again.wait(), self._settings.reconcile_interval)
@@ -320,8 +309,7 @@ class Manager:
             self._info = None
             self._look_again.set()
         elif notice.kind == "die":
-            self._pool.noticed_exit(notice.session)
-            self._sessions.noticed_exit(notice.session, notice.container)
+            self._sessions.noticed_exit(notice.session)
         elif (live := self._registry.get(notice.session)) is not None:
             reason = out_of_memory(live.record.limits)
             self._events.tell("session.state", live.record, live.record.state, reason)

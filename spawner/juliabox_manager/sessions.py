@@ -44,7 +44,6 @@ from juliabox_manager.hardening import Hardening
 from juliabox_manager.lifecycle import Lifecycle
 from juliabox_manager.live import Live, Registry, settle
 from juliabox_manager.policy import Policy
-from juliabox_manager.pool.pool import Pool
 from juliabox_manager.protocol import (
     SESSION_PORT,
     SessionCreate,
@@ -61,17 +60,15 @@ log = structlog.get_logger("juliabox.manager.session")
 class Sessions:
     """All sessions of one manager."""
 
-    def __init__(  # noqa: PLR0917 one argument for each part
+    def __init__(
         self,
         registry: Registry,
         lifecycle: Lifecycle,
         policy: Policy,
         hardening: Hardening,
         events: EventLog,
-        pool: Pool,
     ) -> None:
         """Work on the sessions of a registry."""
-        self._pool = pool
         self._events = events
         self._registry = registry
         self._lifecycle = lifecycle
@@ -147,19 +144,16 @@ class Sessions:
             exit=record.exit if record.state == "ended" else None,
             ended=record.ended if record.state == "ended" else 0.0,
             ready=live.ready and record.state == "running",
-            warm=record.warm,
         )
 
     # -- what else ends a session ---------------------------------------------------------------
 
-    def noticed_exit(self, session: str, container: str) -> None:
-        """Take note that a container of a session has died."""
+    def noticed_exit(self, session: str) -> None:
+        """Take note that a session's container has died."""
         live = self._registry.get(session)
-        if live is None or container != live.record.container:
-            return  # one that its session has given up
+        if live is None:
+            return
         live.exited.set()
-        if live.record.state == "created" and live.record.warm:
-            return  # its start makes another
         # a start notices by itself, and tells its caller why
         if not live.starting and live.record.state in {"created", "running"}:
             self._spawn(self.end(live))
@@ -219,8 +213,8 @@ class Sessions:
                 await self._make_way(before)
             self._policy.check_disk()
             self._policy.check_room(verb.owner, verb.limits, self._registry.records())
-            # no await since the check: the next create counts this one, and takes another
-            live = self._new_live(verb, image_id)
+            live = Live(self._new_record(verb, image_id))
+            # no await since the check: the next create counts this one
             self._registry.add(live)
             async with live.lock:
                 await self._make(live)
@@ -228,30 +222,14 @@ class Sessions:
 
     async def _make(self, live: Live) -> None:
         try:
-            if live.record.warm:
-                await self._lifecycle.claim(live)
-            else:
-                await self._lifecycle.make(live)
+            await self._lifecycle.make(live)
         except BaseException as error:
-            if live.record.warm and not live.record.step:
-                self._pool.remove(live.record.session)
-            elif live.record.step:
+            if live.record.step:
                 await self._undo(live, error)
             if live.record.state in {"created", "ended"}:
                 await self._lifecycle.drop(live)
                 self._registry.discard(live)
             raise
-
-    def _new_live(self, verb: SessionCreate, image_id: str) -> Live:
-        """Return a session in a warm container if the pool has one, else in none yet."""
-        live = Live(self._new_record(verb, image_id))
-        warm = self._pool.take(verb.image, image_id)
-        if warm is not None:
-            record = live.record
-            record.session, record.container = warm.record.id, warm.container
-            record.address, record.warm = warm.address, True
-            live.pid = warm.pid
-        return live
 
     def _new_record(self, verb: SessionCreate, image_id: str) -> SessionRecord:
         return SessionRecord(
@@ -271,7 +249,7 @@ class Sessions:
         asked = (verb.image, verb.profile, verb.limits)
         return (
             record.state == "created"
-            and record.step in {"create.container", "create.claimed"}
+            and record.step == "create.container"
             and (record.image, record.profile, record.limits) == asked
             and not self._stale(record)
         )

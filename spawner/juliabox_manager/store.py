@@ -65,15 +65,6 @@ MIGRATIONS: Final = (
     ) STRICT;
     CREATE INDEX task_runs_task ON task_runs (task, number);
     """,
-    """
-    CREATE TABLE warm (id TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT;
-    CREATE TABLE demand (
-        image TEXT NOT NULL,
-        hour INTEGER NOT NULL,
-        most INTEGER NOT NULL,
-        PRIMARY KEY (image, hour)
-    ) STRICT;
-    """,
 )
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
@@ -119,8 +110,6 @@ class Store:
 
     async def record(self, record: SessionRecord, step: str) -> None:
         """Write a session's record as it is at ``step``.
-
-        A session is no warm container of the pool any more: the row of one is deleted with it.
 
         Raises ``NoRoomError`` or ``UnavailableError`` for an intent that cannot be written; other
         steps are then kept in memory until a write succeeds.
@@ -272,8 +261,6 @@ class Store:
                 "ON CONFLICT (session) DO UPDATE SET data = excluded.data",
                 (session, record.owner, record.server, msgspec.json.encode(record)),
             )
-            if record.step == "create.claimed":
-                db.execute("DELETE FROM warm WHERE id = ?", (session,))
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         db = self._connection

@@ -157,6 +157,4 @@ def test_each_metric_of_the_manager_is_told_with_type_and_labels(
     expected = {one._name: (one._type, list(one._labelnames)) for one in instruments}
     gauge = next(iter(METRICS._sessions.collect()))
     expected[gauge.name] = (gauge.type, ["state"])
-    gauge = next(iter(METRICS._pools.collect()))
-    expected[gauge.name] = (gauge.type, ["image", "state"])
     assert told == expected

@@ -1,8 +1,8 @@
 """Random interleavings of verbs, crashes, failures and restarts, on a machine without Docker.
 
-Whatever happens: an environment goes only to a container with policy, home and limits; no home is
-taken from a running server; nobody has two containers, and no container has two people; each verb
-ends with a result or a typed error; and when all is removed, nothing is left but the pool.
+Whatever happens: an environment goes only to a container with policy and home; no home is taken
+from a running server; nobody has two containers; each verb ends with a result or a typed error;
+and when all is removed, nothing is left.
 """
 
 from __future__ import annotations
@@ -16,17 +16,14 @@ from typing import Any
 from unittest import mock
 
 import msgspec
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from juliabox_ext.errors import JuliaBoxError
 from juliabox_manager import lifecycle, reconcile
 from juliabox_manager.live import settle
-from juliabox_manager.pool import pool
 from juliabox_manager.protocol import (
     Limits,
-    PoolRenew,
     SessionCreate,
     SessionInspect,
     SessionList,
@@ -36,7 +33,6 @@ from juliabox_manager.protocol import (
     VolumeRemove,
 )
 from juliabox_manager.service import Manager
-from juliabox_manager.settings import PoolSettings
 from manager.test_policy import settings as manager_settings
 from support.fake_parts import (
     Dead,
@@ -50,10 +46,7 @@ from support.fake_parts import (
 
 OWNERS = ("ada", "bob")
 LIMITS = Limits(memory=64 * 2**20, cpu=0.5, pids=64, disk=32 * 2**20)
-CALLS = (
-    *("create", "start", "apply", "attach", "release", "inspect", "kill", "remove", "detach"),
-    *("update", "await_entry", "await_loaded", "in_place", "prepare"),
-)
+CALLS = ("create", "start", "apply", "attach", "release", "inspect", "kill", "remove", "detach")
 
 ACTIONS = st.one_of(
     st.tuples(
@@ -61,17 +54,14 @@ ACTIONS = st.one_of(
         st.sampled_from(OWNERS),
     ),
     st.tuples(st.just("fail"), st.sampled_from(CALLS)),
-    st.tuples(
-        st.sampled_from(("kill", "pause", "fill", "fill", "reconcile", "renew", "spoil")),
-        st.just(""),
-    ),
+    st.tuples(st.sampled_from(("kill", "pause", "reconcile")), st.just("")),
 )
 
 
 class Machine:
     """One world with one manager at a time."""
 
-    def __init__(self, folder: Path, seed: int, pool: int) -> None:
+    def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
         self.world = World(random.Random(seed))
         self.works: list[asyncio.Task[Any]] = []
@@ -80,7 +70,6 @@ class Machine:
             made,
             capacity=msgspec.structs.replace(made.capacity, disk_reserve=0, memory=0),
             reconcile_interval=0.002,
-            pool=PoolSettings(rule="fixed", size=pool),
         )
 
     async def boot(self) -> None:
@@ -98,8 +87,7 @@ class Machine:
             part.dead = True
         manager = self.manager
         assert manager._work is not None
-        await settle(manager._work, *manager._sessions._works, *manager._pool._tasks)
-        await manager._pool.close()
+        await settle(manager._work, *manager._sessions._works)
         await self.store.close()
         await self.boot()
 
@@ -113,25 +101,16 @@ class Machine:
         registry = self.manager._registry
         return [live.record.session for live in registry if live.record.owner == owner]
 
-    async def act(self, action: str, target: str) -> None:  # noqa: PLR0912 a table of actions
+    async def act(self, action: str, target: str) -> None:
         match action:
             case "kill":
                 await self.kill()
             case "pause":
                 await asyncio.sleep(0.003)
-            case "fill":
-                await self.fill()
             case "fail":
                 self.world.failures.append(target)
             case "reconcile":
                 self.manager._look_again.set()
-            case "renew":
-                self.work(self.call(PoolRenew()))
-            case "spoil":
-                # a warm container ends by itself, perhaps just as it is claimed
-                for box in list(self.world.boxes.values()):
-                    if not box.released:
-                        self.world.die(box.session)
             case "die":
                 for session in self._sessions(target):
                     self.world.die(session)
@@ -153,13 +132,6 @@ class Machine:
             await self.call(SessionStart(made.session, {"A": owner}))
             await self.call(VolumeRemove(owner))
 
-    async def fill(self) -> None:
-        """Give the pool time to fill."""
-        for _ in range(100):
-            if len(self.manager._pool._ready) >= self.settings.pool.size:
-                break
-            await asyncio.sleep(0.002)
-
     def work(self, coroutine: Any) -> None:
         self.works.append(asyncio.create_task(coroutine))
 
@@ -167,11 +139,7 @@ class Machine:
         self.world.check()
         assert self.world.faults == []
         owners: Counter[str] = Counter()
-        for box in self.world.boxes.values():
-            assert len(set(box.people)) <= 1, box
-            assert not box.released or not box.running or box.memory == LIMITS.memory, box
         for live in self.manager._registry:
-            assert live.record.session not in self.manager._pool
             box = self.world.boxes.get(live.record.session)
             owners[live.record.owner] += box is not None and box.running
         assert all(number <= 1 for number in owners.values()), owners
@@ -179,7 +147,6 @@ class Machine:
     async def finish(self) -> None:
         """See that everybody can start, and that nothing is left when all is removed."""
         self.world.failures.clear()
-        await self.manager._await_ready()  # what a manager before it left is known only then
         await asyncio.wait_for(asyncio.gather(*self.works), 20)
         for owner in OWNERS:
             for session in self._sessions(owner):
@@ -194,32 +161,24 @@ class Machine:
         for info in await self.manager.handle("hub", SessionList()):
             await self.manager.handle("hub", SessionRemove(info.session))
         for _ in range(500):
-            world, pool = self.world, self.manager._pool
-            spare = {id_ for id_ in world.boxes if id_ in pool}
-            done = spare == set(world.boxes) == world.slots == set(pool._ready) and not world.homes
-            if done and len(spare) == self.settings.pool.size:
+            world = self.world
+            if not (world.boxes or world.homes or world.slots or await self.store.sessions()):
                 break
             await asyncio.sleep(0.002)
-        assert (set(world.boxes), world.homes, world.slots) == (spare, {}, spare)
-        assert not any(box.released or box.people for box in world.boxes.values())
-        assert len(spare) == self.settings.pool.size
+        assert (world.boxes, world.homes, world.slots) == ({}, {}, set())
         assert await self.store.sessions() == []
         self.check()
         await self.manager.close()
 
 
-@pytest.mark.parametrize("size", [0, 2], ids=["cold", "warm"])
 @given(st.lists(ACTIONS, max_size=25), st.integers(0, 2**32))
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
-def test_no_interleaving_breaks_a_promise(
-    size: int, actions: list[tuple[str, str]], seed: int
-) -> None:
+def test_no_interleaving_breaks_a_promise(actions: list[tuple[str, str]], seed: int) -> None:
     async def run(folder: Path) -> None:
-        machine = Machine(folder, seed, size)
+        machine = Machine(folder, seed)
         await machine.boot()
-        await machine.fill()
         for action, target in actions:
             await machine.act(action, target)
             for _ in range(machine.world.chance.randrange(30)):
@@ -231,7 +190,6 @@ def test_no_interleaving_breaks_a_promise(
         tempfile.TemporaryDirectory(dir="/dev/shm") as folder,
         mock.patch.object(reconcile, "RESOLVE_LIMIT", 0.05),
         mock.patch.object(lifecycle, "KILL_LIMIT", 0.05),
-        mock.patch.multiple(pool, QUIET=0.002, PAUSE=0.002, LONGEST_PAUSE=0.004, TICK=0.01),
         mock.patch.object(reconcile, "listens", lambda pid, port: False),
     ):
         asyncio.run(run(Path(folder)))

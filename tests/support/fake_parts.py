@@ -9,27 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from juliabox_ext.errors import (
-    ConflictError,
-    DeadlineError,
-    InternalError,
-    NotFoundError,
-    UnavailableError,
-)
+from juliabox_ext.errors import DeadlineError, InternalError, NotFoundError, UnavailableError
 from juliabox_ext.volume import Disk
 from juliabox_manager.engine import Container, EngineInfo, Notice
-from juliabox_manager.hardening import LABEL_DIGEST
 from juliabox_manager.protocol import VolumeInfo
 from juliabox_manager.records import SessionRecord
 from juliabox_manager.store import Store
-
-T = TypeVar("T")
 
 
 class Dead(BaseException):
@@ -41,17 +31,12 @@ class Box:
     """A container of the fake engine."""
 
     session: str
-    id: str = ""
-    memory: int = 0
-    digest: str = ""
     running: bool = False
     pid: int = 0
     started: float = 0.0
     exit_code: int = 0
     protected: bool = False
     released: bool = False
-    #: Whom the environment that it was given names.
-    people: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -66,7 +51,6 @@ class World:
     #: Calls that fail from now on, one each.
     failures: list[str] = field(default_factory=list)
     pids: int = 100
-    made: int = 0
     listener: Callable[[Notice], None] | None = None
 
     def die(self, session: str, code: int = 1) -> None:
@@ -75,7 +59,7 @@ class World:
         if box is not None and box.running:
             box.running, box.pid, box.exit_code, box.protected = False, 0, code, False
             if self.listener is not None:
-                asyncio.get_running_loop().call_soon(self.listener, Notice("die", session, box.id))
+                asyncio.get_running_loop().call_soon(self.listener, Notice("die", session))
 
     def check(self) -> None:
         """Note what must never be."""
@@ -113,10 +97,9 @@ class FakeEngine(_Part):
     def _told(self, box: Box) -> Container:
         return Container(
             session=box.session,
-            id=box.id,
+            id=box.session,
             running=box.running,
-            digest=box.digest,
-            memory=box.memory,
+            digest="",
             pid=box.pid,
             address="10.0.0.9",
             started=box.started,
@@ -138,21 +121,8 @@ class FakeEngine(_Part):
 
     async def create(self, session: str, config: dict[str, Any]) -> str:
         await self.turn("create")
-        self.world.made += 1
-        made = Box(
-            session,
-            id=f"container-{self.world.made}",
-            memory=config["HostConfig"]["Memory"],
-            digest=config["Labels"][LABEL_DIGEST],
-        )
-        return self.world.boxes.setdefault(session, made).id
-
-    async def update(self, session: str, limits: dict[str, Any]) -> None:
-        await self.turn("update")
-        box = self.world.boxes.get(session)
-        if box is None or not box.running:
-            raise NotFoundError("gone")
-        box.memory = limits["Memory"]
+        self.world.boxes.setdefault(session, Box(session))
+        return session
 
     async def start(self, session: str) -> None:
         await self.turn("start")
@@ -216,15 +186,11 @@ class FakeSlots(_Part):
         if not box.protected or session not in self.world.homes or box.released:
             self.world.faults.append(f"{session} released: {box}, {session in self.world.homes}")
         box.released = True
-        box.people.append(environment.get("A", ""))
         # the manager may die after the hand-over and before it knows
         await self.turn("released")
 
     async def await_loaded(self, session: str) -> None:
         await self.turn("await_loaded")
-        await asyncio.sleep(0.001)
-        if session not in self.listening:
-            raise ConflictError("closed")
 
     async def await_listening(self, session: str, timeout: float) -> bool:  # noqa: ASYNC109
         await self.turn("await_listening")
@@ -323,8 +289,3 @@ class MortalStore(Store):
         if self.dead:
             raise Dead
         await super().forget(session)
-
-    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self.dead:
-            raise Dead
-        return await super().transact(work)

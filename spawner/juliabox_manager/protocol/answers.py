@@ -54,8 +54,6 @@ class SessionInfo(Struct, frozen=True):
     ended: float = 0.0
     #: Whether the server told that it accepts connections; false may mean that it is not known.
     ready: bool = False
-    #: Whether its container stood ready in the pool before the session was made.
-    warm: bool = False
 
 
 #: Steps of a start in order, each with its share of the progress bar in percent when it begins.

@@ -1,1 +1,0 @@
-"""Warm containers: started and loaded beforehand, and nobody's until a session claims one."""
