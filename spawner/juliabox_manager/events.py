@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Iterator
 from itertools import takewhile
 from typing import Any, Final
 
@@ -89,15 +90,19 @@ class EventLog:
         end = time.monotonic() + wait
         while True:
             news = self._news
-            newer = takewhile(lambda event: event.sequence > sequence, reversed(self._events))
-            found = [event for event in newer if session in (None, event.session)][::-1]
+            found = [one for one in self._newer(sequence) if session in (None, one.session)][::-1]
             left = end - time.monotonic()
             if found or left <= 0:
                 return found[:BATCH]
+            sequence = max(sequence, self._sequence)  # looked at, and of other sessions
             try:
                 await asyncio.wait_for(news.wait(), left)
             except TimeoutError:
                 return []
+
+    def _newer(self, sequence: int) -> Iterator[Event]:
+        """Give the events after a number, the newest first."""
+        return takewhile(lambda event: event.sequence > sequence, reversed(self._events))
 
     async def _reserve(self) -> None:
         try:

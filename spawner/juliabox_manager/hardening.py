@@ -36,6 +36,10 @@ _IPV6: Final = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
 _NOBODY: Final = "0" * 16
 
 
+#: Digests that are kept; clients choose limits freely below their ceilings.
+_DIGESTS: Final = 1000
+
+
 class Hardening:
     """Makes container configs for one installation."""
 
@@ -43,6 +47,8 @@ class Hardening:
         """Read the seccomp profile once; raise ``ConfigurationError`` if it cannot be used."""
         self._settings = settings
         self._seccomp = _read_seccomp(settings.seccomp)
+        #: Digests by image and limits: asked for each time a session is described.
+        self._digests: dict[tuple[str, Limits], str] = {}
         #: Whether the engine can weigh block input and output; known once it has answered.
         self.blkio = False
 
@@ -60,6 +66,14 @@ class Hardening:
         A session whose digest differs from that of the present settings is stale. Block weight is
         left out: it depends on the engine, not on the settings.
         """
+        known = self._digests.get((image_id, limits))
+        if known is None:
+            if len(self._digests) >= _DIGESTS:
+                self._digests.clear()
+            known = self._digests[image_id, limits] = self._digest(image_id, limits)
+        return known
+
+    def _digest(self, image_id: str, limits: Limits) -> str:
         body = container_config(
             self._settings, self._seccomp, _NOBODY, image_id, limits, blkio=False
         )

@@ -16,7 +16,7 @@ import structlog
 from juliabox_ext.errors import InternalError, JuliaBoxError, NotFoundError, UnavailableError
 from juliabox_manager.endings import exit_info
 from juliabox_manager.engine import Container
-from juliabox_manager.live import Live, settle, to_its_end
+from juliabox_manager.live import Live, first_set, settle, to_its_end
 from juliabox_manager.metrics import METRICS
 from juliabox_manager.parts import Parts
 from juliabox_manager.protocol import START_STAGES, SessionState
@@ -199,6 +199,11 @@ class Lifecycle:
         self._tell_state(live)
         await self._slots.close(live.record.session)
 
+    async def retire(self, live: Live, grace: float) -> None:
+        """Let a session give its name away; whoever calls sees that it is ended soon."""
+        live.retire(grace)
+        await self._store.retire(live.record)
+
     async def drop(self, live: Live) -> None:
         """Delete the record of a session that has ended."""
         self._stage_begun.pop(live.record.session, None)
@@ -208,7 +213,7 @@ class Lifecycle:
         """End a running container; return how it ended, or None if it vanished."""
         if grace > 0:
             await self._engine.kill(container, "SIGTERM")
-            found = await self._await_exit(live, grace)
+            found = await self._await_exit(live, grace, live.hurry)
             if found is None or not found.running:
                 return found
         try:
@@ -217,7 +222,8 @@ class Lifecycle:
             # what counts is whether it dies; an engine that is away says so below
             log.warning("kill", session=live.record.session, error=error.message)
         found = await self._await_exit(live, KILL_LIMIT)
-        if found is not None and found.running:
+        live.stuck = found is not None and found.running
+        if live.stuck:
             raise UnavailableError(
                 f"the container of session {live.record.session} does not end, probably because "
                 "its disk does not answer; the manager keeps trying",
@@ -233,32 +239,36 @@ class Lifecycle:
             log.warning("last lines", session=container.session, error=error.message)
             return []
 
-    async def _await_exit(self, live: Live, limit: float) -> Container | None:
-        """Wait until a container has died, told by an event or seen; return what was seen last."""
+    async def _await_exit(
+        self, live: Live, limit: float, hurry: asyncio.Event | None = None
+    ) -> Container | None:
+        """Wait until a container has died, told by an event or seen; return what was seen last.
+
+        ``hurry`` ends the waiting early.
+        """
         end = time.monotonic() + limit
         while True:
             found = await self._engine.inspect(live.record.session)
             left = end - time.monotonic()
-            if found is None or not found.running or left <= 0:
+            hurried = hurry is not None and hurry.is_set()
+            if found is None or not found.running or left <= 0 or hurried:
                 return found
             if live.exited.is_set():
                 # the event comes a moment before the engine's own state
                 await asyncio.sleep(0.05)
                 continue
-            try:
-                await asyncio.wait_for(live.exited.wait(), min(left, _LOOK_AGAIN))
-            except TimeoutError:
-                continue
+            news = [live.exited] if hurry is None else [live.exited, hurry]
+            await first_set(news, min(left, _LOOK_AGAIN))
 
     # -- telling ------------------------------------------------------------------------------
 
     async def _step(self, live: Live, step: str, state: SessionState | None = None) -> None:
         before = live.record.state
-        live.record.state = state or before
+        live.turn(state or before)
         try:
             await self._store.record(live.record, step)
         except JuliaBoxError:
-            live.record.state = before  # an intent that is not on disk does not count
+            live.turn(before)  # an intent that is not on disk does not count
             raise
 
     def _tell_state(self, live: Live, message: str = "") -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 from juliabox_ext.errors import NotFoundError
+from juliabox_manager.protocol import SessionState
 from juliabox_manager.records import SessionRecord
+from juliabox_manager.tally import Tally
 
 T = TypeVar("T")
 
@@ -34,18 +36,47 @@ class Live:
         self.pid = 0
         #: When this manager first knew it (monotonic).
         self.since = time.monotonic()
+        #: Set when there is no time left for a grace, and when the manager has forgotten it.
+        self.hurry = asyncio.Event()
+        self.gone = asyncio.Event()
+        #: Whether its container could not be killed.
+        self.stuck = False
+        #: Told of each change of what is counted; the registry sets it.
+        self.changed: Callable[[Live], None] = _nobody
 
     @property
     def starting(self) -> bool:
         """Whether a start is under way."""
         return self.start is not None and not self.start.done()
 
+    def turn(self, state: SessionState) -> None:
+        """Give the session another state; nothing else may."""
+        self.record.state = state
+        self.changed(self)
+
+    def retire(self, grace: float) -> None:
+        """Let the session give its owner's server name away."""
+        self.record.retired, self.record.grace = True, grace
+        self.changed(self)
+
+
+def _nobody(_: Live) -> None:
+    """Take the place of a registry."""
+
 
 class Registry:
-    """All sessions that the manager knows, by id and by owner and server."""
+    """All sessions that the manager knows, by id, by owner and server, and by owner.
+
+    No question to it takes longer when there are more sessions, but for those that ask for all.
+    """
 
     def __init__(self) -> None:
         self._sessions: dict[str, Live] = {}
+        self._names: dict[tuple[str, str], Live] = {}
+        self._owners: dict[str, dict[str, Live]] = {}
+        #: Those that have ended, the one that ended first in front.
+        self.ended: dict[str, Live] = {}
+        self.tally = Tally()
 
     def __iter__(self) -> Iterator[Live]:
         return iter(list(self._sessions.values()))
@@ -53,13 +84,49 @@ class Registry:
     def __contains__(self, session: str) -> bool:
         return session in self._sessions
 
+    def __len__(self) -> int:
+        return len(self._sessions)
+
     def add(self, live: Live) -> None:
         """Know a session from now on."""
-        self._sessions[live.record.session] = live
+        record = live.record
+        self._sessions[record.session] = live
+        self._owners.setdefault(record.owner, {})[record.session] = live
+        live.changed = self._changed
+        self._changed(live)
 
     def discard(self, live: Live) -> None:
         """Know a session no more; harmless if it is unknown."""
-        self._sessions.pop(live.record.session, None)
+        record = live.record
+        if self._sessions.get(record.session) is not live:
+            return
+        del self._sessions[record.session]
+        owned = self._owners[record.owner]
+        del owned[record.session]
+        if not owned:
+            del self._owners[record.owner]
+        self.ended.pop(record.session, None)
+        self._unname(live)
+        self.tally.leave(record.session)
+        live.changed = _nobody
+        live.gone.set()
+
+    def _changed(self, live: Live) -> None:
+        record = live.record
+        self.tally.count(record)
+        if record.state == "ended":
+            self.ended.setdefault(record.session, live)
+        else:
+            self.ended.pop(record.session, None)
+        if record.retired:
+            self._unname(live)
+        else:
+            self._names[record.owner, record.server] = live
+
+    def _unname(self, live: Live) -> None:
+        name = live.record.owner, live.record.server
+        if self._names.get(name) is live:
+            del self._names[name]
 
     def get(self, session: str) -> Live | None:
         """Return a session, or None."""
@@ -76,16 +143,17 @@ class Registry:
         return live
 
     def find(self, owner: str, server: str) -> Live | None:
-        """Return the session of an owner and server, or None."""
-        for live in self._sessions.values():
-            if (live.record.owner, live.record.server) == (owner, server):
-                return live
-        return None
+        """Return the session of an owner and server that is not retired, or None."""
+        return self._names.get((owner, server))
 
-    def records(self) -> list[SessionRecord]:
-        """Return the records of all sessions, oldest first."""
-        found = [live.record for live in self._sessions.values()]
-        return sorted(found, key=lambda record: (record.created, record.session))
+    def of(self, owner: str) -> list[Live]:
+        """Return the sessions of a person that have not ended, retired ones included."""
+        owned = self._owners.get(owner, {}).values()
+        return [live for live in owned if live.record.state != "ended"]
+
+    def retired(self, owner: str) -> list[Live]:
+        """Return the retired sessions of a person, the oldest first."""
+        return [live for live in self._owners.get(owner, {}).values() if live.record.retired]
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
@@ -102,6 +170,16 @@ async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
         if not task.cancelled():
             task.exception()  # told to nobody: the caller is gone
         raise
+
+
+async def first_set(events: Iterable[asyncio.Event], limit: float) -> bool:
+    """Wait until one of some events is set; return False if none is within ``limit`` seconds."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        done, _ = await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        return bool(done)
+    finally:
+        await settle(*waits)
 
 
 async def settle(*tasks: asyncio.Task[Any]) -> None:

@@ -6,12 +6,11 @@ Every refusal names what was asked, what is allowed, and what can be done about 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 
 from juliabox_ext.errors import NoRoomError, PolicyError
 from juliabox_manager.protocol import Limits
-from juliabox_manager.records import SessionRecord
 from juliabox_manager.settings import ManagerSettings
+from juliabox_manager.tally import Tally
 from juliabox_manager.volumes.places import check_reserve
 
 _MIB = 1024**2
@@ -50,27 +49,31 @@ class Policy:
                     code=f"policy.limit.{name}",
                 )
 
-    def check_room(self, owner: str, limits: Limits, sessions: Iterable[SessionRecord]) -> None:
+    @property
+    def sessions_per_owner(self) -> int:
+        """How many sessions one person may have."""
+        return self._settings.capacity.sessions_per_owner
+
+    def check_room(self, owner: str, limits: Limits, tally: Tally) -> None:
         """Refuse a session that the quotas have no room for.
 
-        Counted are all sessions that have not ended, those still being made included.
+        Counted are all sessions that have not ended, those still being made included; the person's
+        own without those that are retired.
         """
         capacity = self._settings.capacity
-        living = [record for record in sessions if record.state != "ended"]
-        own = sum(record.owner == owner for record in living)
+        own = tally.of(owner)
         if own >= capacity.sessions_per_owner:
             raise NoRoomError(
                 f"{owner} has {own} sessions, the most that one person may have; stop one first",
                 code="no_room.owner",
             )
-        if len(living) >= capacity.sessions:
+        if tally.living >= capacity.sessions:
             raise NoRoomError(
                 f"all {capacity.sessions} sessions of this instance are taken; try again later",
                 code="no_room.sessions",
             )
-        promised = promised_memory(living) + limits.memory
-        if capacity.memory and promised > capacity.memory:
-            free = max(0, capacity.memory - promised_memory(living))
+        if capacity.memory and tally.memory + limits.memory > capacity.memory:
+            free = max(0, capacity.memory - tally.memory)
             raise NoRoomError(
                 f"{_amount('memory', limits.memory)} of memory were asked for and "
                 f"{_amount('memory', free)} are left on this instance; try again later or "
@@ -85,11 +88,6 @@ class Policy:
     def check_disk(self) -> None:
         """Refuse to start anything while the state folder's disk is nearly full."""
         check_reserve(self._settings.state, self._settings.capacity.disk_reserve)
-
-
-def promised_memory(sessions: Iterable[SessionRecord]) -> int:
-    """Return the bytes that the limits of sessions which have not ended add up to."""
-    return sum(record.limits.memory for record in sessions if record.state != "ended")
 
 
 def _amount(name: str, value: float) -> str:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -62,8 +63,8 @@ Verdict = Literal["nothing", "forget", "wait", "resolve", "keep", "end"]
 
 def judge(record: SessionRecord, container: Container | None) -> Verdict:
     """Decide what becomes of a session that a restarted manager finds."""
-    if record.state in {"ended", "stopping"}:
-        return "nothing" if record.state == "ended" else "end"
+    if record.retired or record.state in {"ended", "stopping"}:
+        return "nothing" if record.state == "ended" and not record.retired else "end"
     if record.step in {"create.recorded", "create.slot"}:
         return "forget"
     if container is None:
@@ -101,7 +102,8 @@ class Reconciler:
         """
         begun = time.monotonic()
         containers = {found.session: found for found in await self._engine.containers()}
-        for record in await self._store.sessions():
+        # those that have ended in the order in which they are to be forgotten
+        for record in sorted(await self._store.sessions(), key=lambda record: record.ended_age):
             if record.session not in self._registry:
                 self._registry.add(Live(record))
         verdicts = [
@@ -200,11 +202,12 @@ class Reconciler:
             await self._look_at_start(live)
         elif live.lock.locked():
             return  # in good hands
+        elif record.retired or record.state == "stopping":
+            # one that is stuck must not keep the others waiting
+            self._sessions.in_background(_quietly(self._sessions.end(live)))
         elif record.state == "ended":
             if self._store.age() - record.ended_age > ENDED_LIMIT:
                 await self._sessions.discard(live, "")
-        elif record.state == "stopping":
-            await self._sessions.end(live)
         elif record.state == "running":
             await self._watch_over(live)
         elif record.state == "starting":
@@ -217,9 +220,8 @@ class Reconciler:
 
     async def _forget_oldest(self) -> None:
         """Bound the number of ended sessions: no quota counts them."""
-        ended = [live for live in self._registry if live.record.state == "ended"]
-        ended.sort(key=lambda live: live.record.ended_age, reverse=True)
-        for live in ended[ENDED_COUNT:]:
+        ended = self._registry.ended
+        for live in list(islice(ended.values(), max(0, len(ended) - ENDED_COUNT))):
             await _quietly(self._sessions.discard(live, ""))
 
     async def _look_at_start(self, live: Live) -> None:

@@ -64,3 +64,7 @@ class SessionRecord(Struct, kw_only=True):
     ended: float = 0.0
     ended_age: float = 0.0
     exit: ExitInfo | None = None
+    #: Whether it gave its owner's server name away and is ended by itself, and the seconds between
+    #: SIGTERM and SIGKILL that it was given for that.
+    retired: bool = False
+    grace: float = 0.0

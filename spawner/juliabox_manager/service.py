@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
 import structlog
 
-from juliabox_ext.errors import ConflictError, JuliaBoxError, NotFoundError, UnavailableError
+from juliabox_ext.errors import JuliaBoxError, NotFoundError, UnavailableError
 from juliabox_manager import protocol
 from juliabox_manager.endings import out_of_memory
 from juliabox_manager.engine import Engine, EngineInfo, Notice
@@ -21,7 +20,7 @@ from juliabox_manager.lifecycle import Lifecycle
 from juliabox_manager.live import Registry, settle
 from juliabox_manager.metrics import METRICS
 from juliabox_manager.parts import NetworkPart, Parts, SlotsPart, VolumesPart
-from juliabox_manager.policy import Policy, promised_memory
+from juliabox_manager.policy import Policy
 from juliabox_manager.protocol import (
     Event,
     ImageInfo,
@@ -33,6 +32,7 @@ from juliabox_manager.protocol import (
     VolumeInfo,
 )
 from juliabox_manager.reconcile import Reconciler
+from juliabox_manager.retired import Retired
 from juliabox_manager.sessions import Sessions
 from juliabox_manager.settings import ManagerSettings
 from juliabox_manager.store import Store
@@ -73,6 +73,7 @@ class Manager:
         self._hardening = Hardening(settings)
         self._events = EventLog(store)
         self._registry = Registry()
+        self._retired = Retired(self._registry, self._policy)
         parts = Parts(
             store=store,
             engine=engine,
@@ -103,6 +104,7 @@ class Manager:
             protocol.SessionFind: self._find,
             protocol.SessionList: self._list,
             protocol.SessionStop: self._sessions.stop,
+            protocol.SessionRetire: self._sessions.retire,
             protocol.SessionRemove: self._remove,
             protocol.SessionUsage: self._usage.one,
             protocol.SessionUsages: self._usage.many,
@@ -179,10 +181,8 @@ class Manager:
         return self._sessions.info(live)
 
     async def _list(self, _: protocol.SessionList) -> list[SessionInfo]:
-        return [
-            self._sessions.info(self._registry.named(record.session))
-            for record in self._registry.records()
-        ]
+        oldest = sorted(self._registry, key=lambda live: live.record.created)
+        return [self._sessions.info(live) for live in oldest]
 
     async def _remove(self, verb: protocol.SessionRemove) -> None:
         await self._sessions.remove(verb.session)
@@ -211,17 +211,7 @@ class Manager:
         return await self._volumes.volumes(verb.owner)
 
     async def _remove_volume(self, verb: protocol.VolumeRemove) -> None:
-        using = [
-            record.session
-            for record in self._registry.records()
-            if record.owner == verb.owner and record.state != "ended"
-        ]
-        if using:
-            raise ConflictError(
-                f"the home of {verb.owner} belongs to sessions that have not ended "
-                f"({', '.join(using)}); remove them first",
-                code="volume.in_use",
-            )
+        await self._retired.leave_home(verb.owner)
         await self._volumes.remove(verb.owner)
 
     async def _restore_volume(self, verb: protocol.VolumeRestore) -> VolumeInfo:
@@ -239,12 +229,12 @@ class Manager:
 
     async def _stats(self, _: protocol.Stats) -> StatsInfo:
         info = self._info or await self._ask_engine()
-        records = self._registry.records()
+        tally = self._registry.tally
         return StatsInfo(
-            sessions=sum(record.state != "ended" for record in records),
+            sessions=tally.living,
             sessions_limit=self._settings.capacity.sessions,
             memory_total=info.memory,
-            memory_promised=promised_memory(records),
+            memory_promised=tally.memory,
             disk_free=await asyncio.to_thread(self._policy.disk_free),
             engine=info.version,
             volumes_used=await self._volumes_used(),
@@ -266,7 +256,7 @@ class Manager:
     # -- by itself ----------------------------------------------------------------------------
 
     def _count(self) -> dict[str, int]:
-        return dict(Counter(live.record.state for live in self._registry))
+        return {str(state): number for state, number in self._registry.tally.states.items()}
 
     async def _ask_engine(self) -> EngineInfo:
         self._info = await self._engine.info()

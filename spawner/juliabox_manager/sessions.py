@@ -17,6 +17,9 @@ running    conflict     same: itself → ended      removed      → ended
 stopping   awaits, anew conflict     joins        joins        —
 ended      anew         conflict     itself       removed      —
 ========== ============ ============ ============ ============ ============
+
+``retire`` is a stop that is not awaited: the session has no name from then on, so that a create
+knows nothing of it, and it is forgotten when it has ended.
 """
 
 from __future__ import annotations
@@ -48,10 +51,12 @@ from juliabox_manager.protocol import (
     SESSION_PORT,
     SessionCreate,
     SessionInfo,
+    SessionRetire,
     SessionStart,
     SessionStop,
 )
 from juliabox_manager.records import SessionRecord
+from juliabox_manager.retired import Retired
 
 T = TypeVar("T")
 log = structlog.get_logger("juliabox.manager.session")
@@ -74,6 +79,7 @@ class Sessions:
         self._lifecycle = lifecycle
         self._policy = policy
         self._hardening = hardening
+        self._retired = Retired(registry, policy)
         self._names: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._works: set[asyncio.Task[Any]] = set()
 
@@ -88,14 +94,14 @@ class Sessions:
         live = self._registry.named(verb.session)
         environment = _digest(verb.environment)
         async with live.lock:
-            if live.starting or live.record.state == "running":
+            if not live.record.retired and (live.starting or live.record.state == "running"):
                 if live.environment not in {environment, None}:
                     raise ConflictError(
                         f"session {verb.session} was started with another environment; "
                         "stop it and create it again",
                         code="session.running",
                     )
-            elif live.record.state == "created":
+            elif live.record.state == "created" and not live.record.retired:
                 live.environment = environment
                 live.start = self._spawn(self._start(live, verb.environment))
             else:
@@ -118,10 +124,17 @@ class Sessions:
         await self._carry_out(self._stop(live, verb.grace))
         return self.info(live)
 
+    async def retire(self, verb: SessionRetire) -> None:
+        """Let a session give its name away and end it behind; nothing if it is unknown."""
+        live = self._registry.get(verb.session)
+        if live is not None:
+            await self._carry_out(self._retire(live, verb.grace))
+
     async def remove(self, session: str) -> None:
         """End a session and forget it; nothing if it is unknown."""
         live = self._registry.get(session)
         if live is not None:
+            live.hurry.set()
             await self._carry_out(self.discard(live, "it was removed"))
 
     def info(self, live: Live) -> SessionInfo:
@@ -144,6 +157,7 @@ class Sessions:
             exit=record.exit if record.state == "ended" else None,
             ended=record.ended if record.state == "ended" else 0.0,
             ready=live.ready and record.state == "running",
+            retired=record.retired,
         )
 
     # -- what else ends a session ---------------------------------------------------------------
@@ -159,12 +173,13 @@ class Sessions:
             self._spawn(self.end(live))
 
     async def end(self, live: Live, told: str = "") -> None:
-        """End a session that died or must not go on; a failure is left to reconcile."""
+        """End a session that died, must not go on or is retired; reconcile tries again."""
         async with live.lock:
-            if live.record.state == "ended" or live.starting:
-                return
             try:
-                await self._lifecycle.finish(live, told=told)
+                if live.record.retired:
+                    await self._end_retired(live)
+                elif live.record.state != "ended" and not live.starting:
+                    await self._lifecycle.finish(live, told=told)
             except JuliaBoxError as error:
                 log.warning(
                     "session could not be ended", session=live.record.session, error=str(error)
@@ -212,7 +227,7 @@ class Sessions:
                     return self.info(before)
                 await self._make_way(before)
             self._policy.check_disk()
-            self._policy.check_room(verb.owner, verb.limits, self._registry.records())
+            await self._retired.make_room(verb.owner, verb.limits)
             live = Live(self._new_record(verb, image_id))
             # no await since the check: the next create counts this one
             self._registry.add(live)
@@ -325,7 +340,7 @@ class Sessions:
 
     def _not_startable(self, live: Live) -> JuliaBoxError:
         record = live.record
-        if record.state == "stopping":
+        if record.state == "stopping" or record.retired:
             return ConflictError(
                 f"session {record.session} is being stopped; create it again when it has ended",
                 code="session.stopping",
@@ -344,6 +359,30 @@ class Sessions:
                 grace = 0.0
             await self._cut_off(live)
             await self._lifecycle.finish(live, grace=grace, told="it was stopped")
+
+    async def _retire(self, live: Live, grace: float) -> None:
+        record = live.record
+        if grace == 0:
+            live.hurry.set()
+        if record.retired:
+            return
+        if record.state == "ended":
+            return await self.discard(live, "")
+        try:
+            await self._lifecycle.retire(live, grace)
+        finally:
+            self._spawn(self.end(live))
+
+    async def _end_retired(self, live: Live) -> None:
+        record = live.record
+        if self._registry.get(record.session) is not live:
+            return
+        # a start that has not handed over has nothing of the person's that needs time
+        grace = 0.0 if live.starting and record.state != "running" else record.grace
+        await self._cut_off(live)
+        await self._lifecycle.finish(live, grace=grace, told="it was stopped")
+        await self._lifecycle.drop(live)
+        self._registry.discard(live)
 
     async def _cut_off(self, live: Live) -> None:
         if live.start is not None and not live.start.done():

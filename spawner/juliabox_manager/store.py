@@ -65,6 +65,20 @@ MIGRATIONS: Final = (
     ) STRICT;
     CREATE INDEX task_runs_task ON task_runs (task, number);
     """,
+    # a session that is retired gives its name away
+    """
+    CREATE TABLE sessions_new (
+        session TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        server TEXT NOT NULL,
+        data BLOB NOT NULL,
+        retired INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO sessions_new SELECT session, owner, server, data, 0 FROM sessions;
+    DROP TABLE sessions;
+    ALTER TABLE sessions_new RENAME TO sessions;
+    CREATE UNIQUE INDEX sessions_name ON sessions (owner, server) WHERE NOT retired;
+    """,
 )
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
@@ -123,6 +137,18 @@ class Store:
             self._unwritten[copy.session] = copy
             log.warning("record kept in memory", session=copy.session, step=step)
         record.step = step
+
+    async def retire(self, record: SessionRecord) -> None:
+        """Write that a session has retired, whatever step of it is being written.
+
+        On a full disk that is kept in memory: what a restart finds runs, and its owner is told so.
+        """
+        copy = msgspec.structs.replace(record)
+        try:
+            await self._run(lambda: self._write_sessions({copy.session: copy}))
+        except (NoRoomError, UnavailableError):
+            self._unwritten[copy.session] = copy
+            log.warning("retirement kept in memory", session=copy.session)
 
     async def forget(self, session: str) -> None:
         """Delete a session's record."""
@@ -251,15 +277,21 @@ class Store:
 
     @staticmethod
     def _put(db: sqlite3.Connection, changes: dict[str, SessionRecord | None]) -> None:
-        # removals first: a session that replaces another has its owner and server
-        for session, record in sorted(changes.items(), key=lambda item: item[1] is not None):
+        # a session that replaces another, removed or retired, has its owner and server
+        for session, record in sorted(changes.items(), key=_by_claim):
             if record is None:
                 db.execute("DELETE FROM sessions WHERE session = ?", (session,))
                 continue
             db.execute(
-                "INSERT INTO sessions VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (session) DO UPDATE SET data = excluded.data",
-                (session, record.owner, record.server, msgspec.json.encode(record)),
+                "INSERT INTO sessions VALUES (?, ?, ?, ?, ?) ON CONFLICT (session) "
+                "DO UPDATE SET data = excluded.data, retired = excluded.retired",
+                (
+                    session,
+                    record.owner,
+                    record.server,
+                    msgspec.json.encode(record),
+                    record.retired,
+                ),
             )
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -311,3 +343,9 @@ class Store:
             "ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
             (name, value),
         )
+
+
+def _by_claim(change: tuple[str, SessionRecord | None]) -> int:
+    """Order changes: removals, then sessions without a name, then those that have one."""
+    _, record = change
+    return 0 if record is None else 1 if record.retired else 2

@@ -137,8 +137,10 @@ class Usage:
 
     async def _measure(self, lives: Iterable[Live]) -> list[UsageInfo]:
         running = [live for live in lives if live.record.state == "running"]
-        # what has been removed is forgotten
-        self._traces = {name: one for name, one in self._traces.items() if name in self._registry}
+        if len(self._traces) > 2 * len(self._registry):  # what has been removed is forgotten
+            self._traces = {
+                name: one for name, one in self._traces.items() if name in self._registry
+            }
         disks = asyncio.create_task(self._disks([live.record.session for live in running]))
         try:
             readings = await self._read(running)

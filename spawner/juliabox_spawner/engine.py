@@ -28,6 +28,7 @@ from juliabox_manager.protocol import (
     SessionInfo,
     SessionInspect,
     SessionRemove,
+    SessionRetire,
     SessionStart,
     SessionStop,
     Verb,
@@ -153,6 +154,12 @@ class Engine:
         assert self.info is not None  # noqa: S101  # the protocol: an answer or an error
         self.session = self.info.session
         return self.info
+
+    async def retire(self, grace: float) -> None:
+        """Let the session end behind, if there is one; raise ``JuliaBoxError``."""
+        if self.session or await self.look() is not None:
+            await self.manager.call(SessionRetire(session=self.session, grace=grace), timeout=QUICK)
+        self.session, self.info = "", None
 
     async def _refuse(self, method: str) -> Any:
         raise docker_error(

@@ -305,21 +305,22 @@ class JuliaBoxSpawner(SpawnerOptions):
         }
 
     async def stop(self, now: bool = False) -> None:
-        """Stop and remove the session; a start that is under way is awaited or cut short."""
+        """Let the manager end the session; return at once, before it has ended.
+
+        It has ``stop_grace`` seconds to save its work, none with ``now``. A start that is under
+        way is awaited or cut short. DockerSpawner's own flow, which waits for the container to end
+        and then removes it, has no part in this.
+        """
         engine = self.engine
         if engine.changing and not engine.session:
             await engine.settle(SLOW)
-        if now:
-            engine.stop_grace = 0.0
+        self.log.info("Stopping %s (session %s)", self._log_name, engine.session or "unknown")
         try:
-            info = await engine.look()
-            if info is not None:
-                self.object_id = info.session
-                await super().stop(now=now)
-        except (APIError, JuliaBoxError) as error:
-            failure = failure_of(error)
-            raise failure from error
-        self.object_id = engine.session = ""
+            await engine.retire(0.0 if now else self.stop_grace)
+        except JuliaBoxError as error:
+            raise failure_of(error) from error
+        self.object_id = ""
+        self.clear_state()
 
     def get_state(self) -> dict[str, Any]:
         """Return what a restarted hub needs, and why the last session ended."""

@@ -16,11 +16,20 @@ from juliabox_manager.engine import Container
 from juliabox_manager.hardening import Hardening
 from juliabox_manager.policy import Policy
 from juliabox_manager.protocol import Limits
+from juliabox_manager.records import SessionRecord
 from juliabox_manager.settings import CapacitySettings, Client, ManagerSettings, NetworkSettings
+from juliabox_manager.tally import Tally
 from manager.test_store import a_record
 
 MIB = 1024**2
 LIMITS = Limits(memory=128 * MIB, cpu=0.5, pids=64, disk=32 * MIB)
+
+
+def tallied(records: list[SessionRecord]) -> Tally:
+    tally = Tally()
+    for record in records:
+        tally.count(record)
+    return tally
 
 
 def settings(tmp_path: Path, **changes: Any) -> ManagerSettings:
@@ -76,10 +85,10 @@ def test_a_used_up_quota_refuses_and_ended_sessions_do_not_count(
 ) -> None:
     policy = Policy(settings(tmp_path))
     with pytest.raises(JuliaBoxError) as refused:
-        policy.check_room("ada", LIMITS, others)
+        policy.check_room("ada", LIMITS, tallied(others))
     assert (refused.value.code, refused.value.retryable) == (code, True)
     ended = [msgspec.structs.replace(record, state="ended") for record in others]
-    policy.check_room("ada", LIMITS, ended)
+    policy.check_room("ada", LIMITS, tallied(ended))
 
 
 def test_a_nearly_full_disk_refuses(tmp_path: Path) -> None:

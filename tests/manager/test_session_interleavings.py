@@ -1,8 +1,9 @@
 """Random interleavings of verbs, crashes, failures and restarts, on a machine without Docker.
 
 Whatever happens: an environment goes only to a container with policy and home; no home is taken
-from a running server; nobody has two containers; each verb ends with a result or a typed error;
-and when all is removed, nothing is left.
+from a running server; nobody has two containers, retired ones
+apart; each verb ends with a result or a typed error;
+the sums are those of a recount; and when all is removed, nothing is left.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ from juliabox_manager.protocol import (
     SessionInspect,
     SessionList,
     SessionRemove,
+    SessionRetire,
     SessionStart,
     SessionStop,
     VolumeRemove,
 )
 from juliabox_manager.service import Manager
+from juliabox_manager.tally import Tally
 from manager.test_policy import settings as manager_settings
 from support.fake_parts import (
     Dead,
@@ -50,7 +53,9 @@ CALLS = ("create", "start", "apply", "attach", "release", "inspect", "kill", "re
 
 ACTIONS = st.one_of(
     st.tuples(
-        st.sampled_from(("create", "start", "start", "stop", "remove", "die", "life", "life")),
+        st.sampled_from(
+            ("create", "start", "start", "stop", "retire", "remove", "die", "life", "life")
+        ),
         st.sampled_from(OWNERS),
     ),
     st.tuples(st.just("fail"), st.sampled_from(CALLS)),
@@ -119,10 +124,15 @@ class Machine:
             case "life":
                 self.work(self.life(target))
             case _:
-                verbs = {"start": SessionStart, "stop": SessionStop, "remove": SessionRemove}
+                verbs = {
+                    "start": SessionStart,
+                    "stop": SessionStop,
+                    "retire": SessionRetire,
+                    "remove": SessionRemove,
+                }
                 for session in self._sessions(target):
                     arguments = {"environment": {}} if action == "start" else {}
-                    if action == "stop":
+                    if action in {"stop", "retire"}:
                         arguments = {"grace": 0.001}
                     self.work(self.call(verbs[action](session=session, **arguments)))
 
@@ -141,8 +151,26 @@ class Machine:
         owners: Counter[str] = Counter()
         for live in self.manager._registry:
             box = self.world.boxes.get(live.record.session)
-            owners[live.record.owner] += box is not None and box.running
+            running = box is not None and box.running
+            owners[live.record.owner] += running and not live.record.retired
         assert all(number <= 1 for number in owners.values()), owners
+
+    def recount(self) -> None:
+        """See that the sums are those that counting anew gives."""
+        registry, anew = self.manager._registry, Tally()
+        for live in registry:
+            anew.count(live.record)
+        assert vars(registry.tally) == vars(anew)
+        assert {live.record.session for live in registry.ended.values()} == {
+            live.record.session for live in registry if live.record.state == "ended"
+        }
+        for owner in OWNERS:
+            named = [live for live in registry if live.record.owner == owner]
+            assert {id(live) for live in registry.retired(owner)} == {
+                id(live) for live in named if live.record.retired
+            }
+            held = [live for live in named if not live.record.retired]
+            assert registry.find(owner, "") is (held[0] if held else None)
 
     async def finish(self) -> None:
         """See that everybody can start, and that nothing is left when all is removed."""
@@ -158,6 +186,7 @@ class Machine:
             assert info.state == "running"
             assert (await self.manager.handle("hub", SessionInspect(made.session))) == info
         self.check()
+        self.recount()
         for info in await self.manager.handle("hub", SessionList()):
             await self.manager.handle("hub", SessionRemove(info.session))
         for _ in range(500):
@@ -184,6 +213,7 @@ def test_no_interleaving_breaks_a_promise(actions: list[tuple[str, str]], seed: 
             for _ in range(machine.world.chance.randrange(30)):
                 await asyncio.sleep(0)
             machine.check()
+            machine.recount()
         await machine.finish()
 
     with (

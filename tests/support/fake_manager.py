@@ -177,6 +177,10 @@ class FakeManager:
         self._change(verb.session, state="ended", exit=p.ExitInfo(0, False, "It was stopped."))
         return self.sessions[verb.session]
 
+    async def _SessionRetire(self, verb: p.SessionRetire) -> None:
+        if verb.session in self.sessions:
+            await self._SessionRemove(p.SessionRemove(verb.session))
+
     async def _SessionRemove(self, verb: p.SessionRemove) -> None:
         self._get(verb.session)
         await self._unserve(verb.session)

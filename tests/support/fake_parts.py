@@ -285,6 +285,11 @@ class MortalStore(Store):
             raise Dead
         await super().record(record, step)
 
+    async def retire(self, record: SessionRecord) -> None:
+        if self.dead:
+            raise Dead
+        await super().retire(record)
+
     async def forget(self, session: str) -> None:
         if self.dead:
             raise Dead

@@ -54,6 +54,8 @@ class SessionInfo(Struct, frozen=True):
     ended: float = 0.0
     #: Whether the server told that it accepts connections; false may mean that it is not known.
     ready: bool = False
+    #: Whether it gave its server name away and is being ended behind.
+    retired: bool = False
 
 
 #: Steps of a start in order, each with its share of the progress bar in percent when it begins.

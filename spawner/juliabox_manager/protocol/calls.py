@@ -72,6 +72,18 @@ class SessionStop(Verb, frozen=True, tag="session.stop"):
     grace: Annotated[float, Meta(ge=0, le=60)] = 10.0
 
 
+class SessionRetire(Verb, frozen=True, tag="session.retire"):
+    """Stop a session behind: it gives its owner's server name away at once; answers null.
+
+    Its container is ended, detached and removed after the answer, and it is forgotten then. A new
+    session of the same owner and server does not wait for that. Nothing if it is unknown.
+    """
+
+    session: SessionId
+    #: Seconds between SIGTERM and SIGKILL; 0 also hurries one that is retired already.
+    grace: Annotated[float, Meta(ge=0, le=60)] = 10.0
+
+
 class SessionRemove(Verb, frozen=True, tag="session.remove"):
     """Stop if needed and remove a session, its container and its slot; answers null."""
 
@@ -109,8 +121,8 @@ class VolumeList(Verb, frozen=True, tag="volume.list"):
 class VolumeRemove(Verb, frozen=True, tag="volume.remove"):
     """Put an owner's home volume aside, to be deleted after the grace period; answers null.
 
-    The owner's sessions must have ended (conflict otherwise). A later user of the same name gets a
-    new, empty volume.
+    The owner's sessions must have ended (conflict otherwise); retired ones are awaited. A later
+    user of the same name gets a new, empty volume.
     """
 
     owner: Owner
@@ -176,6 +188,7 @@ AnyVerb = (
     | SessionFind
     | SessionList
     | SessionStop
+    | SessionRetire
     | SessionRemove
     | SessionUsage
     | SessionUsages
