@@ -112,6 +112,8 @@ class Line:
         self.released = threading.Event()
         #: Set when the server's port accepts connections.
         self.is_listening = threading.Event()
+        #: Whether the kernel that is started ahead was seen to.
+        self.has_kernel = False
 
     def await_release(self) -> None:
         """Connect to the manager until it hands over an environment, and take it."""
@@ -180,6 +182,7 @@ def wait_and_load() -> Line:
         rehearse(line)
     if not line.released.is_set():
         prepare_kernel()
+        line.has_kernel = True
     line.loaded()
     line.released.wait()
     return line
@@ -352,6 +355,8 @@ def listening(line: Line) -> None:
     """Tell the manager that the server listens, and do what could wait."""
     line.listening()
     gc.enable()
+    if not line.has_kernel:
+        threading.Thread(target=prepare_kernel, daemon=True).start()
 
 
 def watch(line: Line) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import socket
 import struct
 import time
@@ -209,6 +210,31 @@ def test_a_rehearsed_server_is_the_same_as_one_that_was_not(
     assert "Path=/user/ada.b%20c/science/" in rehearsed["answers"]["GET lab "]
     for part, value in plain.items():
         assert rehearsed[part] == value, part
+
+
+READS = """
+import json, os
+read, environ = set(), type(os.environ)
+get = environ.__getitem__
+environ.__getitem__ = lambda self, name: (read.add(str(name)), get(self, name))[1]
+import juliabox_server
+juliabox_server.load()
+print(json.dumps(sorted(read - set(os.environ))))
+"""
+#: Read at import, too, but said again by the configuration or a default, or of no use in a session.
+AGAIN = {"JUPYTERHUB_SERVICE_PREFIX", "JUPYTERHUB_API_URL"}
+UNUSED = {f"JUPYTERHUB_SERVER_{what}_DURATION_SECONDS_BUCKETS" for what in ("SPAWN", "STOP")}
+UNUSED |= {"JUPYTER_LSP_BUILDING_DOCS"}
+
+
+def test_what_jupyter_reads_at_import_makes_the_entry_program_start_anew(
+    session: Callable[..., Container],
+) -> None:
+    source = Path(__file__).resolve().parents[2] / "images/julia/juliabox_entry.py"
+    known = set(runpy.run_path(str(source))["READ_AT_IMPORT"]) | AGAIN | UNUSED
+    container = session(["sleep", "300"], network_mode="none")
+    read = json.loads(run(container, "python", "-c", READS))
+    assert {name for name in read if name.startswith("JUPYTER")} <= known
 
 
 @pytest.mark.parametrize("module", ["jupyterhub.singleuser", "jupyterlab.labapp", "jupyterlab_git"])

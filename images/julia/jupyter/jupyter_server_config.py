@@ -37,6 +37,8 @@ def portal_origin() -> str:
     return f"{parts.scheme}://portal--service.{parts.netloc}" if parts.netloc else "'self'"
 
 
+# a line for each extension and request would pass through the engine, which is slower than the rest
+c.Application.log_level = "WARN"
 # JupyterHub's extension would refuse every frame
 c.ServerApp.tornado_settings = {
     "headers": {"Content-Security-Policy": f"frame-ancestors {portal_origin()}"}

@@ -6,7 +6,9 @@ a page and what belongs to it through a pair of sockets within the process, and 
 
 import asyncio
 import contextlib
+import ctypes
 import functools
+import gc
 import logging
 import os
 import shutil
@@ -70,6 +72,10 @@ def rehearse(is_enough: Callable[[], bool]) -> None:
         finally:
             loop.run_sync(server._cleanup)
             loop.run_sync(loop.asyncio_loop.shutdown_default_executor)
+            del server
+    gc.collect()
+    # give back to the system what the rehearsal's server took
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 async def ask_all(server: ServerApp, is_enough: Callable[[], bool]) -> None:
