@@ -153,7 +153,7 @@ class Sessions(Section):
     cpu: Cpu = 1.0
     pids: Pids = 256
     disk: Disk = 2048 * MIB
-    idle_timeout: Duration = 3600
+    idle_timeout: Duration = 1800
     max_age: Duration = 0
     named_servers: Annotated[int, Field(ge=0, le=100)] = 3
     start_timeout: Annotated[Duration, Field(ge=10, le=3600)] = 120

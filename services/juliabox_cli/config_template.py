@@ -53,7 +53,7 @@ sessions:
   pids: 256
   disk: 2G
   # Stop a session that did nothing for so long; 0 never. A busy kernel is not idle.
-  idle_timeout: 1h
+  idle_timeout: 30m
   # Stop a session of this age; 0 never.
   max_age: 0
   # Further servers that a person may name and run; 0 turns them off.

@@ -2,7 +2,8 @@
 
 What there is: containers with this installation's label, slot folders, mounts and loop devices,
 network policies. What should be: the records. Done once when the manager starts (``first``), and
-again on a schedule and whenever news of the engine may have been missed (``again``).
+again whenever news of the engine may have been missed (``again``). Between these, the sessions are
+looked at a few at a time (``some``), so that no moment's work grows with their number.
 
 =================================== ====================================================
 found at the start                  done
@@ -20,9 +21,11 @@ ending                              ended
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -54,6 +57,10 @@ ENDED_COUNT: Final = 1000
 #: Seconds after which an entry program that has not come back has taken its environment before the
 #: restart: while it waits, it tries every 50 ms.
 RESOLVE_LIMIT: Final = 10.0
+
+#: Rounds of all sessions between two listings of all containers and slots: what belongs to nobody
+#: is made by nobody but a manager that was killed, and found as the next one starts.
+LISTING_ROUNDS: Final = 3
 
 #: Attempts to set a network policy again before the session is ended.
 _POLICY_ATTEMPTS: Final = 3
@@ -92,6 +99,12 @@ class Reconciler:
         self._registry = registry
         self._lifecycle = lifecycle
         self._sessions = sessions
+        #: Sessions that still have their turn in this round, how many of them at once, and the
+        #: rounds since all containers were listed.
+        self._due: deque[str] = deque()
+        self._batch = 1
+        self._next_round = 0.0
+        self._rounds = 0
 
     # -- at the start -------------------------------------------------------------------------
 
@@ -180,23 +193,42 @@ class Reconciler:
     # -- again and again ----------------------------------------------------------------------
 
     async def again(self) -> None:
-        """Bring in order what has come apart since the last time."""
+        """Look at everything, since news may have been missed."""
         begun = time.monotonic()
-        containers = {found.session: found for found in await self._engine.containers()}
-        await self._remove_orphans(containers.values())
-
-        async def look_after(live: Live) -> None:
-            await self._look_after(live, containers.get(live.record.session))
-
-        await _together(look_after, self._registry)
-        await self._forget_oldest()
+        await self._remove_orphans(await self._engine.containers())
+        self._due.clear()
+        await _together(self._look_after, self._registry)
         await self._remove_slots()
+        await self._tidy()
+        METRICS.reconcile_seconds.observe(time.monotonic() - begun)
+
+    async def some(self, share: float, interval: float) -> None:
+        """Look at a share of the sessions, so that each has its turn once in ``interval``."""
+        begun = time.monotonic()
+        if not self._due:
+            if begun < self._next_round:
+                return
+            self._next_round = begun + interval
+            self._rounds += 1
+            if self._rounds >= LISTING_ROUNDS:
+                self._rounds = 0
+                await self._remove_orphans(await self._engine.containers())
+                await self._remove_slots()
+            await self._tidy()
+            self._due.extend(live.record.session for live in self._registry)
+            self._batch = max(1, math.ceil(len(self._due) * share))
+        turn = [self._due.popleft() for _ in range(min(self._batch, len(self._due)))]
+        lives = [live for session in turn if (live := self._registry.get(session)) is not None]
+        await _together(self._look_after, lives)
+        METRICS.reconcile_seconds.observe(time.monotonic() - begun)
+
+    async def _tidy(self) -> None:
+        await self._forget_oldest()
         # neither waits for the other to succeed
         await _quietly(self._volumes.purge())
         await self._store.flush()
-        METRICS.reconcile_seconds.observe(time.monotonic() - begun)
 
-    async def _look_after(self, live: Live, container: Container | None) -> None:
+    async def _look_after(self, live: Live) -> None:
         record = live.record
         if live.starting:
             await self._look_at_start(live)
@@ -206,22 +238,24 @@ class Reconciler:
             # one that is stuck must not keep the others waiting
             self._sessions.in_background(_quietly(self._sessions.end(live)))
         elif record.state == "ended":
-            if self._store.age() - record.ended_age > ENDED_LIMIT:
-                await self._sessions.discard(live, "")
+            return  # told to whoever asks, until it is forgotten
         elif record.state == "running":
             await self._watch_over(live)
         elif record.state == "starting":
             # a restart cut its start off, and could not find out at once what had become of it
             await self._adopt(live, judge(record, await self._engine.inspect(record.session)))
-        elif container is None and await self._engine.inspect(record.session) is None:
+        elif await self._engine.inspect(record.session) is None:
             await self._sessions.discard(live, "its container was removed")
         elif time.monotonic() - live.since > UNSTARTED_LIMIT:
             await self._sessions.discard(live, "it was not started in time")
 
     async def _forget_oldest(self) -> None:
-        """Bound the number of ended sessions: no quota counts them."""
+        """Bound age and number of ended sessions: no quota counts them."""
         ended = self._registry.ended
-        for live in list(islice(ended.values(), max(0, len(ended) - ENDED_COUNT))):
+        surplus = list(islice(ended.values(), max(0, len(ended) - ENDED_COUNT)))
+        before = self._store.age() - ENDED_LIMIT
+        old = takewhile(lambda live: live.record.ended_age < before, ended.values())
+        for live in dict.fromkeys([*surplus, *old]):
             await _quietly(self._sessions.discard(live, ""))
 
     async def _look_at_start(self, live: Live) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
@@ -45,6 +44,9 @@ log = structlog.get_logger("juliabox.manager")
 
 #: Seconds between two attempts of the first reconcile while the engine does not answer.
 _RETRY: Final = 1.0
+
+#: Seconds between two looks at a few sessions, if all are to be looked at within a minute.
+LOOK_EVERY: Final = 1.0
 
 #: Seconds that a verb waits for the first reconcile.
 READY_LIMIT: Final = 15.0
@@ -278,12 +280,21 @@ class Manager:
                 await asyncio.sleep(_RETRY)
         log.info("ready", sessions=self._count())
         self._engine.watch(self._noticed)
+        interval = self._settings.reconcile_interval
+        tick = min(interval, max(LOOK_EVERY, interval / 60))
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look_again.wait(), self._settings.reconcile_interval)
+            missed = True
+            try:
+                await asyncio.wait_for(self._look_again.wait(), tick)
+            except TimeoutError:
+                missed = False
             self._look_again.clear()
             try:
-                await self._reconcile_once()
+                if missed:
+                    await self._reconcile_once()
+                else:
+                    async with self._reconciling:
+                        await self._reconciler.some(tick / interval, interval)
             except JuliaBoxError as error:
                 log.warning("reconcile failed", error=error.message)
             except Exception:

@@ -120,7 +120,7 @@ class HubSettings(Struct, frozen=True, forbid_unknown_fields=True):
     #: Named servers per person; 0 turns them off.
     named_servers: int = 3
     #: Seconds without activity after which a session is stopped; 0 turns culling off.
-    idle_timeout: int = 3600
+    idle_timeout: int = 1800
     #: Seconds a session may live; 0 means no bound.
     max_age: int = 0
     start_timeout: int = 120

@@ -204,3 +204,39 @@ async def test_an_event_that_is_not_understood_does_not_make_the_manager_deaf(
     finally:
         monkeypatch.undo()
         await engine.close()
+
+
+async def test_each_session_is_looked_at_once_a_round_and_a_few_at_a_time(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = await place.boot(60.0)
+    for number in range(3):
+        made = await manager.handle("hub", msgspec.structs.replace(CREATE, owner=f"o-{number}"))
+        await manager.handle("hub", SessionStart(made.session, {}))
+    network, engine = place.parts[3], place.parts[0]
+    looked: list[int] = []
+    listed: list[bool] = []
+
+    async def look(pid: int) -> bool:
+        looked.append(pid)
+        return True
+
+    async def nothing() -> list[Any]:
+        listed.append(True)
+        return []
+
+    monkeypatch.setattr(network, "in_place", look)
+    monkeypatch.setattr(engine, "containers", nothing)
+    await manager._reconciler.again()
+    assert (len(set(looked)), len(listed)) == (3, 1)
+    looked.clear()
+    turns = []
+    for _ in range(4):
+        await manager._reconciler.some(0.4, 60.0)
+        turns.append(len(looked))
+    assert turns == [2, 3, 3, 3]
+    assert len(set(looked)) == 3
+    for _ in range(reconcile.LISTING_ROUNDS):
+        manager._reconciler._next_round = 0.0
+        await manager._reconciler.some(1.0, 60.0)
+    assert len(listed) == 2

@@ -180,7 +180,7 @@ async def test_many_retired_sessions_of_a_person_hold_the_next_one_up(
 
     monkeypatch.setattr(retired, "ROOM_LIMIT", 0.01)
     await retire(place, (await waiting).session)
-    await until(lambda: len(place.world.boxes) == 1)
+    await until(lambda: len(manager._registry) == 1)
     await retire(place, (await started(place)).session)
     with pytest.raises(UnavailableError) as refused:
         await create(place)

@@ -25,6 +25,7 @@ from juliabox_manager.protocol import (
     SessionInspect,
     SessionList,
     SessionRemove,
+    SessionRetire,
     SessionStart,
     SessionStop,
     SessionUsage,
@@ -295,6 +296,30 @@ async def test_a_new_start_right_after_a_stop_waits_for_it(hub: ManagerClient) -
     await stopping
 
 
+async def test_a_retired_session_saves_its_work_beside_the_next_one(
+    hub: ManagerClient, managed: ManagerProcess
+) -> None:
+    old = await started(hub, TINY_STOP_SECONDS="3")
+    await hub.call(SessionRetire(old.session, 30.0))
+    new = await started(hub)
+    assert new.session != old.session
+    assert len(managed.containers()) == 2
+    assert len(managed.loops()) == 1
+    seen = await hub.call(SessionInspect(old.session))
+    assert (seen.state, seen.retired) == ("stopping", True)
+    saved = "import os; print(os.path.exists('/home/juser/stopped-in-order'))"
+    for _ in range(100):
+        if len(await hub.call(SessionList())) == 1:
+            break
+        await asyncio.sleep(0.1)
+    assert inside(new.container, saved)[1] == "True\n"
+    assert [one.session for one in await hub.call(SessionList())] == [new.session]
+    assert managed.slots() == [new.session]
+    await hub.call(SessionRetire(new.session, 0.0))
+    await hub.call(VolumeRemove("ada"))
+    assert managed.containers() == managed.mounts() == managed.loops() == []
+
+
 async def test_two_servers_of_one_owner_share_the_home(
     hub: ManagerClient, managed: ManagerProcess
 ) -> None:
@@ -361,7 +386,7 @@ async def test_a_container_without_a_record_is_removed(
     docker_cli("run", "-d", "--name", f"{managed.name}-s-{'e' * 16}", "--network", "none",
                "--label", f"juliabox.installation={managed.name}",
                "--label", f"juliabox.session={'e' * 16}", managed.image_id)  # fmt: skip
-    for _ in range(60):
+    for _ in range(120):
         if not await asyncio.to_thread(managed.containers):
             return
         await asyncio.sleep(0.1)

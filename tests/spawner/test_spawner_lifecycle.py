@@ -34,6 +34,20 @@ async def test_start_runs_a_session_and_stop_leaves_nothing(world: Any) -> None:
     assert user.spawner.server is None
 
 
+@pytest.mark.parametrize(("now", "grace"), [(False, 7.0), (True, 0.0)], ids=["ordinary", "now"])
+async def test_stop_lets_the_session_end_behind(world: Any, now: bool, grace: float) -> None:
+    world.config.JuliaBoxSpawner.stop_grace = 7.0
+    user = world.user("ada")
+    await user.spawn()
+    spawner = user.spawners[""]
+    await spawner.stop(now=now)
+    (asked,) = world.manager.asked(p.SessionRetire)
+    assert asked.grace == grace
+    assert world.manager.asked(p.SessionStop) == world.manager.asked(p.SessionRemove) == []
+    assert (spawner.object_id, spawner.api_token) == ("", "")
+    assert await spawner.poll() == 0
+
+
 async def test_environment_goes_with_the_start_and_is_kept_nowhere(world: Any) -> None:
     user = world.user("ada")
     await user.spawn()

@@ -43,7 +43,7 @@ class PortalSettings(Struct, frozen=True, forbid_unknown_fields=True):
     hub_host: str = ""
     portal_host: str = ""
     #: Seconds without activity after which a session is stopped, and that it may live; 0 never.
-    idle_timeout: int = 3600
+    idle_timeout: int = 1800
     max_age: int = 0
     #: Further servers that a person may name.
     named_servers: int = 3
