@@ -22,8 +22,30 @@
     }
   };
 
-  const events = new EventSource(page.dataset.events);
-  events.onmessage = (received) => {
+  // A hub that was killed closes nothing: the proxy keeps the stream open, and silent.
+  const SILENCE = 20000;
+  let events = null;
+  let silence = 0;
+
+  const connect = () => {
+    if (events) {
+      events.close();
+    }
+    log.replaceChildren(); // each stream tells from the beginning
+    events = new EventSource(page.dataset.events);
+    events.onmessage = receive;
+    events.onerror = () => {
+      if (events.readyState === EventSource.CLOSED && !cancelled) {
+        window.clearTimeout(silence);
+        message.textContent = "The hub does not answer at the moment. This page waits for it.";
+        window.setTimeout(lookAgain, 1000);
+      }
+    };
+    silence = window.setTimeout(connect, SILENCE);
+  };
+
+  const receive = (received) => {
+    window.clearTimeout(silence);
     const event = JSON.parse(received.data);
     if (event.ready) {
       event.message = "Ready";
@@ -38,7 +60,9 @@
         // ready: the hub sends us on to the server; failed: it shows why
         window.setTimeout(() => window.location.reload(), event.failed ? 600 : 0);
       }
+      return;
     }
+    silence = window.setTimeout(connect, SILENCE);
   };
 
   // A hub that was restarted knows nothing of this start any more: its page offers a new one.
@@ -50,12 +74,8 @@
       window.setTimeout(lookAgain, 2000);
     }
   };
-  events.onerror = () => {
-    if (events.readyState === EventSource.CLOSED && !cancelled) {
-      message.textContent = "The hub does not answer at the moment. This page waits for it.";
-      window.setTimeout(lookAgain, 1000);
-    }
-  };
+
+  connect();
 
   document.getElementById("stop-server-btn").addEventListener("click", async (click) => {
     cancelled = true;
