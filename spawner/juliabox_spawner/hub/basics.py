@@ -6,12 +6,16 @@ import os
 from typing import Any
 
 from juliabox_spawner.hub import database, intake, logs, write_ahead
+from juliabox_spawner.hub.routes import Routes
 from juliabox_spawner.hub.secret_files import read_secret
 from juliabox_spawner.settings import HubSettings
 
 #: Seconds between two looks at the proxy's routes and activity. A proxy that was killed and does
 #: not ask by itself has its routes back after this time; JupyterHub's default is 300.
 ROUTE_CHECK = 5
+
+#: Seconds by which a session's last activity must change to be noted, where idle ones are stopped.
+ACTIVITY_STEP = 30.0
 
 DATABASE = "jupyterhub.sqlite"
 
@@ -28,6 +32,9 @@ def configure_basics(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.hub_connect_url = settings.hub_connect_edge
     c.JupyterHub.cleanup_servers = False
     c.JupyterHub.last_activity_interval = ROUTE_CHECK
+    c.JupyterHub.proxy_class = Routes
+    if settings.idle_timeout:
+        c.Routes.activity_step = min(ACTIVITY_STEP, settings.idle_timeout / 20)
     c.JupyterHub.subdomain_host = settings.subdomain_host
     c.JupyterHub.cookie_secret = cookie_secret(read_secret(secrets / "cookie_secret"))
     # with subdomains, a person's page could plant cookies for its parent domain
