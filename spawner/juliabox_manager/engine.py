@@ -64,6 +64,8 @@ class Container(Struct, frozen=True):
     exit_code: int = 0
     oom_killed: bool = False
     error: str = ""
+    #: Its limit in bytes; 0 unless inspected.
+    memory: int = 0
 
 
 class Image(Struct, frozen=True):
@@ -86,6 +88,8 @@ class Notice(Struct, frozen=True):
 
     kind: Literal["die", "oom", "resync"]
     session: str = ""
+    #: Docker's id of the container; empty where it is not told.
+    container: str = ""
 
 
 class Engine:
@@ -183,6 +187,7 @@ class Engine:
             exit_code=int(state["ExitCode"]),
             oom_killed=bool(state["OOMKilled"]),
             error=str(state.get("Error") or ""),
+            memory=int(told["HostConfig"].get("Memory") or 0),
         )
 
     async def last_lines(self, container: Container) -> list[str]:
@@ -213,6 +218,11 @@ class Engine:
         """Start a session's container; harmless if it runs."""
         container = await self._named(session)
         await self._call(lambda client: client.start(container.id), ACT)
+
+    async def update(self, container: str, limits: dict[str, int]) -> None:
+        """Set limits of a running container, named by Docker's id."""
+
+        await self._call(lambda client: _update(client, container, limits), ACT)
 
     async def kill(self, container: Container, signal: str) -> None:
         """Send a signal to a container; harmless if it has ended."""
@@ -278,7 +288,8 @@ class Engine:
                 tell(Notice("resync"))
                 for event in self._stream:
                     session = event["Actor"]["Attributes"].get(LABEL_SESSION, "")
-                    tell(Notice("oom" if event["Action"] == "oom" else "die", session))
+                    kind: Literal["die", "oom"] = "oom" if event["Action"] == "oom" else "die"
+                    tell(Notice(kind, session, event["Actor"].get("ID", "")))
             except (DockerException, requests.RequestException, OSError, ValueError) as error:
                 log.debug("events of the engine broke off", error=str(error))
             except Exception:
@@ -346,6 +357,12 @@ class Engine:
         # asked once; an engine that is replaced by another keeps speaking it
         self._version = client.api_version
         return client
+
+
+def _update(client: Any, container: str, limits: dict[str, int]) -> None:
+    # update_container of the SDK knows no limit of processes
+    url = client._url("/containers/{0}/update", container)
+    client._raise_for_status(client._post_json(url, data=limits))
 
 
 def _silent(limit: float) -> UnavailableError:

@@ -29,6 +29,17 @@ _TMP_INODES: Final = 65_536
 #: Microseconds over which the CPU quota is measured.
 _CPU_PERIOD: Final = 100_000
 
+#: Weights of a session, which is the engine's default, and of a warm container, which is the least.
+_SHARES: Final = 1024
+_WARM_SHARES: Final = 2
+
+#: Cores, and processes and threads, of a warm container: a server and a Julia.
+_WARM_CPU: Final = 1.0
+_WARM_PIDS: Final = 256
+
+#: Limits that a container which runs can be given anew.
+_CHANGEABLE: Final = ("Memory", "MemorySwap", "CpuPeriod", "CpuQuota", "PidsLimit")
+
 _DISABLE_IPV6: Final = ("net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6")
 _IPV6: Final = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
 
@@ -59,6 +70,27 @@ class Hardening:
         )
         body["Labels"][LABEL_DIGEST] = self.digest(image_id, limits)
         return body
+
+    def warm_config(self, session: str, image_id: str) -> dict[str, Any]:
+        """Return the body of the create call for a warm container: as any, and last in everything.
+
+        Only the limits of the session that claims it make it different, see :meth:`raised`.
+        """
+        body = self.config(session, image_id, self.warm_limits)
+        # what people wait for goes before; a loaded one idles
+        body["HostConfig"]["CpuShares"] = _WARM_SHARES
+        return body
+
+    @property
+    def warm_limits(self) -> Limits:
+        """The limits of a warm container; it has no disk."""
+        memory = self._settings.pool.warm_memory
+        return Limits(memory=memory, cpu=_WARM_CPU, pids=_WARM_PIDS, disk=0)
+
+    def raised(self, limits: Limits) -> dict[str, int]:
+        """Return the body of the update call that gives a warm container its session's limits."""
+        entries = _limits(limits, blkio=False)
+        return {name: entries[name] for name in _CHANGEABLE} | {"CpuShares": _SHARES}
 
     def digest(self, image_id: str, limits: Limits) -> str:
         """Return a digest of all that shapes a container apart from its session.

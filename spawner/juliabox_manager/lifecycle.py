@@ -14,11 +14,13 @@ from typing import Final
 import structlog
 
 from juliabox_ext.errors import InternalError, JuliaBoxError, NotFoundError, UnavailableError
+from juliabox_ext.volume import Disk
 from juliabox_manager.endings import exit_info
 from juliabox_manager.engine import Container
-from juliabox_manager.live import Live, first_set, settle, to_its_end
+from juliabox_manager.live import Live, first_set, settle, to_its_end, while_it_lives
 from juliabox_manager.metrics import METRICS
 from juliabox_manager.parts import Parts
+from juliabox_manager.pool import Pool, WarmStart
 from juliabox_manager.protocol import START_STAGES, SessionState
 
 log = structlog.get_logger("juliabox.manager.session")
@@ -42,8 +44,8 @@ _LOOK_AGAIN: Final = 1.0
 class Lifecycle:
     """Makes, starts and ends sessions."""
 
-    def __init__(self, parts: Parts) -> None:
-        """Work with the given parts."""
+    def __init__(self, parts: Parts, pool: Pool) -> None:
+        """Work with the given parts, and with the containers that sessions took from a pool."""
         self._store = parts.store
         self._engine = parts.engine
         self._slots = parts.slots
@@ -52,6 +54,7 @@ class Lifecycle:
         self._hardening = parts.hardening
         self._events = parts.events
         self._target = parts.target
+        self._warm = WarmStart(parts, pool, self._hand_over)
         self._stage_begun: dict[str, tuple[str, float]] = {}
 
     # -- making -------------------------------------------------------------------------------
@@ -64,6 +67,17 @@ class Lifecycle:
         self._tell_stage(live, "create")
         await self._slots.prepare(record.session)
         await self._step(live, "create.slot")
+        await self._make_container(live)
+        await self._step(live, "create.container")
+        self._tell_stage(live, "")
+
+    async def claim(self, live: Live) -> None:
+        """Write down that a warm container is a session's."""
+        await self._step(live, "create.claimed")
+        self._tell_state(live)
+
+    async def _make_container(self, live: Live) -> None:
+        record = live.record
         config = self._hardening.config(record.session, record.image_id, record.limits)
         try:
             record.container = await to_its_end(self._engine.create(record.session, config))
@@ -73,8 +87,6 @@ class Lifecycle:
                 "the operator runs `juliabox up` to build it",
                 code="image.missing",
             ) from error
-        await self._step(live, "create.container")
-        self._tell_stage(live, "")
 
     # -- starting -----------------------------------------------------------------------------
 
@@ -82,21 +94,19 @@ class Lifecycle:
         """Start a session's container, close its network, mount the home, hand over.
 
         Returns when the server listens; raises what went wrong, with nothing undone.
-        Nothing of the person's runs before policy and home are both in place.
+        Nothing of the person's runs before policy and home are both in place. A warm container
+        that does not become the session is replaced by one of its own.
         """
-        work = asyncio.create_task(self._begin(live, environment))
-        gone = asyncio.create_task(live.exited.wait())
-        try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()
-        finally:
-            await settle(work, gone)
-        if live.exited.is_set():
-            # whoever noticed it left it to the start, up to its very end
-            raise InternalError(
-                f"session {live.record.session} ended while it started", code="session.failed"
-            )
+        record = live.record
+        if record.warm:
+            await self._step(live, "start.warm", state="starting")
+            self._tell_state(live)
+            self._tell_stage(live, "mount")
+            if await self._warm.begin(live, environment, lambda: self._attach(live)):
+                return
+            await self._replace(live)
+        told = f"session {record.session} ended while it started"
+        await while_it_lives(live.exited, self._begin(live, environment), told, "session.failed")
 
     async def _begin(self, live: Live, environment: dict[str, str]) -> None:
         record = live.record
@@ -105,22 +115,31 @@ class Lifecycle:
         self._tell_stage(live, "start")
         await self._slots.prepare(record.session)
         # the disk is made, checked and mounted while the engine starts the container
-        home = asyncio.create_task(
-            self._volumes.get_disk_for_user(
-                record.owner, record.limits.disk, record.session, self._target(record.session)
-            )
-        )
+        home = asyncio.create_task(self._attach(live))
         try:
+            if not record.container:
+                await self._make_container(live)
             pid = await self._start_closed(live)
             self._tell_stage(live, "mount")
             await home
         finally:
             await settle(home)
         await self._step(live, "start.mounted")
-        self._tell_stage(live, "release")
         await self._slots.await_entry(record.session, pid, ENTRY_LIMIT)
         await self._step(live, "start.releasing")
-        await self._slots.release(record.session, environment, RELEASE_LIMIT)
+        await self._hand_over(live, environment, RELEASE_LIMIT)
+
+    async def _attach(self, live: Live) -> Disk:
+        record = live.record
+        return await self._volumes.get_disk_for_user(
+            record.owner, record.limits.disk, record.session, self._target(record.session)
+        )
+
+    async def _hand_over(self, live: Live, environment: dict[str, str], limit: float) -> None:
+        """Release a session whose entry program is connected; wait until its server listens."""
+        record = live.record
+        self._tell_stage(live, "release")
+        await self._slots.release(record.session, environment, limit)
         record.started = time.time()
         await self._step(live, "start.running", state="running")
         self._tell_stage(live, "running")
@@ -129,6 +148,26 @@ class Lifecycle:
         if live.ready:
             self._tell_stage(live, "ready")
         await self._slots.close(record.session)
+
+    async def _replace(self, live: Live) -> None:
+        """Remove a warm container that a start was tried on; the session gets another."""
+        self._become_cold(live)
+        await self._step(live, "start.replacing", state="starting")
+        await self._remove_container(live)
+
+    async def _remove_container(self, live: Live) -> None:
+        session = live.record.session
+        found = await self._engine.inspect(session)
+        if found is not None:
+            await to_its_end(self._engine.remove(found))
+        await self._slots.close(session)
+        live.exited.clear()
+
+    @staticmethod
+    def _become_cold(live: Live) -> None:
+        # news of the container that is left behind concern the session no more
+        live.record.warm, live.record.container, live.record.address = False, "", ""
+        live.pid, live.ready = 0, False
 
     async def _start_closed(self, live: Live) -> int:
         """Start the container and load its network policy; return its first process."""
@@ -191,8 +230,22 @@ class Lifecycle:
         await self._step(live, "create.container", state="created")
         self._tell_state(live)
 
+    async def vacate(self, live: Live) -> None:
+        """Let a session be started again, in another container than the one that it may have.
+
+        Nothing of the person's has run in that; it has been tried, or it has died.
+        """
+        self._become_cold(live)
+        await self._step(live, "create.vacant", state="created")
+        await self._remove_container(live)
+        await self._volumes.release(live.record.session, self._target(live.record.session))
+        live.record.exit = None
+        self._tell_state(live)
+
     async def is_running(self, live: Live, container: Container) -> None:
         """Record that a session's environment was handed over, as a restart found out."""
+        if live.record.warm:
+            await self._warm.raise_limits(live)
         live.record.address, live.pid = container.address, container.pid
         live.record.started = live.record.started or container.started
         await self._step(live, "start.running", state="running")

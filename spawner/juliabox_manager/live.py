@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
-from juliabox_ext.errors import NotFoundError
+from juliabox_ext.errors import InternalError, NotFoundError
 from juliabox_manager.protocol import SessionState
 from juliabox_manager.records import SessionRecord
 from juliabox_manager.tally import Tally
@@ -180,6 +180,22 @@ async def first_set(events: Iterable[asyncio.Event], limit: float) -> bool:
         return bool(done)
     finally:
         await settle(*waits)
+
+
+async def while_it_lives(
+    exited: asyncio.Event, work: Coroutine[Any, Any, None], told: str, code: str
+) -> None:
+    """Await work on a container; cut it off and raise ``InternalError`` if that dies meanwhile."""
+    task, gone = asyncio.create_task(work), asyncio.create_task(exited.wait())
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        await settle(task, gone)
+    if exited.is_set():
+        # whoever noticed it left it to the work, up to its very end
+        raise InternalError(told, code=code)
 
 
 async def settle(*tasks: asyncio.Task[Any]) -> None:

@@ -19,14 +19,15 @@ from prometheus_client.core import GaugeMetricFamily
 _START_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 21, 34, 60, 120)
 
 
-class _SessionGauge:
-    """Ask for the number of sessions by state when Prometheus does."""
+class _StateGauge:
+    """Ask for the number of sessions, or of warm containers, by state when Prometheus does."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, help_: str) -> None:
         self.count: Callable[[], Mapping[str, int]] = dict
+        self._about = name, help_
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        family = GaugeMetricFamily("juliabox_sessions", "Sessions by state.", labels=["state"])
+        family = GaugeMetricFamily(*self._about, labels=["state"])
         for state, number in sorted(self.count().items()):
             family.add_metric([state], number)
         yield family
@@ -83,6 +84,24 @@ class Metrics:
             "Times that a session's network policy was missing or changed and was set again.",
             registry=self.registry,
         )
+        self.pool_claims = prometheus_client.Counter(
+            "juliabox_pool_claims",
+            "Sessions that a pool was asked for, by outcome.",
+            ["image", "outcome"],
+            registry=self.registry,
+        )
+        self.pool_refill_seconds = prometheus_client.Histogram(
+            "juliabox_pool_refill_seconds",
+            "Seconds until a warm container was ready.",
+            buckets=_START_BUCKETS,
+            registry=self.registry,
+        )
+        self.pool_failures = prometheus_client.Counter(
+            "juliabox_pool_failures",
+            "Warm containers that could not be made, died, or did not become their session.",
+            ["image"],
+            registry=self.registry,
+        )
         self.task_runs = prometheus_client.Counter(
             "juliabox_task_runs",
             "Ended runs of tasks by outcome.",
@@ -108,13 +127,19 @@ class Metrics:
             ["task", "distribution", "code"],
             registry=self.registry,
         )
-        self._sessions = _SessionGauge()
+        self._sessions = _StateGauge("juliabox_sessions", "Sessions by state.")
         self.registry.register(self._sessions)
+        self._warm = _StateGauge("juliabox_pool_containers", "Warm containers by state.")
+        self.registry.register(self._warm)
         prometheus_client.ProcessCollector(registry=self.registry)
 
     def watch_sessions(self, count: Callable[[], Mapping[str, int]]) -> None:
         """Let ``count`` answer the number of sessions by state; it must not block."""
         self._sessions.count = count
+
+    def watch_pool(self, count: Callable[[], Mapping[str, int]]) -> None:
+        """Let ``count`` answer the number of warm containers by state; it must not block."""
+        self._warm.count = count
 
     def render(self) -> bytes:
         """Return all figures in Prometheus' text format."""

@@ -13,6 +13,8 @@ record, made but answered to nobody removed
 record, container gone              ended if it had been started, else forgotten
 start cut off before the hand-over  can be started again; its container may go on waiting
 start cut off at the hand-over      entry program waits: as above; server listens: running
+claimed, container waits            kept: its slot listens again
+claimed, container gone or tried    removed; the session's next start makes another
 running                             adopted: home locked again, policy looked at
 ending                              ended
 =================================== ====================================================
@@ -37,6 +39,7 @@ from juliabox_manager.lifecycle import Lifecycle
 from juliabox_manager.live import Live, Registry
 from juliabox_manager.metrics import METRICS
 from juliabox_manager.parts import Parts
+from juliabox_manager.pool import Pool
 from juliabox_manager.protocol import SESSION_PORT
 from juliabox_manager.records import RUNS, SessionRecord
 from juliabox_manager.sessions import Sessions
@@ -65,7 +68,7 @@ LISTING_ROUNDS: Final = 3
 #: Attempts to set a network policy again before the session is ended.
 _POLICY_ATTEMPTS: Final = 3
 
-Verdict = Literal["nothing", "forget", "wait", "resolve", "keep", "end"]
+Verdict = Literal["nothing", "forget", "wait", "resolve", "keep", "end", "claimed", "vacate"]
 
 
 def judge(record: SessionRecord, container: Container | None) -> Verdict:
@@ -74,22 +77,36 @@ def judge(record: SessionRecord, container: Container | None) -> Verdict:
         return "nothing" if record.state == "ended" and not record.retired else "end"
     if record.step in {"create.recorded", "create.slot"}:
         return "forget"
+    if record.state != "running" and (record.warm or not record.container):
+        return _judge_claim(record, container)
     if container is None:
         return "forget" if record.state == "created" else "end"
-    if record.state == "running":
-        return "keep" if container.running else "end"
-    if record.step == "start.releasing":
-        return "resolve" if container.running else "end"
+    if record.state == "running" or record.step == "start.releasing":
+        alive: Verdict = "keep" if record.state == "running" else "resolve"
+        return alive if container.running else "end"
     return "wait"
+
+
+def _judge_claim(record: SessionRecord, container: Container | None) -> Verdict:
+    """Decide about a session that has a warm container, or whose container is being replaced."""
+    if container is None or not container.running or not record.warm:
+        return "vacate"
+    return "claimed" if record.state == "created" else "resolve"
 
 
 class Reconciler:
     """Brings engine, slots, mounts, policies and records together."""
 
     def __init__(
-        self, parts: Parts, registry: Registry, lifecycle: Lifecycle, sessions: Sessions
+        self,
+        parts: Parts,
+        registry: Registry,
+        lifecycle: Lifecycle,
+        sessions: Sessions,
+        pool: Pool,
     ) -> None:
-        """Work with the given parts on the sessions of a registry."""
+        """Work with the given parts on the sessions of a registry, and on a pool."""
+        self._pool = pool
         self._store = parts.store
         self._engine = parts.engine
         self._slots = parts.slots
@@ -119,6 +136,7 @@ class Reconciler:
         for record in sorted(await self._store.sessions(), key=lambda record: record.ended_age):
             if record.session not in self._registry:
                 self._registry.add(Live(record))
+        await self._pool.adopt(containers, {live.record.session for live in self._registry})
         verdicts = [
             (live, judge(live.record, containers.get(live.record.session)))
             for live in self._registry
@@ -158,6 +176,12 @@ class Reconciler:
             async with live.lock:
                 if record.state in {"created", "starting"}:  # nobody stopped it meanwhile
                     await self._lifecycle.step_back(live)
+        elif verdict == "claimed":
+            await self._slots.prepare(record.session)
+        elif verdict == "vacate":
+            async with live.lock:
+                if record.state in {"created", "starting"}:
+                    await self._lifecycle.vacate(live)
         elif verdict == "end":
             self._sessions.in_background(_quietly(self._sessions.end(live)))
         elif verdict in {"keep", "resolve"} and homeless:
@@ -180,6 +204,8 @@ class Reconciler:
                 if late or await asyncio.to_thread(listens, found.pid, SESSION_PORT):
                     return await self._lifecycle.is_running(live, found)
                 if await self._entry_waits(session, found.pid):
+                    if live.record.warm:
+                        return await self._lifecycle.vacate(live)
                     return await self._lifecycle.step_back(live)
         await self._sessions.end(live)
 
@@ -196,6 +222,7 @@ class Reconciler:
         """Look at everything, since news may have been missed."""
         begun = time.monotonic()
         await self._remove_orphans(await self._engine.containers())
+        await self._pool.look_after()
         self._due.clear()
         await _together(self._look_after, self._registry)
         await self._remove_slots()
@@ -214,6 +241,7 @@ class Reconciler:
                 self._rounds = 0
                 await self._remove_orphans(await self._engine.containers())
                 await self._remove_slots()
+            await self._pool.look_after()
             await self._tidy()
             self._due.extend(live.record.session for live in self._registry)
             self._batch = max(1, math.ceil(len(self._due) * share))
@@ -244,10 +272,15 @@ class Reconciler:
         elif record.state == "starting":
             # a restart cut its start off, and could not find out at once what had become of it
             await self._adopt(live, judge(record, await self._engine.inspect(record.session)))
-        elif await self._engine.inspect(record.session) is None:
+        elif not self._replaceable(record) and await self._engine.inspect(record.session) is None:
             await self._sessions.discard(live, "its container was removed")
         elif time.monotonic() - live.since > UNSTARTED_LIMIT:
             await self._sessions.discard(live, "it was not started in time")
+
+    @staticmethod
+    def _replaceable(record: SessionRecord) -> bool:
+        """Whether a session that is not started needs no container: the start would make one."""
+        return record.warm or not record.container
 
     async def _forget_oldest(self) -> None:
         """Bound age and number of ended sessions: no quota counts them."""
@@ -291,6 +324,8 @@ class Reconciler:
 
     async def _remove_orphans(self, containers: Iterable[Container]) -> None:
         def orphan(container: Container) -> bool:
+            if self._pool.knows(container.session):
+                return False
             live = self._registry.get(container.session)
             return live is None or live.record.state == "ended"
 
@@ -304,6 +339,8 @@ class Reconciler:
     async def _remove_slots(self) -> None:
         for session in await asyncio.to_thread(self._slots.list):
             live = self._registry.get(session)
+            if self._pool.knows(session):
+                continue
             if live is None or live.record.state == "ended":
                 METRICS.reconcile_repairs.labels("slot").inc()
                 await _quietly(self._slots.remove(session))

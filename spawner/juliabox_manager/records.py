@@ -18,6 +18,10 @@ STEPS: Final = (
     "create.recorded",  # intent: a slot and a container of this id may exist from here on
     "create.slot",
     "create.container",  # the container's id is known; the session may be answered
+    "create.claimed",  # intent: a warm container is this session's, and no start was tried
+    "create.vacant",  # there must be no container: the next start makes one
+    "start.warm",  # intent: limits, home and environment may have gone to a warm container
+    "start.replacing",  # that failed: it must go, another is made
     "start.starting",  # intent: the container may run and the home may be mounted
     "start.started",
     "start.protected",
@@ -33,8 +37,18 @@ STEPS: Final = (
 
 #: Steps that must be on disk before their effect. All others may be written later when the disk is
 #: full, since a restart comes to the same end without them.
-INTENTS: Final = frozenset({"create.recorded", "start.starting", "start.releasing"})
+INTENTS: Final = frozenset(
+    {"create.recorded", "create.claimed", "start.warm", "start.starting", "start.releasing"}
+)
 
+#: Steps that another follows at once, and that change nothing of what a restart does: they are
+#: written with the next one.
+PASSING: Final = frozenset(
+    {"create.slot", "start.replacing", "start.started", "start.protected", "start.mounted"}
+)
+
+#: Steps at which a session is made and waits to be started.
+MADE: Final = frozenset({"create.container", "create.claimed", "create.vacant"})
 
 #: Steps of a start at which the container has been seen to run.
 RUNS: Final = frozenset({"start.started", "start.protected", "start.mounted", "start.releasing"})
@@ -68,3 +82,16 @@ class SessionRecord(Struct, kw_only=True):
     #: SIGTERM and SIGKILL that it was given for that.
     retired: bool = False
     grace: float = 0.0
+    #: Whether its container is a warm one.
+    warm: bool = False
+
+
+class WarmRecord(Struct, kw_only=True):
+    """One warm container as the store keeps it, from before it is made until it is claimed."""
+
+    #: Id of the session that it will become.
+    session: str
+    image: str
+    image_id: str
+    #: What it was made with, see :func:`juliabox_manager.hardening.digest`.
+    digest: str

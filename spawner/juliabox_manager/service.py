@@ -20,6 +20,8 @@ from juliabox_manager.live import Registry, settle
 from juliabox_manager.metrics import METRICS
 from juliabox_manager.parts import NetworkPart, Parts, SlotsPart, VolumesPart
 from juliabox_manager.policy import Policy
+from juliabox_manager.pool import Pool
+from juliabox_manager.pool.size import Room
 from juliabox_manager.protocol import (
     Event,
     ImageInfo,
@@ -86,12 +88,13 @@ class Manager:
             events=self._events,
             target=partial(home_target, settings),
         )
-        lifecycle = Lifecycle(parts)
+        self._pool = Pool(settings, parts, self._room)
+        lifecycle = Lifecycle(parts, self._pool)
         self._sessions = Sessions(
-            self._registry, lifecycle, self._policy, self._hardening, self._events
+            self._registry, lifecycle, self._policy, self._hardening, self._events, self._pool
         )
         self._usage = Usage(self._registry, engine, volumes)
-        self._reconciler = Reconciler(parts, self._registry, lifecycle, self._sessions)
+        self._reconciler = Reconciler(parts, self._registry, lifecycle, self._sessions, self._pool)
         self._reconciled = asyncio.Event()
         self._reconciling = asyncio.Lock()
         self._info: EngineInfo | None = None
@@ -137,6 +140,7 @@ class Manager:
         await self._store.open()
         await self._events.open()
         METRICS.watch_sessions(self._count)
+        METRICS.watch_pool(self._pool.states)
         self._work = asyncio.create_task(self._reconcile(), name="reconcile")
 
     async def close(self) -> None:
@@ -145,6 +149,7 @@ class Manager:
         if self._work is not None:
             await settle(self._work)
         await self._sessions.close()
+        await self._pool.close()
         await self._engine.close()
         await self._store.close()
 
@@ -222,10 +227,16 @@ class Manager:
     # -- pools --------------------------------------------------------------------------------
 
     async def _pools(self, _: protocol.PoolList) -> list[PoolInfo]:
-        return []
+        return self._pool.infos()
 
     async def _renew_pools(self, _: protocol.PoolRenew) -> None:
-        return None
+        await self._pool.renew()
+
+    def _room(self) -> Room:
+        """Tell what sessions leave for warm containers."""
+        capacity, tally = self._settings.capacity, self._registry.tally
+        left = capacity.memory - tally.memory if capacity.memory else None
+        return Room(sessions=capacity.sessions - tally.living, memory=left)
 
     # -- the instance -------------------------------------------------------------------------
 
@@ -280,6 +291,7 @@ class Manager:
                 await asyncio.sleep(_RETRY)
         log.info("ready", sessions=self._count())
         self._engine.watch(self._noticed)
+        self._pool.begin()
         interval = self._settings.reconcile_interval
         tick = min(interval, max(LOOK_EVERY, interval / 60))
         while True:
@@ -310,7 +322,8 @@ class Manager:
             self._info = None
             self._look_again.set()
         elif notice.kind == "die":
-            self._sessions.noticed_exit(notice.session)
+            self._sessions.noticed_exit(notice)
+            self._pool.noticed_exit(notice.session, notice.container)
         elif (live := self._registry.get(notice.session)) is not None:
             reason = out_of_memory(live.record.limits)
             self._events.tell("session.state", live.record, live.record.state, reason)

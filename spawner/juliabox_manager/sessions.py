@@ -8,7 +8,7 @@ caller leaves, and repeat harmlessly:
 state      create       start        stop         remove       exit
 ========== ============ ============ ============ ============ ============
 (none)     → created    not found    not found    nothing      —
-created    same: itself → starting   → ended      removed      → ended
+created    same: itself → starting   → ended      removed      → ended¹
            else: anew
 starting   conflict     same: joins  cuts it off  cuts it off  → ended
            else conflict
@@ -17,6 +17,8 @@ running    conflict     same: itself → ended      removed      → ended
 stopping   awaits, anew conflict     joins        joins        —
 ended      anew         conflict     itself       removed      —
 ========== ============ ============ ============ ============ ============
+
+¹ A warm container that dies before the start is replaced by it.
 
 ``retire`` is a stop that is not awaited: the session has no name from then on, so that a create
 knows nothing of it, and it is forgotten when it has ended.
@@ -42,11 +44,14 @@ from juliabox_ext.errors import (
     NotFoundError,
     UnavailableError,
 )
+from juliabox_manager.engine import Notice
 from juliabox_manager.events import EventLog
 from juliabox_manager.hardening import Hardening
 from juliabox_manager.lifecycle import Lifecycle
 from juliabox_manager.live import Live, Registry, settle
 from juliabox_manager.policy import Policy
+from juliabox_manager.pool import Pool
+from juliabox_manager.pool.warm import Warm
 from juliabox_manager.protocol import (
     SESSION_PORT,
     SessionCreate,
@@ -55,7 +60,7 @@ from juliabox_manager.protocol import (
     SessionStart,
     SessionStop,
 )
-from juliabox_manager.records import SessionRecord
+from juliabox_manager.records import MADE, SessionRecord
 from juliabox_manager.retired import Retired
 
 T = TypeVar("T")
@@ -65,15 +70,17 @@ log = structlog.get_logger("juliabox.manager.session")
 class Sessions:
     """All sessions of one manager."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 one argument for each part
         self,
         registry: Registry,
         lifecycle: Lifecycle,
         policy: Policy,
         hardening: Hardening,
         events: EventLog,
+        pool: Pool,
     ) -> None:
         """Work on the sessions of a registry."""
+        self._pool = pool
         self._events = events
         self._registry = registry
         self._lifecycle = lifecycle
@@ -158,18 +165,20 @@ class Sessions:
             ended=record.ended if record.state == "ended" else 0.0,
             ready=live.ready and record.state == "running",
             retired=record.retired,
+            warm=record.warm,
         )
 
     # -- what else ends a session ---------------------------------------------------------------
 
-    def noticed_exit(self, session: str) -> None:
+    def noticed_exit(self, notice: Notice) -> None:
         """Take note that a session's container has died."""
-        live = self._registry.get(session)
-        if live is None:
+        live = self._registry.get(notice.session)
+        if live is None or (notice.container and notice.container != live.record.container):
             return
         live.exited.set()
         # a start notices by itself, and tells its caller why
-        if not live.starting and live.record.state in {"created", "running"}:
+        ends = {"running"} if live.record.warm else {"created", "running"}
+        if live.record.state in ends and not live.starting:
             self._spawn(self.end(live))
 
     async def end(self, live: Live, told: str = "") -> None:
@@ -216,6 +225,10 @@ class Sessions:
             raise
 
     async def _create(self, verb: SessionCreate) -> SessionInfo:
+        with self._pool.put_off():
+            return await self._claim_or_make(verb)
+
+    async def _claim_or_make(self, verb: SessionCreate) -> SessionInfo:
         image_id = self._policy.image_id(verb.image)
         self._policy.check_limits(verb.limits)
         name = (verb.owner, verb.server)
@@ -228,12 +241,23 @@ class Sessions:
                 await self._make_way(before)
             self._policy.check_disk()
             await self._retired.make_room(verb.owner, verb.limits)
+            # no await from the check on: the next create counts this one, and finds another
             live = Live(self._new_record(verb, image_id))
-            # no await since the check: the next create counts this one
+            warm = self._pool.take(verb.image, verb.limits)
+            if warm is not None:
+                warm.become(live)
             self._registry.add(live)
             async with live.lock:
-                await self._make(live)
+                await (self._make(live) if warm is None else self._claim(live, warm))
             return self.info(live)
+
+    async def _claim(self, live: Live, warm: Warm) -> None:
+        try:
+            await self._lifecycle.claim(live)
+        except BaseException:
+            self._registry.discard(live)
+            self._pool.give_up(warm)
+            raise
 
     async def _make(self, live: Live) -> None:
         try:
@@ -264,7 +288,7 @@ class Sessions:
         asked = (verb.image, verb.profile, verb.limits)
         return (
             record.state == "created"
-            and record.step == "create.container"
+            and record.step in MADE
             and (record.image, record.profile, record.limits) == asked
             and not self._stale(record)
         )
@@ -292,7 +316,8 @@ class Sessions:
     async def _start(self, live: Live, environment: dict[str, str]) -> None:
         try:
             self._policy.check_disk()
-            await self._lifecycle.begin(live, environment)
+            with self._pool.put_off():
+                await self._lifecycle.begin(live, environment)
         except JuliaBoxError as error:
             if live.record.state == "created":
                 self._tell_failure(live, error)

@@ -24,7 +24,7 @@ import msgspec
 import structlog
 
 from juliabox_ext.errors import ConfigurationError, JuliaBoxError, NoRoomError, UnavailableError
-from juliabox_manager.records import INTENTS, SessionRecord
+from juliabox_manager.records import INTENTS, PASSING, SessionRecord
 
 T = TypeVar("T")
 log = structlog.get_logger("juliabox.manager.store")
@@ -79,6 +79,20 @@ MIGRATIONS: Final = (
     ALTER TABLE sessions_new RENAME TO sessions;
     CREATE UNIQUE INDEX sessions_name ON sessions (owner, server) WHERE NOT retired;
     """,
+    # a claim: whoever has a record is a session, and no longer a warm container
+    """
+    CREATE TABLE warm (session TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT;
+    CREATE TRIGGER claim AFTER INSERT ON sessions BEGIN
+        DELETE FROM warm WHERE session = NEW.session;
+    END;
+    CREATE TABLE demand (
+        image TEXT NOT NULL,
+        hour INTEGER NOT NULL,
+        day INTEGER NOT NULL,
+        most INTEGER NOT NULL,
+        PRIMARY KEY (image, hour, day)
+    ) STRICT;
+    """,
 )
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
@@ -126,9 +140,13 @@ class Store:
         """Write a session's record as it is at ``step``.
 
         Raises ``NoRoomError`` or ``UnavailableError`` for an intent that cannot be written; other
-        steps are then kept in memory until a write succeeds.
+        steps are then kept in memory until a write succeeds. So are passing steps in any case.
         """
         copy = msgspec.structs.replace(record, step=step)
+        if step in PASSING:
+            self._thread.submit(self._hold, copy)
+            record.step = step
+            return
         try:
             await self._run(lambda: self._write_sessions({copy.session: copy}))
         except (NoRoomError, UnavailableError):
@@ -192,6 +210,9 @@ class Store:
         return await self._run(lambda: self._transact(work))
 
     # -- everything below runs in the store's thread ------------------------------------------
+
+    def _hold(self, record: SessionRecord) -> None:
+        self._unwritten[record.session] = record
 
     async def _run(self, work: Callable[[], T]) -> T:
         def typed() -> T:

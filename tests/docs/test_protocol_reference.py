@@ -155,6 +155,7 @@ def test_each_metric_of_the_manager_is_told_with_type_and_labels(
     told = {code(row["metric"])[0]: (row["type"], code(row["labels"])) for row in rows}
     instruments = [one for one in vars(METRICS).values() if hasattr(one, "_labelnames")]
     expected = {one._name: (one._type, list(one._labelnames)) for one in instruments}
-    gauge = next(iter(METRICS._sessions.collect()))
-    expected[gauge.name] = (gauge.type, ["state"])
+    for states in (METRICS._sessions, METRICS._warm):
+        gauge = next(iter(states.collect()))
+        expected[gauge.name] = (gauge.type, ["state"])
     assert told == expected

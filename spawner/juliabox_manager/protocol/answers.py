@@ -56,6 +56,8 @@ class SessionInfo(Struct, frozen=True):
     ready: bool = False
     #: Whether it gave its server name away and is being ended behind.
     retired: bool = False
+    #: Whether it runs, or will be started, in a warm container of the pool.
+    warm: bool = False
 
 
 #: Steps of a start in order, each with its share of the progress bar in percent when it begins.

@@ -1,0 +1,116 @@
+"""The start of a session in the warm container that it has claimed.
+
+Its network has been closed since it was made, by rules that nothing in it can change, and is
+compared by every reconcile; that it lives is what its connection tells, which comes from its own
+namespace. So all that is left is to raise its limits and to mount the home, side by side, and to
+hand over. Whatever fails but the home itself costs the container, not the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from juliabox_ext.errors import ConflictError, InternalError, JuliaBoxError
+from juliabox_ext.volume import Disk
+from juliabox_manager.live import Live, settle, to_its_end, while_it_lives
+from juliabox_manager.parts import Parts
+from juliabox_manager.pool.pool import Pool
+
+log = structlog.get_logger("juliabox.manager.pool")
+
+#: Seconds for a loaded entry program to be connected, and to accept its environment: it waits for
+#: nothing else. One that has been frozen costs a start no more than these.
+ENTRY_LIMIT: Final = 3.0
+ACCEPT_LIMIT: Final = 8.0
+
+#: Hands the environment over and waits until the server listens: the session, the environment,
+#: and seconds for its acceptance.
+HandOver = Callable[[Live, dict[str, str], float], Awaitable[None]]
+
+
+class WarmStart:
+    """Starts sessions in warm containers."""
+
+    def __init__(self, parts: Parts, pool: Pool, hand_over: HandOver) -> None:
+        """Work with the given parts."""
+        self._pool = pool
+        self._engine = parts.engine
+        self._slots = parts.slots
+        self._network = parts.network
+        self._hardening = parts.hardening
+        self._hand_over = hand_over
+
+    async def begin(
+        self, live: Live, environment: dict[str, str], attach: Callable[[], Awaitable[Disk]]
+    ) -> bool:
+        """Start a session; False if its container did not become it, and must be replaced.
+
+        The intent is on disk already. Raises what ``attach`` raises.
+        """
+        session = live.record.session
+        home = asyncio.ensure_future(attach())
+        try:
+            await while_it_lives(
+                live.exited,
+                self._begin(live, environment, home),
+                "the warm container died",
+                "pool.died",
+            )
+        except Exception as error:
+            if home.done() and not home.cancelled() and home.exception() is not None:
+                raise
+            if not isinstance(error, JuliaBoxError):
+                log.exception("warm start failed", session=session)
+            log.warning("a warm container did not become its session", session=session,
+                        reason=str(error))  # fmt: skip
+            self._pool.replaced(live.record.image)
+            return False
+        finally:
+            await settle(home)
+        return True
+
+    async def _begin(
+        self, live: Live, environment: dict[str, str], home: asyncio.Future[Disk]
+    ) -> None:
+        if not live.pid:
+            await self._find(live)
+        # meanwhile it has less than the session may have, never more
+        raising = asyncio.create_task(to_its_end(self.raise_limits(live)))
+        going = asyncio.create_task(self._hand_over_when_mounted(live, environment, home))
+        try:
+            await asyncio.wait({raising, going}, return_when=asyncio.FIRST_EXCEPTION)
+            for task in (raising, going):
+                if task.done():
+                    task.result()
+        finally:
+            await settle(raising, going)
+        if not live.ready:
+            await self._find(live)
+
+    async def _hand_over_when_mounted(
+        self, live: Live, environment: dict[str, str], home: asyncio.Future[Disk]
+    ) -> None:
+        await self._slots.await_entry(live.record.session, live.pid, ENTRY_LIMIT)
+        await home
+        await self._hand_over(live, environment, ACCEPT_LIMIT)
+
+    async def raise_limits(self, live: Live) -> None:
+        """Give the container its session's limits; repeats harmlessly."""
+        record = live.record
+        await self._engine.update(record.container, self._hardening.raised(record.limits))
+
+    async def _find(self, live: Live) -> None:
+        """Look at a container that an earlier manager knew, or of which its server told nothing."""
+        record = live.record
+        found = await self._engine.inspect(record.session)
+        if found is None or not found.running or found.id != record.container:
+            raise InternalError("the warm container is gone", code="pool.died")
+        if not live.pid:
+            if not await self._network.in_place(found.pid):
+                raise ConflictError("the warm container is not protected", code="pool.outdated")
+            await self._slots.prepare(record.session)
+        record.address, live.pid = found.address, found.pid
