@@ -297,7 +297,9 @@ class Manager:
         while True:
             missed = True
             try:
-                await asyncio.wait_for(self._look_again.wait(), tick)
+                # not wait_for, which loses a cancellation that comes with the news
+                async with asyncio.timeout(tick):
+                    await self._look_again.wait()
             except TimeoutError:
                 missed = False
             self._look_again.clear()

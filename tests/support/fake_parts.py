@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from juliabox_ext.errors import DeadlineError, InternalError, NotFoundError, UnavailableError
 from juliabox_ext.volume import Disk
 from juliabox_manager.engine import Container, EngineInfo, Notice
+from juliabox_manager.hardening import LABEL_DIGEST
 from juliabox_manager.protocol import VolumeInfo
 from juliabox_manager.records import SessionRecord
 from juliabox_manager.store import Store
+
+T = TypeVar("T")
 
 
 class Dead(BaseException):
@@ -37,6 +41,10 @@ class Box:
     exit_code: int = 0
     protected: bool = False
     released: bool = False
+    #: Docker's id, digest label, and limit of memory.
+    container: str = ""
+    digest: str = ""
+    memory: int = 0
 
 
 @dataclass
@@ -50,7 +58,10 @@ class World:
     faults: list[str] = field(default_factory=list)
     #: Calls that fail from now on, one each.
     failures: list[str] = field(default_factory=list)
+    #: Who was let into which container.
+    served: dict[str, str] = field(default_factory=dict)
     pids: int = 100
+    made: int = 0
     listener: Callable[[Notice], None] | None = None
 
     def die(self, session: str, code: int = 1) -> None:
@@ -59,7 +70,8 @@ class World:
         if box is not None and box.running:
             box.running, box.pid, box.exit_code, box.protected = False, 0, code, False
             if self.listener is not None:
-                asyncio.get_running_loop().call_soon(self.listener, Notice("die", session))
+                notice = Notice("die", session, box.container)
+                asyncio.get_running_loop().call_soon(self.listener, notice)
 
     def check(self) -> None:
         """Note what must never be."""
@@ -67,6 +79,8 @@ class World:
         for box in released:
             if box.session not in self.homes:
                 self.faults.append(f"{box.session} runs without its home")
+            elif self.homes[box.session] != self.served[box.container]:
+                self.faults.append(f"{box.session} has another person's home")
 
 
 class _Part:
@@ -97,9 +111,10 @@ class FakeEngine(_Part):
     def _told(self, box: Box) -> Container:
         return Container(
             session=box.session,
-            id=box.session,
+            id=box.container,
             running=box.running,
-            digest="",
+            digest=box.digest,
+            memory=box.memory,
             pid=box.pid,
             address="10.0.0.9",
             started=box.started,
@@ -121,8 +136,23 @@ class FakeEngine(_Part):
 
     async def create(self, session: str, config: dict[str, Any]) -> str:
         await self.turn("create")
-        self.world.boxes.setdefault(session, Box(session))
-        return session
+        if session not in self.world.boxes:
+            self.world.made += 1
+            self.world.boxes[session] = Box(
+                session,
+                container=f"container-{self.world.made}",
+                digest=config["Labels"][LABEL_DIGEST],
+                memory=config["HostConfig"]["Memory"],
+            )
+        return self.world.boxes[session].container
+
+    async def update(self, container: str, limits: dict[str, int]) -> None:
+        await self.turn("update")
+        for box in self.world.boxes.values():
+            if box.container == container and box.running:
+                box.memory = limits["Memory"]
+                return
+        raise NotFoundError("gone")
 
     async def start(self, session: str) -> None:
         await self.turn("start")
@@ -185,6 +215,9 @@ class FakeSlots(_Part):
             raise DeadlineError("no acknowledgement")
         if not box.protected or session not in self.world.homes or box.released:
             self.world.faults.append(f"{session} released: {box}, {session in self.world.homes}")
+        owner = self.world.homes.get(session, "")
+        if self.world.served.setdefault(box.container, owner) != owner:
+            self.world.faults.append(f"{box.container} serves two people")
         box.released = True
         # the manager may die after the hand-over and before it knows
         await self.turn("released")
@@ -294,3 +327,13 @@ class MortalStore(Store):
         if self.dead:
             raise Dead
         await super().forget(session)
+
+    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self.dead:
+            raise Dead
+        return await super().transact(work)
+
+    async def close(self) -> None:
+        if self.dead:
+            self._unwritten.clear()  # what was held in memory dies with it
+        await super().close()

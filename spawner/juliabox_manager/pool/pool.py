@@ -65,6 +65,7 @@ class Pool:
         self._images = settings.images
         self._store = parts.store
         self._network = parts.network
+        self._engine = parts.engine
         self._room = room
         self._maker = Maker(parts)
         self._demand = Demand(parts.store)
@@ -173,27 +174,36 @@ class Pool:
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep(), name="pool")
 
-    async def look_after(self, containers: Mapping[str, Container]) -> None:
+    async def look_after(self) -> None:
         """Remove what has died, or whose network policy is not as it should be."""
-        for warm in [one for one in self._warm.values() if one.ready]:
-            found = containers.get(warm.session)
-            if found is None or not found.running:
+        for warm in list(self._warm.values()):
+            if warm.left_over:
+                self._remove_later(warm)
+            elif warm.ready and not await self._sound(warm) and self._is_here(warm):
                 self._fell_out(warm.record.image)
                 self._remove_later(warm)
-                continue
-            try:
-                protected = await self._network.in_place(warm.pid)
-            except JuliaBoxError as error:
-                log.warning("network policy", session=warm.session, error=error.message)
-                protected = False
-            if not protected and self._warm.get(warm.session) is warm:
-                METRICS.policy_repairs.inc()
-                self._remove_later(warm)
+
+    async def _sound(self, warm: Warm) -> bool:
+        """Return whether a container runs, with its network closed."""
+        try:
+            found = await self._engine.inspect(warm.session)
+            if found is None or not found.running or found.pid != warm.pid:
+                return False
+            if await self._network.in_place(warm.pid):
+                return True
+        except JuliaBoxError as error:
+            log.warning("warm container", session=warm.session, error=error.message)
+            return False
+        METRICS.policy_repairs.inc()
+        return False
+
+    def _is_here(self, warm: Warm) -> bool:
+        return self._warm.get(warm.session) is warm and warm.ready
 
     def noticed_exit(self, session: str, container: str) -> None:
         """Take note that a container has died."""
         warm = self._warm.get(session)
-        if warm is None or warm.leaving or (container and container != warm.container):
+        if warm is None or warm.gone or (container and container != warm.container):
             return
         warm.exited.set()
         if warm.ready:
@@ -222,7 +232,9 @@ class Pool:
                 log.exception("the pool cannot be kept")
                 again = LOOK
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), again)
+                # not wait_for, which loses a cancellation that comes with the news
+                async with asyncio.timeout(again):
+                    await self._changed.wait()
 
     async def _calm(self) -> None:
         """Wait until no session starts; not for ever."""
@@ -236,7 +248,7 @@ class Pool:
         """Begin to make what is missing, remove what is too much; return when to look again."""
         again = LOOK
         for image, size in self._sizes()[0].items():
-            present = [warm for warm in self._of(image) if not warm.leaving]
+            present = [warm for warm in self._of(image) if not warm.gone]
             present.sort(key=lambda warm: not warm.ready)
             for warm in present[size:]:
                 self._remove_later(warm)
@@ -251,7 +263,7 @@ class Pool:
         return max(again, 0.01)
 
     def _making(self) -> int:
-        return sum(not warm.ready and not warm.leaving for warm in self._warm.values())
+        return sum(not warm.ready and not warm.gone for warm in self._warm.values())
 
     def _make_later(self, image: str) -> None:
         warm = self._maker.new(image, self._images[image])
@@ -286,7 +298,7 @@ class Pool:
             self._is_ready(warm)
 
     def _is_ready(self, warm: Warm) -> None:
-        if not warm.leaving:
+        if not warm.gone:
             warm.ready = True
             log.info("warm container ready", session=warm.session, image=warm.record.image)
         self._changed.set()
@@ -295,6 +307,7 @@ class Pool:
         """Remove a container, now nobody's for good."""
         if not warm.leaving and self._warm.get(warm.session) is warm:
             warm.leaving, warm.ready = True, False
+            warm.left_over = False
             self._spawn(self._remove(warm))
 
     async def _remove(self, warm: Warm) -> None:
@@ -303,9 +316,10 @@ class Pool:
         try:
             await self._maker.remove(warm)
         except JuliaBoxError as error:
-            # what is left is nobody's, and removed by reconcile
+            # it is nobody's, and the next reconcile tries again
             log.warning("warm container not removed", session=warm.session, error=error.message)
-        finally:
+            warm.leaving, warm.left_over = False, True
+        else:
             self._warm.pop(warm.session, None)
             self._changed.set()
 
@@ -324,7 +338,7 @@ class Pool:
     def _info(self, image: str, size: int, bound: str) -> PoolInfo:
         present = self._of(image)
         ready = sum(warm.ready for warm in present)
-        loading = sum(not warm.ready and not warm.leaving for warm in present)
+        loading = sum(not warm.ready and not warm.gone for warm in present)
         trouble = self._trouble.get(image)
         reason = trouble.reason if trouble is not None else bound
         counts = self._counts[image]

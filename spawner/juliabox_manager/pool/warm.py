@@ -37,8 +37,9 @@ class Warm:
     address: str = ""
     #: Whether it is loaded, and may be claimed.
     ready: bool = False
-    #: Whether it is being removed.
+    #: Whether it is being removed, or could not be.
     leaving: bool = False
+    left_over: bool = False
     #: Set when the engine told that it has died.
     exited: asyncio.Event = field(default_factory=asyncio.Event)
     #: What makes it or takes it over.
@@ -48,6 +49,11 @@ class Warm:
     def session(self) -> str:
         """Id of the session that it will become."""
         return self.record.session
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is for nobody any more."""
+        return self.leaving or self.left_over
 
     def become(self, live: Live) -> None:
         """Make a new session's record that of this container."""
