@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -27,7 +28,6 @@ from benchmarks.spawn import measure_cold, measure_warm  # noqa: E402
 from benchmarks.stand import Stand, say, two_hubs  # noqa: E402
 from benchmarks.stops import measure_stops  # noqa: E402
 
-POOL = 10
 #: On the two hubs, with no pool and then with one, in this order.
 COLD: dict[str, Callable[[Stand, Rounds], Awaitable[Outcome]]] = {"cold": measure_cold}
 WARM: dict[str, Callable[[Stand, Rounds], Awaitable[Outcome]]] = {
@@ -52,6 +52,8 @@ def main(*, only: tuple[str, ...], quick: bool, record: bool, keep: bool) -> Non
 
     A ratio is worse if its whole 95% interval is more than a fifth above the recorded ratio.
     """
+    # what was begun is taken away in order, however the run ends
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     comparisons: list[Comparison] = []
     failures: list[str] = []
     for found in _measure(set(only or ALL), QUICK if quick else FULL):
@@ -82,8 +84,8 @@ def _measure(wanted: set[str], rounds: Rounds) -> Iterator[Outcome]:
             for name in (one for one in COLD if one in wanted):
                 yield asyncio.run(COLD[name](stand, rounds))
             if wanted & {*WARM}:
-                say(f"a pool of {POOL} from now on")
-                stand.set_pool(POOL)
+                say(f"a pool of {rounds.batch} from now on")
+                stand.set_pool(rounds.batch)
             for name in (one for one in WARM if one in wanted):
                 yield asyncio.run(WARM[name](stand, rounds))
     if "scale" in wanted:

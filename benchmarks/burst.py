@@ -12,7 +12,6 @@ from benchmarks.probe import Latencies, probing
 from benchmarks.rounds import Rounds
 from benchmarks.stand import Stand, say
 
-CROWD = 50
 MOST = 0.25
 
 
@@ -22,36 +21,39 @@ async def measure_burst(stand: Stand, rounds: Rounds) -> Outcome:
     failed: list[str] = []
     for number in range(rounds.bursts):
         await stand.settle()
-        *measured, reasons = await _burst(stand.ours, f"crowd{number}")
+        *measured, reasons = await _burst(stand.ours, f"crowd{number}", rounds.crowd)
         found.append((measured[0], measured[1]))
         failed += reasons
-        say(f"{CROWD} at once: {number + 1}/{rounds.bursts}, {len(reasons)} failed")
+        say(f"{rounds.crowd} at once: {number + 1}/{rounds.bursts}, {len(reasons)} failed")
     figures = _figures(stand.ours.label, found)
+    notes = [f"Failed: {reason}" for reason in sorted(set(failed))]
     curves = {stand.ours.label: _curve(found[0][0])}
     if rounds.peer_burst:
-        say(f"{CROWD} at once on the peer, which takes a minute")
-        seconds, latencies, reasons = await _burst(stand.peer, "crowd")
+        say(f"{rounds.crowd} at once on the peer, which takes a minute")
+        seconds, latencies, reasons = await _burst(stand.peer, "crowd", rounds.crowd)
         figures += _figures(stand.peer.label, [(seconds, latencies)])
         curves[stand.peer.label] = _curve(seconds)
+        notes += [f"Failed: {reason}" for reason in sorted(set(reasons))]
     worst = max(percentile(latencies.took, 0.99) for _, latencies in found)
     latencies = found[0][1]
+    title = f"{rounds.crowd} at once"
     return Outcome(
         "burst",
-        f"{CROWD} at once",
-        f"{CROWD} people who were never here before ask for their server in the same moment, with "
-        f"a pool of {stand.pool}. Meanwhile a program of its own asks `/hub/api` through the proxy "
-        "every 50 ms, and counts from the moment at which the question was due. The peer's "
-        f"{CROWD} are started once.",
+        title,
+        f"{rounds.crowd} people who were never here before ask for their server in the same "
+        f"moment, with a pool of {stand.pool}. Meanwhile a program of its own asks `/hub/api` "
+        "through the proxy every 50 ms, and counts from the moment at which the question was due. "
+        "The peer does it once.",
         figures=figures,
         limits=[
-            Limit(f"{CROWD} at once: starts that failed", "none", str(len(failed)), not failed),
-            at_most(f"{CROWD} at once: `/hub/api`, p99", worst, MOST, "s", less=True),
+            Limit(f"{title}: starts that failed", "none", str(len(failed)), not failed),
+            at_most(f"{title}: `/hub/api`, p99", worst, MOST, "s", less=True),
         ],
-        notes=[f"Failed: {reason}" for reason in sorted(set(failed))],
+        notes=notes,
         plots=[
-            Curves(f"{CROWD} at once: servers that are ready", "seconds", "servers", curves),
+            Curves(f"{title}: servers that are ready", "seconds", "servers", curves),
             Curves(
-                f"/hub/api while {CROWD} servers start", "seconds", "milliseconds",
+                f"/hub/api while {rounds.crowd} servers start", "seconds", "milliseconds",
                 {stand.ours.label: (latencies.due, [1000 * one for one in latencies.took])},
                 limit=1000 * MOST, log=True,
             ),
@@ -61,8 +63,8 @@ async def measure_burst(stand: Stand, rounds: Rounds) -> Outcome:
 
 def _figures(label: str, found: list[tuple[list[float], Latencies]]) -> list[Figure]:
     return [
-        Figure(f"{label}: median of {CROWD} starts", [statistics.median(one) for one, _ in found]),
-        Figure(f"{label}: the last of {CROWD} starts", [max(one) for one, _ in found]),
+        Figure(f"{label}: median of all starts", [statistics.median(one) for one, _ in found]),
+        Figure(f"{label}: the last of them", [max(one) for one, _ in found]),
         *[
             Figure(f"{label}: `/hub/api`, p{100 * part:.0f}", [
                 percentile(one.took, part) for _, one in found
@@ -72,9 +74,9 @@ def _figures(label: str, found: list[tuple[list[float], Latencies]]) -> list[Fig
     ]  # fmt: skip
 
 
-async def _burst(hub: Hub, prefix: str) -> tuple[list[float], Latencies, list[str]]:
+async def _burst(hub: Hub, prefix: str, crowd: int) -> tuple[list[float], Latencies, list[str]]:
     """Return seconds of the starts, times of the probe, and why starts failed."""
-    names = [f"{prefix}-{number}" for number in range(CROWD)]
+    names = [f"{prefix}-{number}" for number in range(crowd)]
     async with hub.users(names):
         await hub.connect(names)
         async with probing(f"{hub.url}/hub/api") as latencies:
@@ -84,7 +86,10 @@ async def _burst(hub: Hub, prefix: str) -> tuple[list[float], Latencies, list[st
         await hub.stop_all(names)
         await pause()
     seconds = [one for one in answers if isinstance(one, float)]
-    return seconds, latencies, [str(one) for one in answers if not isinstance(one, float)]
+    reasons = [f"{hub.label}: {one}" for one in answers if not isinstance(one, float)]
+    if not seconds:
+        raise RuntimeError(f"no start succeeded: {reasons[0]}")
+    return seconds, latencies, reasons
 
 
 def _curve(seconds: list[float]) -> tuple[list[float], list[float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import closing
 
 from benchmarks.costs import busy_seconds
 from benchmarks.figures import Curves, Figure, Outcome, percentile
@@ -65,11 +66,8 @@ async def measure_refill(stand: Stand, rounds: Rounds) -> Outcome:
 async def _watch(stand: Stand) -> tuple[float, float]:
     """Return seconds until the pool is full, and the machine's processor time for that."""
     began, busy = time.perf_counter(), busy_seconds()
-    client = stand.manager()
-    try:
+    with closing(stand.manager()) as client:
         took = await await_loaded(client, stand.pool) - began
-    finally:
-        client.close()
     busy = busy_seconds() - busy
     idle = busy_seconds()
     await asyncio.sleep(WATCH)

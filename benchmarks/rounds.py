@@ -9,11 +9,13 @@ from dataclasses import dataclass
 class Rounds:
     """Numbers of rounds; those by default take about 25 minutes on two cores."""
 
-    #: Interleaved pairs of single starts, and of batches of ten.
+    #: Interleaved pairs of single starts, and of batches of so many, which the pool holds.
     pairs: int = 15
     batches: int = 5
-    #: Times that 50 start at once, and whether the peer's 50 are timed, too.
+    batch: int = 10
+    #: Times that a crowd of so many starts at once, and whether the peer's is timed, too.
     bursts: int = 2
+    crowd: int = 50
     peer_burst: bool = True
     #: Sessions of each hub whose memory is read.
     idle: int = 5
@@ -34,6 +36,6 @@ class Rounds:
 
 FULL = Rounds()
 QUICK = Rounds(
-    pairs=3, batches=2, bursts=1, peer_burst=False, idle=2, sessions=6, peer_sessions=6, watch=10,
-    stops=3, refills=1, claims=4, many=40, browsers=1, pages=5,
+    pairs=3, batches=2, batch=3, bursts=1, crowd=6, peer_burst=False, idle=2, sessions=6,
+    peer_sessions=6, watch=10, stops=3, refills=1, claims=4, many=40, browsers=1, pages=5,
 )  # fmt: skip

@@ -12,6 +12,7 @@ from benchmarks.figures import (
     Figure,
     Limit,
     Outcome,
+    Plot,
     Points,
     at_most,
     times_faster,
@@ -21,7 +22,6 @@ from benchmarks.pairs import pause, take_turns
 from benchmarks.rounds import Rounds
 from benchmarks.stand import Stand
 
-BATCH = 10
 METHOD = (
     "Seconds from `POST /hub/api/users/NAME/server` to the hub's word that the server is ready, "
     "through the proxy, by a client that is connected before. Ours and plain DockerSpawner run "
@@ -49,8 +49,10 @@ async def measure_cold(stand: Stand, rounds: Rounds) -> Outcome:
 
 async def measure_warm(stand: Stand, rounds: Rounds) -> Outcome:
     """Measure starts with a pool as large as a batch, which is full before each turn."""
+    before = await stand.missed()
     one, ten, costs = await _both(stand, rounds, "warm")
-    batch = f"{BATCH} at once with a pool of {stand.pool}"
+    cold = await stand.missed() - before
+    batch = f"{rounds.batch} at once with a pool of {stand.pool}"
     limits = [
         at_most("Start, warm, median", statistics.median(one.ours), 0.5, "s"),
         times_faster("Start, warm, against plain DockerSpawner", one.ratio, 8),
@@ -58,8 +60,10 @@ async def measure_warm(stand: Stand, rounds: Rounds) -> Outcome:
         times_faster(f"{batch}, against plain DockerSpawner", ten.ratio, 15),
     ]
     title = "Start of a session, warm"
+    notes = [f"Starts that found no warm container, or one that failed: {cold}."]
     method = f"{METHOD}The pool is of {stand.pool}, and full before each turn."
-    return Outcome("warm", title, method, [one, ten], costs, limits, plots=[_plot(title, one, ten)])
+    plots: list[Plot] = [_plot(title, one, ten)]
+    return Outcome("warm", title, method, [one, ten], costs, limits, notes, plots)
 
 
 def _plot(title: str, *comparisons: Comparison) -> Points:
@@ -71,7 +75,7 @@ async def _both(
     stand: Stand, rounds: Rounds, name: str
 ) -> tuple[Comparison, Comparison, list[Figure]]:
     """Return the comparisons of single starts and of batches, and what else was seen."""
-    names = [f"{name}-{number}" for number in range(BATCH)]
+    names = [f"{name}-{number}" for number in range(rounds.batch)]
     costs: dict[str, list[float]] = {stand.ours.label: [], stand.peer.label: []}
 
     async def once(hub: Hub, users: list[str]) -> list[float]:
@@ -89,10 +93,10 @@ async def _both(
             stand, f"{name}, one", rounds.pairs, lambda hub: once(hub, names[:1])
         )
         many = await take_turns(
-            stand, f"{name}, {BATCH} at once", rounds.batches, lambda hub: once(hub, names)
+            stand, f"{name}, {rounds.batch} at once", rounds.batches, lambda hub: once(hub, names)
         )
     one = Comparison(f"{name}.1", f"one, {name}", *_medians(single))
-    ten = Comparison(f"{name}.{BATCH}", f"{BATCH} at once, {name}", *_medians(many))
+    ten = Comparison(f"{name}.{rounds.batch}", f"{rounds.batch} at once, {name}", *_medians(many))
     return one, ten, _figures(stand, many, costs)
 
 
@@ -106,7 +110,7 @@ def _figures(
     """Return the slowest of a batch, and the processor time of the machine for each start."""
     labels = (stand.ours.label, stand.peer.label)
     slowest = [
-        Figure(f"{label}: the slowest of a batch of {BATCH}", [max(turn) for turn in side])
+        Figure(f"{label}: the slowest of a batch", [max(turn) for turn in side])
         for label, side in zip(labels, many, strict=True)
     ]
     busy = [

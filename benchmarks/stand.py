@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import docker
 from benchmarks.figures import OURS
 from benchmarks.hubs import Hub
 from benchmarks.plain_dockerspawner import plain_dockerspawner
-from benchmarks.warm import await_loaded, loaded
+from benchmarks.warm import await_loaded, missed
 from juliabox_cli.secret_files import public_key
 from juliabox_manager.keys import load_key
 from juliabox_spawner.client import ManagerClient
@@ -56,20 +56,14 @@ class Stand:
 
     async def settle(self) -> None:
         """Wait until the pool is full and nothing that ended is still being taken away."""
-        client = self.manager()
-        try:
+        with closing(self.manager()) as client:
             await await_loaded(client, self.pool)
-        finally:
-            client.close()
         await asyncio.sleep(1)
 
-    async def pool_is_full(self) -> bool:
-        """Whether all warm containers that there should be are loaded."""
-        client = self.manager()
-        try:
-            return await loaded(client) >= self.pool
-        finally:
-            client.close()
+    async def missed(self) -> int:
+        """Return how many sessions found no warm container, or one that failed."""
+        with closing(self.manager()) as client:
+            return await missed(client)
 
     def manager(self) -> ManagerClient:
         """Return a client of the manager with the operator's rights; to be closed."""

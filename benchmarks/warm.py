@@ -9,7 +9,7 @@ from juliabox_manager.protocol import PoolList
 from juliabox_spawner.client import ManagerClient
 
 #: Seconds that a pool may take to fill, and between two questions.
-FILL = 300.0
+FILL = 600.0
 PAUSE = 0.25
 
 
@@ -18,11 +18,17 @@ async def loaded(client: ManagerClient) -> int:
     return sum(one.ready for one in await client.call(PoolList()))
 
 
+async def missed(client: ManagerClient) -> int:
+    """Return how many sessions so far found no warm container, or one that failed."""
+    return sum(one.missed + one.failed for one in await client.call(PoolList()))
+
+
 async def await_loaded(client: ManagerClient, size: int) -> float:
     """Wait until so many wait to be claimed; return when that was seen (``time.perf_counter``)."""
     until = time.monotonic() + FILL
     while size and await loaded(client) < size:
         if time.monotonic() > until:
-            raise RuntimeError(f"the pool has no {size} loaded containers after {FILL:.0f} s")
+            found = await client.call(PoolList())
+            raise RuntimeError(f"no {size} warm containers after {FILL:.0f} s: {found}")
         await asyncio.sleep(PAUSE)
     return time.perf_counter()
