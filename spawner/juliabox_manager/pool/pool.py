@@ -179,9 +179,21 @@ class Pool:
         for warm in list(self._warm.values()):
             if warm.left_over:
                 self._remove_later(warm)
-            elif warm.ready and not await self._sound(warm) and self._is_here(warm):
-                self._fell_out(warm.record.image)
-                self._remove_later(warm)
+            elif warm.ready:
+                if not await self._sound(warm) and self._is_here(warm):
+                    self._fell_out(warm.record.image)
+                    self._remove_later(warm)
+            elif warm.pid and not warm.gone and await self._has_died(warm):
+                # the engine's news of it was missed, and its modules would be awaited for long
+                warm.exited.set()
+
+    async def _has_died(self, warm: Warm) -> bool:
+        """Return whether a container does not run any more, as far as the engine tells."""
+        try:
+            found = await self._engine.inspect(warm.session)
+        except JuliaBoxError:
+            return False
+        return found is None or not found.running
 
     async def _sound(self, warm: Warm) -> bool:
         """Return whether a container runs, with its network closed."""
