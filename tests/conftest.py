@@ -44,7 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def installation() -> Iterator[Installation]:
     """Bring up an installation of this run's own, and take away all of it afterwards."""
-    with Installation.fresh(ROOT) as running:
+    # one warm container: enough for a session that was warm, and little work in the background
+    with Installation.fresh(ROOT, pool={"rule": "fixed", "size": 1}) as running:
         yield running
 
 

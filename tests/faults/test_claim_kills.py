@@ -29,12 +29,12 @@ import requests
 from docker.errors import DockerException
 
 from juliabox_ext.errors import JuliaBoxError
-from juliabox_manager.protocol import SessionList, SessionRemove
+from juliabox_manager.protocol import PoolList, SessionList, SessionRemove
 from juliabox_spawner.client import ManagerClient
 from support import tiny_image
 from support.claims import LEFT, Claimant, Ledger, look, memory_limit
 from support.machine import policy_in_place
-from support.manager_process import LIMITS, ManagerProcess
+from support.manager_process import LIMITS, MIB, ManagerProcess
 from support.second_engine import SecondEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -48,7 +48,17 @@ KINDS = {"manager": 45, "container": 40, "engine": 15}
 PEOPLE = (("ada", ""), ("ada", "second"), ("emmy", ""), ("grace", ""), ("grace", "second"))
 
 #: Fewer than people, so that claims are warm and cold.
-POOL: dict[str, Any] = {"rule": "fixed", "size": 0, "maximum": 3}
+POOL: dict[str, Any] = {
+    "rule": "fixed",
+    "size": 3,
+    "maximum": 3,
+    "warm_memory": 64 * MIB,
+    "kernel": False,
+}
+
+#: Seconds of a flood of claims, and longest wait in the ebb after it, in which pools are filled.
+FLOOD = (0.3, 2.0)
+EBB = 15.0
 
 #: Kills between two looks at everything; seconds until everything must have come to rest.
 STRETCH = 20
@@ -154,7 +164,6 @@ class Kills:
     #: Who had which container before, and what is in the homes: the place lives on.
     owners: dict[str, str] = field(default_factory=dict)
     kept: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-    warm: set[str] = field(default_factory=set)
     kinds: Counter[str] = field(default_factory=Counter)
     rests: list[float] = field(default_factory=list)
 
@@ -162,7 +171,7 @@ class Kills:
         self.allowed = asyncio.Event()
         self.ledger = Ledger(self.owners)
         self.people = [
-            Claimant(*name, self.hub, self.ledger, self.warm, self.kept.setdefault(name, set()))
+            Claimant(*name, self.hub, self.ledger, self.kept.setdefault(name, set()))
             for name in PEOPLE
         ]
 
@@ -170,18 +179,39 @@ class Kills:
         """Let everybody claim while so many kills come; then let everything come to rest."""
         lives = [asyncio.create_task(one.live(self.allowed)) for one in self.people]
         killer = asyncio.create_task(self._kill_often(kills))
-        self.allowed.set()
+        tide = asyncio.create_task(self._tide())
         try:
-            done, _ = await asyncio.wait([*lives, killer], return_when=asyncio.FIRST_COMPLETED)
+            tasks = [*lives, killer, tide]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for one in done:
                 one.result()
+            tide.cancel()
             self.allowed.clear()
             await self._finish(lives)
         finally:
-            for task in (*lives, killer):
+            for task in (*lives, killer, tide):
                 task.cancel()
-            await asyncio.gather(*lives, killer, return_exceptions=True)
+            await asyncio.gather(*lives, killer, tide, return_exceptions=True)
         await self._rest()
+
+    async def _tide(self) -> None:
+        """Let people come in floods: pools are filled while nobody starts."""
+        while True:
+            self.allowed.set()
+            await asyncio.sleep(self.chance.uniform(*FLOOD))
+            self.allowed.clear()
+            await _until(lambda: not any(one.busy for one in self.people))
+            with contextlib.suppress(TimeoutError):
+                wanted = self.chance.choice([0, 1, POOL["size"], POOL["size"]])
+                await asyncio.wait_for(self._await_ready(wanted), EBB)
+
+    async def _await_ready(self, wanted: int) -> None:
+        ready = 0
+        while ready < wanted:
+            await asyncio.sleep(0.05)
+            with contextlib.suppress(JuliaBoxError):
+                (pool,) = await self.hub.call(PoolList(), 5.0)
+                ready = pool.ready
 
     async def _finish(self, lives: list[asyncio.Task[None]]) -> None:
         """Let claims under way come to their end: in a session, after whatever errors."""
@@ -199,8 +229,8 @@ class Kills:
             done = sum(one.done for one in self.people)
             if self.chance.random() < 0.7:
                 await _until(lambda before=done: sum(one.done for one in self.people) > before)
-            await _until(lambda: any(one.under_way for one in self.people))
             await asyncio.sleep(self.chance.uniform(0.0, 0.4))
+            await _until(lambda: any(one.under_way for one in self.people))
             kind = self.chance.choices(list(KINDS), list(KINDS.values()))[0]
             self.kinds[kind if await asyncio.to_thread(self._kill, kind) else "missed"] += 1
 
@@ -279,7 +309,6 @@ class Kills:
         wrong += [] if policy_in_place(container) else [f"{name} has no network policy"]
         wrong += [f"told by the engine: {word}" for word in LEFT.findall(json.dumps(container))]
         wrong += [f"{name} had an owner"] if name in self.ledger.owners else []
-        self.warm.add(name)
         return wrong
 
     def figures(self) -> str:

@@ -79,7 +79,8 @@ def place() -> Iterator[Place]:
     """Bring up the second engine and the installation."""
     with SecondEngine.fresh() as engine:
         engine.bring_images(ROOT)
-        with engine.entered(), Installation.fresh(ROOT) as installation:
+        off = {"size": 0}  # kills during claims of warm containers have a soak of their own
+        with engine.entered(), Installation.fresh(ROOT, pool=off) as installation:
             pool = ThreadPoolExecutor(2 * len(PEOPLE))  # its threads begin in the same network
             people = [RestUser(installation, name) for name in PEOPLE]
             made = Place(engine, installation, people, pool)

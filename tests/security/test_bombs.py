@@ -15,9 +15,11 @@ import docker
 import httpx
 import pytest
 
-from support.inside import HOME, Inside
+from support.inside import HOME, Inside, inspect
 from support.installation import Installation
+from support.machine import PARTS
 from support.rest_user import RestUser
+from support.warm import Pools, started_as
 
 pytestmark = pytest.mark.engine
 
@@ -65,10 +67,19 @@ class Health:
 
 
 @pytest.fixture(scope="module")
-def bomber(installation: Installation) -> Iterator[Inside]:
-    """Whose session explodes; nothing of it stays."""
-    person = RestUser(installation, "bomber").started()
-    yield Inside(person)
+def bomber(installation: Installation, pools: Pools) -> Iterator[Inside]:
+    """Whose session, which was warm, explodes; nothing of it stays."""
+    yield from _exploding(RestUser(installation, "bomber"), pools, warm=True)
+
+
+@pytest.fixture(scope="module")
+def cold_bomber(installation: Installation, pools: Pools) -> Iterator[Inside]:
+    """Another, whose session was started cold."""
+    yield from _exploding(RestUser(installation, "cold-bomber"), pools, warm=False)
+
+
+def _exploding(person: RestUser, pools: Pools, *, warm: bool) -> Iterator[Inside]:
+    yield started_as(person, pools, warm=warm)
     person.stopped()
     person.hub("DELETE")
 
@@ -114,19 +125,11 @@ def _processes(victim: Inside) -> list[list[str]]:
         client.close()
 
 
-def _others(installation: Installation, victim: Inside) -> dict[str, tuple[str, int]]:
-    """Return when each container but one was started, and how often again."""
-    client = docker.from_env().api
-    try:
-        labels = {"label": f"juliabox.installation={installation.name}"}
-        found = {}
-        for item in client.containers(all=True, filters=labels):
-            told = client.inspect_container(item["Id"])
-            found[told["Id"]] = (told["State"]["StartedAt"], told["RestartCount"])
-    finally:
-        client.close()
-    found.pop(victim.container)
-    return found
+def _others(installation: Installation, neighbour: Inside) -> dict[str, tuple[str, int]]:
+    """Return when each part, and a neighbour's container, was started, and how often again."""
+    names = [*(f"{installation.name}-{part}" for part in PARTS), neighbour.container]
+    told = {name: inspect(name) for name in names}
+    return {name: (one["State"]["StartedAt"], one["RestartCount"]) for name, one in told.items()}
 
 
 def _log_bytes(victim: Inside) -> int:
@@ -145,7 +148,7 @@ def test_bombs_of_one_session_hurt_nobody_else(
 ) -> None:
     assert bomber.kernel
     idle = min(_start(late) for _ in range(2))
-    before = _others(installation, bomber)
+    before = _others(installation, victor)
     engine = _engine_seconds()
     hurt, processes, began = {}, 0, time.monotonic()
     with Health(installation.url) as health:
@@ -169,8 +172,22 @@ def test_bombs_of_one_session_hurt_nobody_else(
     assert killed
     assert max(hurt.values()) <= idle * HARM
     assert health.p99 <= LATE
-    assert _others(installation, bomber) == before
+    assert _others(installation, victor) == before
     assert victor.person.answers()
+
+
+def test_bombs_of_a_session_that_was_never_warm_end_at_the_same_limits(
+    installation: Installation, cold_bomber: Inside
+) -> None:
+    """What they do to others follows from the limits, and takes long to see."""
+    assert cold_bomber.kernel
+    _explode(cold_bomber, 10, "fork", "log")
+    time.sleep(3)
+    assert 64 < len(_processes(cold_bomber)) <= installation.limits.pids
+    _end(cold_bomber)
+    assert _log_bytes(cold_bomber) < 2.2e6
+    _explode(cold_bomber, 20, "memory")
+    assert _await_kill(cold_bomber)
 
 
 @pytest.mark.soak

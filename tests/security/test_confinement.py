@@ -29,8 +29,8 @@ def limits(mallory: Inside) -> Limits:
     return mallory.person.installation.limits
 
 
-def test_every_control_is_in_force_in_a_real_session(mallory: Inside, limits: Limits) -> None:
-    seen = mallory.python(PROGRAM)
+def test_every_control_is_in_force_in_a_real_session(tried: Inside, limits: Limits) -> None:
+    seen = tried.python(PROGRAM)
     assert confinement.missing(seen, limits) == set(), json.dumps(seen, indent=1)
     for name, in_force in confinement.HOME.items():
         assert in_force(seen, limits), (name, seen["mounts"]["/home/juser"])

@@ -141,9 +141,11 @@ def world(mallory: Inside, victor: Inside) -> Iterator[World]:
 
 
 def test_a_session_reaches_the_hub_s_api_and_nothing_else_of_ours(
-    mallory: Inside, world: World
+    tried: Inside, mallory: Inside, world: World
 ) -> None:
     targets = world.targets()
+    if tried is not mallory:
+        targets["sessions"] = {(mallory.address, 8888)}
     hub = (world.at.hub_sessions, 8081)
     wanted = set().union(*targets.values())
     assert len(wanted) < 400, "the policy's limit of new connections must not be what refuses"
@@ -152,7 +154,7 @@ def test_a_session_reaches_the_hub_s_api_and_nothing_else_of_ours(
     for pid in (*world.pids.values(), os.getpid()):
         visible |= world.seen_from(pid, wanted | {hub})
     assert wanted | {hub} == visible, sorted(wanted | {hub} - visible)
-    found = pairs(mallory.python(REACH, "1", json.dumps(sorted(wanted | {hub}))))
+    found = pairs(tried.python(REACH, "1", json.dumps(sorted(wanted | {hub}))))
     assert found == {hub}
 
 
@@ -182,8 +184,8 @@ def test_it_is_the_session_s_policy_that_closes_host_metadata_and_private_ranges
     assert world.seen_from(mallory.pid, wanted) == set()
 
 
-def test_only_proxy_and_hub_reach_a_session(mallory: Inside, world: World) -> None:
-    door = {(mallory.address, 8888)}
+def test_only_proxy_and_hub_reach_a_session(mallory: Inside, victor: Inside, world: World) -> None:
+    door = {(one.address, 8888) for one in (mallory, victor)}
     for part in ("proxy", "hub"):
         assert world.seen_from(world.pids[part], door) == door
     # the host is the gateway, and no container on Docker's own bridge may come through it either

@@ -130,8 +130,6 @@ class Claimant:
     server: str
     hub: ManagerClient
     ledger: Ledger
-    #: Containers that stood ready at some time, and were nobody's.
-    warm: set[str]
     #: Words of finished sessions, which must stay in the home.
     kept: set[str]
     limits: Limits = LIMITS
@@ -164,7 +162,7 @@ class Claimant:
             assert waited < PATIENCE, f"{self.owner}/{self.server}: no session in {waited:.0f} s"
             await asyncio.sleep(_PAUSE)
         self.ledger.seconds.append(time.monotonic() - began)
-        self.ledger.claims["warm" if info.container in self.warm else "cold"] += 1
+        self.ledger.claims["warm" if info.warm else "cold"] += 1
         self.done += 1
         await self._end(info)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import subprocess
 import sys
@@ -46,6 +47,13 @@ class Inside:
     def inspected(self) -> dict[str, Any]:
         """What the engine tells of the container."""
         return inspect(self.container)
+
+    @property
+    def created(self) -> float:
+        """When the container was made, in Unix time."""
+        # the engine tells more digits than Python reads
+        text = str(self.inspected["Created"])[:19]
+        return datetime.datetime.fromisoformat(f"{text}+00:00").timestamp()
 
     @property
     def pid(self) -> int:

@@ -16,12 +16,18 @@ from docker.errors import NotFound
 
 from support.installation import Installation
 
+#: Weight of a container that waits for somebody.
+WARM_SHARES = 2
+
 PARTS = ("hub", "manager", "portal", "proxy")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One look: session containers, mounts below the state folder, loop devices, slot folders."""
+    """One look: session containers, mounts below the state folder, loop devices, slot folders.
+
+    Warm containers, which are nobody's, are left out.
+    """
 
     containers: dict[str, dict[str, Any]]
     mounts: dict[str, str]
@@ -73,11 +79,15 @@ def look(installation: Installation) -> Seen:
     client = docker.from_env().api
     try:
         labels = {"label": [f"juliabox.installation={installation.name}", "juliabox.session"]}
-        containers = {}
+        containers, warm = {}, set()
         for item in client.containers(all=True, filters=labels):
             with contextlib.suppress(NotFound):
                 found = client.inspect_container(item["Id"])
-                containers[found["Config"]["Labels"]["juliabox.session"]] = found
+                session = found["Config"]["Labels"]["juliabox.session"]
+                if found["HostConfig"]["CpuShares"] == WARM_SHARES:
+                    warm.add(session)
+                else:
+                    containers[session] = found
         tables = [Path("/proc/self/mountinfo")]
         with contextlib.suppress(NotFound):
             pid = client.inspect_container(f"{installation.name}-manager")["State"]["Pid"]
@@ -95,7 +105,7 @@ def look(installation: Installation) -> Seen:
         containers,
         mounts,
         loops_of(installation),
-        sorted(path.name for path in (installation.state / "slots").iterdir()),
+        sorted({path.name for path in (installation.state / "slots").iterdir()} - warm),
     )
 
 

@@ -1,0 +1,70 @@
+"""The pool of a real installation: waiting for it, emptying it, and looking at who waits in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from typing import Any
+
+import docker
+from docker.errors import NotFound
+
+from support.inside import Inside
+from support.installation import Installation
+from support.rest_user import RestUser, wait_for
+
+#: Seconds for a warm container to be made on a busy machine, its Julia included.
+FILL = 240.0
+
+
+class Pools:
+    """The pools of one installation; it has one image, so they are one."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What ``juliabox pool list --json`` tells."""
+        (found,) = json.loads(self._installation.juliabox("pool", "list", "--json"))
+        return dict(found)
+
+    def await_ready(self) -> None:
+        """Wait until a warm container stands ready."""
+        wait_for(lambda: self.told["ready"] > 0, FILL, "no warm container is ready")
+
+    def exhaust(self) -> None:
+        """Have no warm container ready for a moment."""
+        self._installation.juliabox("pool", "renew")
+
+    def containers(self) -> list[dict[str, Any]]:
+        """Return what the engine tells of the containers that wait for somebody."""
+        taken = {one["container"] for one in self._installation.sessions()}
+        client = docker.from_env().api
+        labels = [f"juliabox.installation={self._installation.name}", "juliabox.session"]
+        found = []
+        try:
+            for item in client.containers(filters={"label": labels}):
+                if item["Id"] not in taken:
+                    with contextlib.suppress(NotFound):
+                        found.append(client.inspect_container(item["Id"]))
+        finally:
+            client.close()
+        return found
+
+
+def started_as(person: RestUser, pools: Pools, *, warm: bool) -> Inside:
+    """Start a session that was warm, or one that was not: right after another took the last."""
+    for _ in range(5):
+        if warm:
+            pools.await_ready()
+        else:
+            pools.exhaust()
+        asked = time.time()
+        person.started()
+        made = Inside(person)
+        if (made.created < asked) is warm:
+            return made
+        person.stopped()
+    raise AssertionError(f"{person.name} has no {'warm' if warm else 'cold'} session: {pools.told}")
