@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,3 +38,20 @@ def test_the_mount_table_is_read_with_its_escapes() -> None:
     assert str(mount.target) == "/var/lib/a b\tc\\d"
     assert mount.loop == 12
     assert mounts.parse("22 27 0:21 / /proc rw - proc proc rw\n")[0].loop is None
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "tab\there", "back\\slash", "line\nend"])
+async def test_a_folder_is_found_in_a_long_mount_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    target = tmp_path / name
+    written = re.sub(r"[ \t\n\\]", lambda char: f"\\{ord(char[0]):03o}", str(target))
+    others = [f"{n} 22 7:{n} / {tmp_path}/{n} rw - ext4 /dev/loop{n} rw" for n in range(50)]
+    own = [f"90 22 7:{n} / {written} rw - ext4 /dev/loop{n} rw" for n in (60, 61)]
+    table = tmp_path / "mountinfo"
+    table.write_text("\n".join([*others, own[0], "22 1 8:1 / / rw - ext4 /dev/sda rw", own[1], ""]))
+    monkeypatch.setattr(mounts, "_MOUNTINFO", table)
+    found = await mounts.at(target)
+    assert [(mount.target, mount.minor) for mount in found] == [(target, 60), (target, 61)]
+    assert mounts.holding(target / "inside") == found[-1]
+    assert mounts.holding(Path("/usr")) == mounts.Mount(Path("/"), 8, 1)

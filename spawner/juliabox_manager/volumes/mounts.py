@@ -23,6 +23,8 @@ MOUNT_LIMIT = 60.0
 HOME_OPTIONS = "nodev,nosuid,noinit_itable,discard,errors=remount-ro"
 
 _MOUNTINFO = Path("/proc/self/mountinfo")
+#: What the kernel writes for what would be mistaken for the end of a field.
+_ESCAPED = str.maketrans({char: f"\\{ord(char):03o}" for char in " \t\n\\"})
 _MAX_PART = Path("/sys/module/loop/parameters/max_part")
 
 
@@ -59,6 +61,16 @@ def parse(mountinfo: str) -> list[Mount]:
     return mounts
 
 
+def _only(mountinfo: str, *targets: Path) -> str:
+    """Return the lines of a mount table that show one of some folders.
+
+    Nearly all of the table is other sessions', and taking a line apart costs much more than this.
+    """
+    wanted = {str(target).translate(_ESCAPED) for target in targets}
+    lines = mountinfo.splitlines()
+    return "\n".join(line for line in lines if line.split(" ", 5)[4] in wanted)
+
+
 async def below(folder: Path) -> list[Mount]:
     """Return the mounts strictly below a folder."""
     table = await in_thread(_MOUNTINFO.read_text, errors="surrogateescape")
@@ -67,13 +79,14 @@ async def below(folder: Path) -> list[Mount]:
 
 async def at(target: Path) -> list[Mount]:
     """Return the mounts on exactly this folder, the topmost last."""
-    return [mount for mount in await below(target.parent) if mount.target == target]
+    table = await in_thread(_MOUNTINFO.read_text, errors="surrogateescape")
+    return parse(_only(table, target))
 
 
 def holding(path: Path) -> Mount | None:
     """Return the mount that a path lies on, the topmost of several."""
-    table = parse(_MOUNTINFO.read_text(errors="surrogateescape"))
-    over = [mount for mount in table if mount.target in (path, *path.parents)]
+    table = _MOUNTINFO.read_text(errors="surrogateescape")
+    over = parse(_only(table, path, *path.parents))
     # on one depth the later mount lies over the earlier one
     return (
         max(enumerate(over), key=lambda one: (len(one[1].target.parts), one[0]))[1]
