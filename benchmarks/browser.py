@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, expect
 from benchmarks.hubs import Hub
 from benchmarks.quiet_chromium import quiet_chromium
 
-PATIENCE_MS = 40_000
+PATIENCE_MS = 90_000
 
 #: What is looked for in each frame that is drawn, and noted when it is first there.
 WATCH = """
@@ -34,7 +34,7 @@ WATCH = """
     drawn: () => shown("#jp-main-dock-panel") && !document.getElementById("jupyterlab-splash"),
     notebook: () => shown(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .cm-content"),
     idle: () => text("#jp-main-statusbar", "Julia | Idle"),
-    result: () => text(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-OutputArea-output", "42"),
+    result: () => text(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-OutputArea-output", "55"),
   };
   const look = () => {
     for (const [name, is] of Object.entries(looks)) {
@@ -52,9 +52,9 @@ STEPS = {
     "start": "the session is started and the browser sent to it",
     "way in": "the session asks the hub who comes, and answers with JupyterLab's page",
     "load": "JupyterLab's scripts are fetched, compiled and run until it is drawn",
-    "notebook": "a new notebook is asked for and drawn",
+    "notebook": "the welcome notebook is fetched and drawn",
     "kernel": "from there until Julia is idle",
-    "result": "a cell is typed and run, and its result drawn",
+    "result": "the first cell is run, and its result drawn",
 }
 
 
@@ -115,7 +115,7 @@ def measure_browser(
 
 
 def journey(browser: Browser, url: str, name: str, password: str) -> Journey:
-    """Log in, open a notebook as soon as JupyterLab is there, and run a cell when Julia is idle."""
+    """Log in, and run the first cell of the notebook that is there when Julia is idle."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(PATIENCE_MS)
     try:
@@ -136,10 +136,8 @@ def journey(browser: Browser, url: str, name: str, password: str) -> Journey:
 
 def _use_lab(page: Page) -> None:
     # not a function that is waited for: the hub's pages forbid to evaluate any
-    page.locator('.jp-LauncherCard[data-category="Notebook"][title^="Julia"]').click()
     expect(page.locator("#jp-main-statusbar")).to_contain_text("Julia | Idle", timeout=PATIENCE_MS)
-    page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .cm-content").click()
-    page.keyboard.insert_text("6 * 7")
+    page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .cm-content").first.click()
     page.keyboard.press("Shift+Enter")
 
 
@@ -236,7 +234,9 @@ def _journey(network: Network, marks: Mapping[str, float]) -> Journey:
     first = next(one for one in way if one.path.startswith("/user/"))
     ends = {"log-in": way[0].ended, "start": first.began, "way in": page.answered}
     drawn = {"load": "drawn", "notebook": "notebook", "kernel": "idle", "result": "result"}
-    ends |= {step: marks[mark] / 1000 - zero for step, mark in drawn.items()}
+    for step, mark in drawn.items():
+        # a notebook may be drawn behind the splash: then it took no time of its own
+        ends[step] = max(marks[mark] / 1000 - zero, *ends.values())
     return Journey(ends, requests)
 
 

@@ -39,6 +39,11 @@ SOCKET = SLOT / "entry.sock"
 RUN = Path("/run/juliabox")
 #: Copied into a new home, once.
 NOTEBOOKS = Path("/opt/juliabox/notebooks")
+#: What JupyterLab shows who was never there: the first notebook, whose kernel then starts while
+#: the page is still being drawn.
+FIRST_PAGE = Path("/opt/juliabox/jupyter/first.jupyterlab-workspace")
+#: Where JupyterLab looks for what was open last, and the name that it gives to its usual page.
+WORKSPACE = Path("lab/workspaces/default-37a8.jupyterlab-workspace")
 
 PORT = 8888
 HANDOVER_VERSION = 2
@@ -291,7 +296,7 @@ def live_outside() -> None:
 
 
 def furnish() -> None:
-    """Give a new home the welcome notebooks; a home with ``.jupyter`` is not new."""
+    """Give a new home the welcome notebooks and one open; a home with ``.jupyter`` is not new."""
     mark = HOME / ".jupyter"
     if mark.exists():
         return
@@ -302,6 +307,9 @@ def furnish() -> None:
         else:
             copy_new(source, place)
     mark.mkdir(mode=0o700)
+    if FIRST_PAGE.is_file():
+        (mark / WORKSPACE).parent.mkdir(parents=True)
+        copy_new(FIRST_PAGE, mark / WORKSPACE)
 
 
 def copy_new(source: Path, place: Path) -> None:

@@ -8,7 +8,7 @@ mkdir -p $own
 for name in jupyter juliabox_entry.py juliabox_output.py notebooks; do
     [ ! -e $source/$name ] || cp -r $source/$name $own/
 done
-for package in kernel juliabox_activity juliabox_home juliabox_server; do
+for package in kernel juliabox_activity juliabox_home juliabox_lab juliabox_server; do
     if [ -e $source/$package/pyproject.toml ]; then
         /build/tools/bin/uv build --offline --no-cache --wheel --no-build-isolation \
             --python /build/tools/bin/python --out-dir /build/wheels $source/$package

@@ -57,8 +57,13 @@
         bar.classList.add("bg-danger");
       }
       if (!cancelled) {
-        // ready: the hub sends us on to the server; failed: it shows why
-        window.setTimeout(() => window.location.reload(), event.failed ? 600 : 0);
+        // ready: on to the server, or where the hub knows that we were on the way to; failed: the
+        // hub shows why
+        if (event.ready && event.url && !window.location.search) {
+          window.location.replace(event.url);
+        } else {
+          window.setTimeout(() => window.location.reload(), event.failed ? 600 : 0);
+        }
       }
       return;
     }

@@ -41,7 +41,7 @@ PARTS = {
         "requirements.lock",
         "seccomp.py",
     },
-    "julia": {"Dockerfile", "julia.sh", "requirements.lock", "system.sh"},
+    "julia": {"Dockerfile", "julia.sh", "lab.sh", "requirements.lock", "system.sh"},
 }
 DIST_INFO_SKIPPED = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Response, expect
 
 from support.browsing import visit
 from support.installation import Installation
@@ -23,6 +23,8 @@ class Person:
         self.name = name
         self.installation = installation
         self.screenshots = screenshots
+        #: What the browser was answered, for tests that listen.
+        self.answers: list[Response] = []
 
     def screenshot(self, title: str) -> None:
         """Keep a picture of the page, if this run keeps any."""
@@ -69,6 +71,12 @@ class Person:
     def new_notebook(self) -> None:
         """Open a new Julia notebook through the file menu, and wait for its kernel."""
         self.open_menu("File", "New", "Notebook")
+        expect(
+            self.page.locator("#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current")
+        ).to_contain_text("Untitled", timeout=START_TIMEOUT_MS)
+        expect(self.notebook.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
+            "data-status", "idle", timeout=START_TIMEOUT_MS
+        )
         expect(self.page.locator("#jp-main-statusbar")).to_contain_text(
             "Julia | Idle", timeout=START_TIMEOUT_MS
         )

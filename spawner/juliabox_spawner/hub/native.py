@@ -14,7 +14,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Integer, Unicode
 
 from juliabox_ext.errors import NoRoomError
-from juliabox_spawner.hub import account_pages, passwords
+from juliabox_spawner.hub import account_pages, passwords, start_pages
 from juliabox_spawner.hub.client_address import client_address
 from juliabox_spawner.hub.login_pages import LoginPage
 from juliabox_spawner.hub.outbox import address_problem
@@ -271,6 +271,6 @@ class PasswordAuthenticator(PeopleAuthenticator, NativeAuthenticator):  # type: 
             *(
                 entry
                 for entry in PeopleAuthenticator.get_handlers(self, app)
-                if entry[0].startswith("/api/")
+                if entry[0].startswith("/api/") or entry[0] in start_pages.PATHS
             ),
         ]

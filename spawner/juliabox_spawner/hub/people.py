@@ -13,7 +13,7 @@ from tornado import web
 from juliabox_ext.errors import JuliaBoxError
 from juliabox_spawner import usernames
 from juliabox_spawner.failures import StartError
-from juliabox_spawner.hub import admission
+from juliabox_spawner.hub import admission, start_pages
 from juliabox_spawner.hub.logins import Logins
 from juliabox_spawner.hub.roles import is_operator
 
@@ -155,7 +155,7 @@ class PeopleAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub is
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
         """Return the handlers that come before JupyterHub's own."""
-        return [*super().get_handlers(app), (USER_RESOURCE, UserResource)]
+        return [*super().get_handlers(app), (USER_RESOURCE, UserResource), *start_pages.HANDLERS]
 
 
 async def _empty(user: Any) -> None:

@@ -20,6 +20,7 @@ from traitlets import default
 
 from juliabox_ext.errors import PolicyError, UnavailableError
 from juliabox_spawner import usernames
+from juliabox_spawner.hub import start_pages
 from juliabox_spawner.hub.login_pages import LoginPage, PageWithButtons, ProviderPage
 from juliabox_spawner.hub.logins import NATIVE, LoadedLogin, Logins
 from juliabox_spawner.hub.people import USER_RESOURCE, PeopleAuthenticator, UserResource
@@ -79,7 +80,7 @@ class Member(PeopleAuthenticator):
         return [
             (path, LoginPage if handler is LoginHandler else handler)
             for path, handler in super().get_handlers(app)
-            if path not in (USER_RESOURCE, r"/logout")
+            if path not in (USER_RESOURCE, r"/logout", *start_pages.PATHS)
         ]
 
 

@@ -3,6 +3,8 @@
 (() => {
   "use strict";
   const NAME = "juliabox-session-head";
+  // Milliseconds from JupyterLab being drawn: a kernel is starting then, which a person waits for.
+  const LATER = 2500;
   let shared = {};
 
   function configuration() {
@@ -52,7 +54,10 @@
     description: "Shows the session-head widgets of JuliaBox's plugins.",
     autoStart: true,
     activate: (app) => {
-      app.restored.then(() => show(app)).catch((error) => console.warn(NAME, error));
+      app.restored
+        .then(() => new Promise((go) => setTimeout(go, LATER)))
+        .then(() => show(app))
+        .catch((error) => console.warn(NAME, error));
     },
   };
 

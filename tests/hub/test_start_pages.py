@@ -1,0 +1,41 @@
+"""The way from a start to the server: no page between them that is not needed."""
+
+from __future__ import annotations
+
+import time
+
+from support.hub_stand import HubStand
+from support.visitor import Visitor, add_person
+
+START = "/hub/spawn/{}?opt-profile=standard"
+
+
+def test_a_start_that_is_over_at_once_leads_straight_to_the_server(
+    stand: HubStand, visitor: Visitor
+) -> None:
+    visitor.log_in("swift", add_person(stand, "swift"))
+    sent = visitor.get(START.format("swift"))
+    assert sent.status_code == 302
+    assert sent.headers["location"].startswith("/user/swift/")
+
+
+def test_a_start_that_is_over_at_once_leads_to_where_the_person_was_going(
+    stand: HubStand, visitor: Visitor
+) -> None:
+    visitor.log_in("bound", add_person(stand, "bound"))
+    sent = visitor.get(START.format("bound") + "&next=/user/bound/lab/tree/a.ipynb")
+    assert sent.headers["location"] == "/user/bound/lab/tree/a.ipynb"
+
+
+def test_a_start_that_takes_a_while_has_its_page(stand: HubStand, visitor: Visitor) -> None:
+    visitor.log_in("slow", add_person(stand, "slow"))
+    stand.manager.pace = 0.6
+    try:
+        sent = visitor.get(START.format("slow"))
+        assert sent.headers["location"].startswith("/hub/spawn-pending/slow")
+        until = time.monotonic() + 20
+        while visitor.get("/hub/spawn-pending/slow").status_code != 302:
+            assert time.monotonic() < until
+            time.sleep(0.2)
+    finally:
+        stand.manager.pace = 0.0
