@@ -41,8 +41,8 @@ def outcome(pool: int, journeys: list[Journey]) -> Outcome:
     return Outcome(
         "browser",
         title,
-        "Real Chromium with a fresh profile for each person, who logs in for the first time, opens "
-        "a notebook as soon as JupyterLab is drawn, and runs a cell as soon as Julia is idle; "
+        "Real Chromium with a fresh profile for each person, who logs in for the first time and "
+        "runs the first cell of the notebook that is open as soon as Julia is idle; "
         f"with a pool of {pool}, full before each. Browser and service share the machine's cores.",
         figures=[Figure("log-in posted until the result is drawn", totals)],
         limits=[at_most(title, statistics.median(totals), 5.0, "s")],

@@ -6,4 +6,7 @@ if ! ls /build/project/*.whl > /dev/null 2>&1; then
         --python /build/tools/bin/python --out-dir /build/project /build/project
 fi
 /build/install.sh /build/project/*.whl
+# what browsers fetch has its compressed twin beside it: see juliabox_spawner.hub.compressed
+find /out -type f -path '*/static/*' -size +1k \( -name '*.js' -o -name '*.css' -o -name '*.svg' \) \
+    -exec gzip --best --keep --no-name {} +
 find /out -name direct_url.json -delete

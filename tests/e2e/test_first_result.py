@@ -26,7 +26,7 @@ def password(installation: Installation) -> str:
 def noether(visit: Callable[[str], Person], password: str) -> Iterator[Person]:
     """Somebody who logs in and does nothing else."""
     person = visit("noether")
-    person.page.on("response", person.answers.append)
+    person.listen()
     person.log_in(password)
     person.await_lab()
     yield person

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 
+from juliabox_spawner.hub.pages import FOLDER
 from support.hub_stand import HubStand
 from support.visitor import Visitor, add_person
 
@@ -39,3 +41,26 @@ def test_a_start_that_takes_a_while_has_its_page(stand: HubStand, visitor: Visit
             time.sleep(0.2)
     finally:
         stand.manager.pace = 0.0
+
+
+def test_a_file_with_a_compressed_twin_is_sent_as_such_to_who_takes_it(
+    visitor: Visitor,
+) -> None:
+    style = FOLDER / "static" / "juliabox.css"
+    twin = style.with_name("juliabox.css.gz")
+    twin.write_bytes(gzip.compress(style.read_bytes()))
+    try:
+        sent = visitor.http.get("/hub/static/juliabox/juliabox.css")
+        assert sent.headers["content-encoding"] == "gzip"
+        assert sent.headers["content-type"] == "text/css"
+        assert sent.headers["vary"] == "Accept-Encoding"
+        assert sent.text == style.read_text()
+        plain = visitor.http.get(
+            "/hub/static/juliabox/juliabox.css", headers={"Accept-Encoding": "identity"}
+        )
+        assert "content-encoding" not in plain.headers
+        assert plain.text == style.read_text()
+        part = visitor.http.get("/hub/static/juliabox/juliabox.css", headers={"Range": "bytes=0-9"})
+        assert (part.status_code, part.text) == (206, style.read_text()[:10])
+    finally:
+        twin.unlink()

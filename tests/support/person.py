@@ -32,6 +32,14 @@ class Person:
             self.screenshots.mkdir(parents=True, exist_ok=True)
             self.page.screenshot(path=self.screenshots / f"{title}.png")
 
+    def listen(self) -> None:
+        """Keep what the browser is answered from now on."""
+
+        def keep(answer: Response) -> None:
+            self.answers.append(answer)
+
+        self.page.on("response", keep)
+
     def go(self, path: str) -> None:
         """Open a path of the service."""
         visit(self.page, self.installation.url + path)

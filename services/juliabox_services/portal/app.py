@@ -32,6 +32,7 @@ from juliabox_services.portal.records import Keeper, Records
 from juliabox_services.portal.servers import Servers
 from juliabox_services.portal.sessions_http import SessionClient
 from juliabox_services.portal.settings import PortalSettings, read_secret
+from juliabox_spawner.hub.compressed import CompressedFiles
 
 #: Seconds that figures which are the same for all admins are good for.
 FIGURES = 10.0
@@ -116,7 +117,7 @@ class AbsentApi(Absent):
     api = True
 
 
-class Static(tornado.web.StaticFileHandler):
+class Static(CompressedFiles):
     """The portal's own scripts, styles and pictures."""
 
     def set_default_headers(self) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from jupyterhub.handlers.static import CacheControlStaticFilesHandler
 
+from juliabox_spawner.hub.compressed import CompressedFiles
 from juliabox_spawner.settings import HubSettings
 
 #: Folder of our own templates and static files; an installed data package.
@@ -19,7 +20,7 @@ FOLDER = Path(str(files("juliabox_config")))
 STATIC_PREFIX = "juliabox/"
 
 
-class StaticFiles(CacheControlStaticFilesHandler):  # type: ignore[misc]  # JupyterHub is untyped
+class StaticFiles(CacheControlStaticFilesHandler, CompressedFiles):  # type: ignore[misc]  # JupyterHub is untyped
     """JupyterHub's static files, and JuliaBox's below ``juliabox/``."""
 
     own_root = str(FOLDER / "static")
