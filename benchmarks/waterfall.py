@@ -14,6 +14,8 @@ WIDTH = 1000
 #: Room for names on the left.
 LEFT = 150
 ROW = 15
+#: Height of a row among many of one kind.
+THIN_ROW = 6
 BAND = 34
 #: Seconds as which a shorter request is drawn, so that one sees it.
 THIN = 0.008
@@ -43,7 +45,7 @@ def draw(journey: Journey) -> str:
         return LEFT + (WIDTH - LEFT - 10) * max(seconds, 0.0) / whole
 
     rows = list(_rows(journey))
-    height = BAND + 26 + ROW * sum(len(lanes) for _, lanes in rows) + 8 * len(rows)
+    height = BAND + 26 + sum(_height(lanes) for _, lanes in rows)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
         f"<title>From the log-in to the first result in {journey.total:.2f} seconds</title>",
@@ -54,11 +56,16 @@ def draw(journey: Journey) -> str:
     y = BAND + 24
     for title, lanes in rows:
         parts.append(f'<text x="4" y="{y + 11}">{escape(title)}</text>')
-        for lane in lanes:
-            parts += [_bar(one, x, y) for one in lane]
-            y += ROW
-        y += 8
+        row = ROW if len(lanes) == 1 else THIN_ROW
+        for number, lane in enumerate(lanes):
+            parts += [_bar(one, x, y + number * row, row) for one in lane]
+        y += _height(lanes)
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _height(lanes: list[list[Request]]) -> int:
+    """Return the height of one kind's rows."""
+    return ROW if len(lanes) == 1 else max(THIN_ROW * len(lanes), ROW) + 10
 
 
 def _rows(journey: Journey) -> Iterator[tuple[str, list[list[Request]]]]:
@@ -80,7 +87,7 @@ def _short(page: Request) -> str:
     parts = page.path.split("?")[0].split("/")
     if parts[1:2] == ["user"]:
         return f"{page.method} /user/…/{'/'.join(parts[3:])}"
-    return f"{page.method} /{'/'.join(one for one in parts[1:4] if one)}"
+    return f"{page.method} /{'/'.join(parts[1:3])}"
 
 
 def _packed(requests: Iterable[Request]) -> list[list[Request]]:
@@ -95,7 +102,7 @@ def _packed(requests: Iterable[Request]) -> list[list[Request]]:
 
 
 def _grid(whole: float, x: Scale, height: int) -> Iterator[str]:
-    step = 0.5 if whole > 2 else 0.2
+    step = next(one for one in (0.2, 0.5, 1.0, 5.0, 20.0) if whole < 16 * one)
     at = 0.0
     while at < whole:
         yield f'<line class="grid" x1="{x(at):.1f}" y1="{BAND}" x2="{x(at):.1f}" y2="{height}"/>'
@@ -116,12 +123,12 @@ def _band(journey: Journey, x: Scale) -> Iterator[str]:
         began = ended
 
 
-def _bar(request: Request, x: Scale, y: int) -> str:
+def _bar(request: Request, x: Scale, y: int, row: int) -> str:
     began, ended = x(request.began), x(max(request.ended, request.began + THIN))
     answered = min(max(x(request.answered), began), ended)
     return (
         f'<rect class="wait" x="{began:.1f}" y="{y + 2}" width="{ended - began:.1f}" '
-        f'height="{ROW - 5}"><title>{escape(request.path)}</title></rect>'
+        f'height="{row - row // 3}"><title>{escape(request.path)}</title></rect>'
         f'<rect class="take" x="{answered:.1f}" y="{y + 2}" width="{ended - answered:.1f}" '
-        f'height="{ROW - 5}"/>'
+        f'height="{row - row // 3}"/>'
     )

@@ -6,7 +6,8 @@ if ! ls /build/project/*.whl > /dev/null 2>&1; then
         --python /build/tools/bin/python --out-dir /build/project /build/project
 fi
 /build/install.sh /build/project/*.whl
-# what browsers fetch has its compressed twin beside it: see juliabox_spawner.hub.compressed
+# what browsers fetch has its compressed twin beside it: see juliabox_spawner.hub.compressed; forced, since
+# these files are hard links
 find /out -type f -path '*/static/*' -size +1k \( -name '*.js' -o -name '*.css' -o -name '*.svg' \) \
-    -exec gzip --best --keep --no-name {} +
+    -exec gzip --best --keep --force --no-name {} +
 find /out -name direct_url.json -delete
