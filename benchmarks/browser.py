@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.hubs import Hub
-from benchmarks.quiet_chromium import quiet_chromium
+from support.quiet_chromium import quiet_chromium
 
 PATIENCE_MS = 90_000
 
@@ -105,7 +105,11 @@ def measure_browser(
     of each, to wait until the pool is full, say; the session is stopped behind each.
     """
     journeys = []
-    with quiet_chromium(hub.url) as browser, ThreadPoolExecutor(1) as stopping:
+    with (
+        sync_playwright() as driver,
+        quiet_chromium(hub.url, driver) as browser,
+        ThreadPoolExecutor(1) as stopping,
+    ):
         for name, password in people.items():
             before()
             journeys.append(journey(browser, hub.url, name, password))

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from playwright.sync_api import Error, Page, Request, Response
 
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
 #: Chromium drops what is under way whenever an interface of the host appears or goes, as with
 #: every container that starts or ends.
 _DROPPED = "ERR_NETWORK_CHANGED"

@@ -17,17 +17,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright
 
-from conftest import CHROMIUM_FLAGS
+from support.browsing import CHROMIUM, CHROMIUM_FLAGS
 from support.namespaces import Namespace
 
-CHROMIUM = "/usr/bin/chromium"
 CHUNK = 256 * 1024
 
 
 @contextmanager
-def quiet_chromium(url: str) -> Iterator[Browser]:
+def quiet_chromium(url: str, driver: Playwright) -> Iterator[Browser]:
     """Start Chromium where the service's address on loopback leads to the service."""
     address = (urlsplit(url).hostname or "127.0.0.1", urlsplit(url).port or 80)
     namespace = Namespace("jbt-browser")
@@ -39,7 +38,7 @@ def quiet_chromium(url: str) -> Iterator[Browser]:
         namespace.run("ip", "link", "set", "net1", "up")
         namespace.run("ip", "route", "add", "default", "via", "192.0.2.1")
         door = namespace.inside(lambda: socket.create_server(address, backlog=64))
-        with _relayed(door, address), _launcher(namespace) as program, sync_playwright() as driver:
+        with _relayed(door, address), _launcher(namespace) as program:
             browser = driver.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
             yield browser
             browser.close()
