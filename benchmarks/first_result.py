@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import statistics
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from benchmarks.browser import Journey, measure_browser, medians, table
 from benchmarks.figures import Bars, Figure, Outcome, at_most
 from benchmarks.rounds import Rounds
 from benchmarks.stand import Stand, say
+from benchmarks.waterfall import draw
+
+#: The picture of the journey in the middle, for the page that explains it.
+WATERFALL = Path(__file__).resolve().parent.parent / "docs" / "images" / "waterfall.svg"
 
 
 async def measure_first_result(stand: Stand, rounds: Rounds) -> Outcome:
@@ -20,7 +25,9 @@ async def measure_first_result(stand: Stand, rounds: Rounds) -> Outcome:
     }
     # Playwright wants a thread with no event loop
     journeys = await asyncio.to_thread(_travel, stand, people)
-    return outcome(stand.pool, journeys[1:])
+    counted = sorted(journeys[1:], key=lambda one: one.total)
+    WATERFALL.write_text(draw(counted[len(counted) // 2]))
+    return outcome(stand.pool, counted)
 
 
 def _travel(stand: Stand, people: dict[str, str]) -> list[Journey]:
