@@ -54,7 +54,7 @@ def test_a_log_in_leads_to_a_notebook_whose_first_cell_answers(noether: Person) 
     cell = noether.notebook.locator(".jp-CodeCell").first
     cell.locator(".cm-content").click()
     noether.page.keyboard.press("Shift+Enter")
-    expect(cell.locator(".jp-OutputArea")).to_contain_text("55")
+    expect(cell.locator(".jp-OutputArea")).to_contain_text("55", timeout=START_TIMEOUT_MS)
     noether.screenshot("first-result")
 
 
@@ -73,17 +73,23 @@ def test_jupyterlab_comes_compressed_and_is_kept_by_the_browser(noether: Person)
 def test_nothing_that_people_expect_is_gone(noether: Person) -> None:
     page = noether.page
     for title in ("File Browser", "Running Terminals and Kernels", "Git", "Table of Contents"):
-        expect(page.locator(f".jp-SideBar .lm-TabBar-tab[title^='{title}']")).to_be_visible()
+        expect(page.locator(f".jp-SideBar .lm-TabBar-tab[title^='{title}']")).to_be_visible(
+            timeout=START_TIMEOUT_MS
+        )
     for title in ("Property Inspector", "Debugger"):
-        expect(page.locator(f".jp-SideBar .lm-TabBar-tab[title^='{title}']")).to_be_visible()
-    expect(page.locator("#juliabox-session-head iframe")).to_be_visible()
+        expect(page.locator(f".jp-SideBar .lm-TabBar-tab[title^='{title}']")).to_be_visible(
+            timeout=START_TIMEOUT_MS
+        )
+    expect(page.locator("#juliabox-session-head iframe")).to_be_visible(timeout=START_TIMEOUT_MS)
     noether.open_menu("File", "New Launcher")
     for name in ("Julia", "Terminal", "Text File", "Markdown File"):
         card = page.locator(".jp-LauncherCard:visible", has_text=name).first
-        expect(card).to_be_visible()
+        expect(card).to_be_visible(timeout=START_TIMEOUT_MS)
     page.locator(".lm-TabBar-tab", has_text="welcome.ipynb").first.click()
     page.get_by_role("menuitem", name="File", exact=True).first.click()
     page.locator(".lm-Menu-itemLabel", has_text="Save and Export Notebook As").last.hover()
     # the formats come a little later than the notebook
-    expect(page.locator(".lm-Menu-itemLabel", has_text="HTML").last).to_be_visible()
+    expect(page.locator(".lm-Menu-itemLabel", has_text="HTML").last).to_be_visible(
+        timeout=START_TIMEOUT_MS
+    )
     noether.screenshot("export-menu")
