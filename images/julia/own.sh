@@ -17,6 +17,8 @@ done
 extensions=/out/opt/venv/share/jupyter/labextensions
 mkdir -p $extensions
 cp -r $source/labextension $extensions/juliabox-session-head
+# as lab.sh does for all others
+gzip --best --keep --force --no-name $extensions/juliabox-session-head/static/remoteEntry.js
 [ ! -d /build/wheels ] || /build/install.sh /build/wheels/*.whl
 # a process whose program cannot be read is not dumpable: see juliabox_output.py
 install -D -m 0711 /usr/bin/tini /out/usr/bin/tini
