@@ -1,4 +1,4 @@
-"""From the log-in to the first result: straight, and with nothing missing."""
+"""From the log-in to the first result: straight, and compressed."""
 
 from __future__ import annotations
 
@@ -68,28 +68,3 @@ def test_jupyterlab_comes_compressed_and_is_kept_by_the_browser(noether: Person)
         named_by_content = re.search(r"[.-][0-9a-f]{16,}\.", one.url)
         assert ("immutable" in headers["cache-control"]) == bool(named_by_content), one.url
         assert headers["content-type"].startswith(("application/javascript", "text/")), one.url
-
-
-def test_nothing_that_people_expect_is_gone(noether: Person) -> None:
-    page = noether.page
-    for title in ("File Browser", "Running Terminals and Kernels", "Git", "Table of Contents"):
-        expect(page.locator(f".jp-SideBar .lm-TabBar-tab[title^='{title}']")).to_be_visible(
-            timeout=START_TIMEOUT_MS
-        )
-    for title in ("Property Inspector", "Debugger"):
-        expect(page.locator(f".jp-SideBar .lm-TabBar-tab[title^='{title}']")).to_be_visible(
-            timeout=START_TIMEOUT_MS
-        )
-    expect(page.locator("#juliabox-session-head iframe")).to_be_visible(timeout=START_TIMEOUT_MS)
-    noether.open_menu("File", "New Launcher")
-    for name in ("Julia", "Terminal", "Text File", "Markdown File"):
-        card = page.locator(".jp-LauncherCard:visible", has_text=name).first
-        expect(card).to_be_visible(timeout=START_TIMEOUT_MS)
-    page.locator(".lm-TabBar-tab", has_text="welcome.ipynb").first.click()
-    page.get_by_role("menuitem", name="File", exact=True).first.click()
-    page.locator(".lm-Menu-itemLabel", has_text="Save and Export Notebook As").last.hover()
-    # the formats come a little later than the notebook
-    expect(page.locator(".lm-Menu-itemLabel", has_text="HTML").last).to_be_visible(
-        timeout=START_TIMEOUT_MS
-    )
-    noether.screenshot("export-menu")
