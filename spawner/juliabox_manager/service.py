@@ -227,7 +227,7 @@ class Manager:
     # -- pools --------------------------------------------------------------------------------
 
     async def _pools(self, _: protocol.PoolList) -> list[PoolInfo]:
-        return self._pool.infos()
+        return await self._pool.infos()
 
     async def _renew_pools(self, _: protocol.PoolRenew) -> None:
         await self._pool.renew()

@@ -27,6 +27,7 @@ from juliabox_manager.pool.size import Room, bounded, wanted
 from juliabox_manager.pool.warm import Maker, Warm
 from juliabox_manager.protocol import Limits, PoolInfo
 from juliabox_manager.settings import ManagerSettings
+from juliabox_manager.usage import read
 
 log = structlog.get_logger("juliabox.manager.pool")
 
@@ -122,10 +123,11 @@ class Pool:
 
     # -- for the operator ---------------------------------------------------------------------
 
-    def infos(self) -> list[PoolInfo]:
+    async def infos(self) -> list[PoolInfo]:
         """Describe the pool of each image."""
+        held = await asyncio.to_thread(_held, list(self._warm.values()))
         sizes, bound = self._sizes()
-        return [self._info(image, size, bound) for image, size in sorted(sizes.items())]
+        return [self._info(image, size, bound, held) for image, size in sorted(sizes.items())]
 
     async def renew(self) -> None:
         """Remove all warm containers; they are made anew, also where that failed before."""
@@ -347,7 +349,7 @@ class Pool:
     def _of(self, image: str) -> list[Warm]:
         return [warm for warm in self._warm.values() if warm.record.image == image]
 
-    def _info(self, image: str, size: int, bound: str) -> PoolInfo:
+    def _info(self, image: str, size: int, bound: str, held: Mapping[str, int]) -> PoolInfo:
         present = self._of(image)
         ready = sum(warm.ready for warm in present)
         loading = sum(not warm.ready and not warm.gone for warm in present)
@@ -362,7 +364,7 @@ class Pool:
             claimed=counts["claimed"],
             missed=counts["missed"],
             failed=counts["failed"],
-            memory=len(present) * self._settings.warm_memory,
+            memory=sum(held.get(warm.session, 0) for warm in present),
             reason="" if loading else reason,
         )
 
@@ -387,3 +389,13 @@ class Pool:
         self._works.add(task)
         task.add_done_callback(self._works.discard)
         return task
+
+
+def _held(warm: list[Warm]) -> dict[str, int]:
+    """Return the bytes that containers use now, without those that cannot be read."""
+    found = {}
+    for one in warm:
+        with contextlib.suppress(OSError, ValueError):
+            if (reading := read(one.pid, one.container)) is not None:
+                found[one.session] = reading.memory
+    return found
