@@ -12,6 +12,7 @@ _LENGTH = struct.Struct("<I")
 class Ask(enum.Enum):
     """What the kernel tells Julia."""
 
+    ADOPT = b"A"  # folder, name, value, name, value…: the person's, from now on
     EXECUTE = b"X"  # code, execution count, silent, allow_stdin
     COMPLETE = b"C"  # code, cursor in bytes
     INSPECT = b"I"  # code, cursor in bytes

@@ -7,20 +7,21 @@ import subprocess
 from typing import Any
 
 import zmq
+from ipykernel.kernelapp import IPKernelApp
 from ipykernel.kernelbase import Kernel
-from traitlets import Float, Unicode
+from traitlets import Float, Unicode, default
 
 from juliabox_kernel import __version__
 from juliabox_kernel.bundles import bundle, documentation
 from juliabox_kernel.frames import Ask, Frame, Told
 from juliabox_kernel.history import History
 from juliabox_kernel.interrupts import Interrupter
+from juliabox_kernel.launch import Launched, launch, program
 from juliabox_kernel.output import Output, Pace
 from juliabox_kernel.process import JuliaProcess
 
 STATE_LOST = "Julia was started anew: variables, functions and loaded packages are gone."
 INPUT_POLL = 0.02  # seconds between looks for the person's answer
-WIDTH = "100"  # columns that Julia assumes for text
 
 Message = dict[str, Any]
 
@@ -55,14 +56,23 @@ class JuliaKernel(Kernel):
     ]
 
     julia = Unicode(
-        os.environ.get("JULIABOX_JULIA", "julia"),
         help="The program that is started.\n\nFound on PATH unless it is a path.",
     ).tag(config=True)
     output_rate = Float(
-        float(os.environ.get("JULIABOX_KERNEL_OUTPUT_RATE", "900000")),
         help="Bytes per second of printed text, after a burst of three seconds' worth.\n\n"
         "The default stays under the limit at which Jupyter Server drops output. 0: no limit.",
     ).tag(config=True)
+
+    #: A Julia that was launched before this kernel was made; the first that it uses.
+    given: Launched | None = None
+
+    @default("julia")
+    def _julia_of_environment(self) -> str:
+        return program()
+
+    @default("output_rate")
+    def _output_rate_of_environment(self) -> float:
+        return float(os.environ.get("JULIABOX_KERNEL_OUTPUT_RATE", "900000"))
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
@@ -104,16 +114,23 @@ class JuliaKernel(Kernel):
 
     async def _start_julia(self) -> None:
         process = JuliaProcess(Output(self._stream, self._pace), self._on_frame)
-        environment = {**os.environ, "COLUMNS": WIDTH, "LINES": "30"}
-        command = [self.julia, "-i", "--startup-file=no", "--color=yes", "--project=@."]
         try:
-            await process.start(command, environment)
+            await process.start(self._launched())
         except OSError as error:
             process.reason = f"Julia cannot be started: {error}"
             process.ended.set()
             process.ready.set()
         self._process = process
         self._watching = asyncio.create_task(self._watch(process))
+
+    def _launched(self) -> Launched:
+        """Return the Julia that was given, once, or a new one where it is not the one wanted."""
+        given, type(self).given = type(self).given, None
+        if given and given.program == self.julia and given.process.poll() is None:
+            return given
+        if given:
+            given.discard()
+        return launch(self.julia)
 
     async def _watch(self, process: JuliaProcess) -> None:
         """When Julia ends by itself, say why; start it anew unless it never came up."""
@@ -362,3 +379,13 @@ class JuliaKernel(Kernel):
     def _interrupt(self) -> None:
         self._cancel_question()
         self._interrupter.interrupt()
+
+
+def run(given: Launched | None, argv: list[str] | None = None) -> None:
+    """Run a kernel until it is shut down; `given` is its first Julia."""
+    JuliaKernel.given = given
+    # read here: when the application's module is imported there may be no server yet
+    server = int(os.environ.get("JPY_PARENT_PID") or 0)
+    IPKernelApp.launch_instance(
+        argv, kernel_class=JuliaKernel, capture_fd_output=False, parent_handle=server
+    )

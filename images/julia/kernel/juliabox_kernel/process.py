@@ -11,24 +11,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from juliabox_kernel.frames import Ask, Frame, Told, pack, read_frame
+from juliabox_kernel.launch import LIKELY_VICTIM, Launched, environment, expose
 from juliabox_kernel.memory import MemoryWatch
 from juliabox_kernel.output import Output
 
-DRIVER = Path(__file__).parent / "driver" / "main.jl"
-LIKELY_VICTIM = "500"  # oom_score_adj: the kernel of the machine ends Julia, not the server
-GUARD = 'read -r _; kill -KILL "-$0"'  # waits for the kernel's end, then ends the process group
 GOODBYE = 2.0  # seconds for Julia's own atexit hooks
-
-
-def _guard(group: int) -> subprocess.Popen[bytes]:
-    """Start a process that ends the process group when this process ends, however that be."""
-    return subprocess.Popen(
-        ["/bin/sh", "-c", GUARD, str(group)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        process_group=0,
-    )
 
 
 class JuliaProcess:
@@ -48,7 +35,7 @@ class JuliaProcess:
         self._closing = threading.Event()
         self._memory = MemoryWatch()
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._launched: Launched | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._socket: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
@@ -58,42 +45,18 @@ class JuliaProcess:
         """Process id; also the id of the process group that Julia's children are in."""
         return self._process.pid if self._process else 0
 
-    async def start(self, command: list[str], environment: dict[str, str]) -> None:
-        """Start `command`, the driver's path and descriptor appended."""
-        process = self._spawn(command, environment)
-        reader, self._writer = await asyncio.open_connection(sock=self._socket)
-        self._task = asyncio.create_task(self._receive(reader, process))
-
-    def _spawn(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        ours, theirs = socket.socketpair()
-        out_read, out_write = os.pipe()
-        err_read, err_write = os.pipe()
-        try:
-            process = subprocess.Popen(
-                [*command, str(DRIVER), str(theirs.fileno()), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=out_write,
-                stderr=err_write,
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                process_group=0,
-            )
-        except OSError:
-            for descriptor in (out_read, err_read):
-                os.close(descriptor)
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-            os.close(out_write)
-            os.close(err_write)
-        self._process = process
-        self._socket = ours
-        self._guard = _guard(process.pid)
-        with contextlib.suppress(OSError):
-            Path(f"/proc/{process.pid}/oom_score_adj").write_text(LIKELY_VICTIM)
-        self._output.open(out_read, err_read)
-        return process
+    async def start(self, launched: Launched) -> None:
+        """Serve a process that was launched, with the environment and folder of this one."""
+        self._launched = launched
+        self._process = launched.process
+        self._socket = launched.socket
+        self._output.open(launched.stdout, launched.stderr)
+        reader, self._writer = await asyncio.open_connection(sock=launched.socket)
+        if launched.waiting:
+            expose(launched.process.pid, LIKELY_VICTIM)
+            variables = (text for item in environment().items() for text in item)
+            self.send(Ask.ADOPT, str(Path.cwd()), *variables)
+        self._task = asyncio.create_task(self._receive(reader, launched.process))
 
     def send(self, kind: Ask, *fields: str) -> None:
         """Send one frame; dropped when Julia has gone."""
@@ -159,8 +122,5 @@ class JuliaProcess:
         self.ready.set()
 
     def _kill_group(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        if self._guard and self._guard.poll() is None:
-            self._guard.kill()
-            self._guard.wait()
+        if self._launched:
+            self._launched.kill()

@@ -16,6 +16,7 @@ import Base.Multimedia
 import InteractiveUtils
 import Logging
 import Markdown
+import Random
 import REPL
 import REPL.REPLCompletions
 

@@ -4,8 +4,11 @@ const connection = Ref{Connection}()
 const input = Ref{NotebookInput}()
 const Request = Tuple{Char,Vector{String}}
 
-"""Take the socket at `fd`, announce this process, and answer until the parent goes."""
-function serve(fd::Integer, parent::Integer)
+"""
+Take the socket at `fd`, announce this process, and answer until the parent goes. With `wait`
+nothing of a person's is read before `adopt`.
+"""
+function serve(fd::Integer, parent::Integer, wait::Bool)
     die_with(parent)
     ccall(:jl_exit_on_sigint, Cvoid, (Cint,), 0)
     connection[] = connect_parent(fd)
@@ -15,8 +18,9 @@ function serve(fd::Integer, parent::Integer)
     @async disable_sigint(() -> read_requests(requests))
     send(connection[], 'h', string(VERSION))
     disable_sigint() do
-        load_startup()
-        warm_up(requests)
+        usual_optimization[] = wait ? set_optimization(1) : nothing
+        wait || load_startup()
+        wait || warm_up(requests)
         while true
             serve_next(requests)
         end
@@ -28,7 +32,7 @@ function serve_next(requests::Channel)
     answer(connection[], kind, fields)
     interrupts.outstanding -= 1
     interrupts.pending = false
-    send(connection[], 'f')
+    kind == 'A' || send(connection[], 'f')   # nobody awaits the end of that
 end
 
 """End this process when the Python process dies, also in the middle of a computation."""
@@ -44,6 +48,28 @@ function prepare_session()
     Core.eval(Main, :(const IJulia = $IJulia))
     pushdisplay(NotebookDisplay(connection[]))
     Logging.global_logger(Logging.ConsoleLogger(IOContext(stderr, :color => true)))
+end
+
+"""The level at which a person's code is compiled; `nothing` while it is in force."""
+const usual_optimization = Ref{Any}(nothing)
+
+"""
+Become the person's: their environment and folder, and what Julia derives from these when it
+starts. Random numbers start anew. `fields`: folder, name, value, name, value…
+"""
+function adopt(fields::Vector{String})
+    variables = Dict(fields[i] => fields[i+1] for i in 2:2:length(fields))
+    foreach(name -> haskey(variables, name) || delete!(ENV, name), collect(keys(ENV)))
+    foreach(pair -> ENV[pair[1]] = pair[2], variables)
+    ccall(:tzset, Cvoid, ())
+    cd(fields[1])
+    Base.init_depot_path()
+    Base.init_load_path()
+    isdefined(Base, :init_active_project) && Base.init_active_project()
+    Libc.srand()
+    Random.seed!()
+    set_optimization(usual_optimization[])
+    load_startup()
 end
 
 """Run the person's startup.jl. What fails there is told, and ends nothing."""
@@ -127,7 +153,9 @@ function leave()
 end
 
 function answer(to::Connection, kind::Char, fields::Vector{String})
-    if kind == 'X'
+    if kind == 'A'
+        adopt(fields)
+    elseif kind == 'X'
         execute(to, fields...)
     elseif kind == 'C'
         reply(() -> complete(fields[1], parse(Int, fields[2])), to)
