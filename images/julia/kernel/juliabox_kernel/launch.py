@@ -57,6 +57,7 @@ class Launched:
     stdout: int
     stderr: int
     waiting: bool  # it waits for ADOPT, and has run no code of a person's
+    version: str = ""  # of Julia, once it has said HELLO to somebody else than the kernel
 
     def kill(self) -> None:
         """End the process group and its guard."""

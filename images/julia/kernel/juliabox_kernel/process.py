@@ -55,6 +55,8 @@ class JuliaProcess:
         if launched.waiting:
             expose(launched.process.pid, LIKELY_VICTIM)
             variables = (text for item in environment().items() for text in item)
+            self.version = launched.version
+            self.ready.set()
             self.send(Ask.ADOPT, str(Path.cwd()), *variables)
         self._task = asyncio.create_task(self._receive(reader, launched.process))
 

@@ -74,21 +74,21 @@ def receive(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def read_frame(connection: socket.socket) -> Told:
-    """Read one frame of Julia's, and return its kind."""
+def read_frame(connection: socket.socket) -> bytes:
+    """Read one frame of Julia's."""
     (length,) = LENGTH.unpack(receive(connection, LENGTH.size))
-    return Told(receive(connection, length)[:1])
+    return receive(connection, length)
 
 
-def await_frame(julia: Launched, wanted: Told) -> None:
-    """Read Julia's frames and throw away what it prints, until a frame of this kind."""
+def await_frame(julia: Launched, wanted: Told) -> bytes:
+    """Throw away what Julia prints and sends, until a frame of this kind; return that."""
     while True:
         ready, _, _ = select.select([julia.socket, julia.stdout, julia.stderr], [], [])
         for descriptor in ready:
             if isinstance(descriptor, int):
                 os.read(descriptor, 65536)
-            elif read_frame(julia.socket) is wanted:
-                return
+            elif (frame := read_frame(julia.socket))[:1] == wanted.value:
+                return frame
 
 
 def silence(julia: Launched) -> None:
@@ -101,7 +101,8 @@ def silence(julia: Launched) -> None:
 
 def exercise(julia: Launched, server: socket.socket) -> None:
     """Let Julia compile what typical cells need, until a person wants the kernel."""
-    await_frame(julia, Told.HELLO)
+    hello = await_frame(julia, Told.HELLO)
+    julia.version = hello[1 + LENGTH.size :].decode()
     for request in EXERCISE:
         if select.select([server], [], [], 0)[0]:
             break
