@@ -44,12 +44,14 @@ async def probing(url: str) -> AsyncIterator[Latencies]:
         stdout=asyncio.subprocess.PIPE,
         limit=2**24,
     )
-    assert process.stdout is not None
+    assert process.stdin is not None and process.stdout is not None
     await process.stdout.readline()
     try:
         yield found
     finally:
-        printed, _ = await process.communicate()
+        process.stdin.close()
+        printed = await process.stdout.read()
+        await process.wait()
     told = json.loads(printed)
     found.due, found.took = told["due"], told["took"]
 
