@@ -75,9 +75,7 @@ async def pool_is(
 
 async def filled(hub: ManagerClient) -> PoolInfo:
     """Wait until the pool is as it should be and all else is gone."""
-    return await pool_is(
-        hub, lambda info: info.ready == info.wanted and not info.loading
-    )
+    return await pool_is(hub, lambda info: info.ready == info.wanted and not info.loading)
 
 
 def warm_ones(place: ManagerProcess) -> list[dict[str, Any]]:
