@@ -91,7 +91,7 @@ async def measure_scale(rounds: Rounds) -> Outcome:
     """Claim at few containers, at many, and at few again."""
     settings = {
         "capacity": {"sessions": rounds.many + 50, "sessions_per_owner": 3, "disk_reserve": 2**20},
-        "pool": {"rule": "fixed", "size": POOL},
+        "pool": {"rule": "fixed", "size": POOL, "warm_memory": LIMITS.memory},
         "reconcile_interval": 60.0,
     }
     with installation(0, tiny_image.make(), prefix=22, **settings) as process:
