@@ -46,8 +46,10 @@ ALL = (*COLD, *WARM, "scale", "portal")
 @click.option("--only", type=click.Choice(ALL), multiple=True, help="These alone.")
 @click.option("--quick", is_flag=True, help="A few rounds, to see that all goes well.")
 @click.option("--record", is_flag=True, help="Record the ratios, for later runs to reach.")
-@click.option("--keep/--discard", default=True, help="Whether the page of results is written.")
-def main(*, only: tuple[str, ...], quick: bool, record: bool, keep: bool) -> None:
+@click.option(
+    "--keep/--discard", default=None, help="Whether the page is written; by default if not quick."
+)
+def main(*, only: tuple[str, ...], quick: bool, record: bool, keep: bool | None) -> None:
     """Measure, and write docs/benchmarks.md; fail if a ratio is worse than the recorded one.
 
     A ratio is worse if its whole 95% interval is more than a fifth above the recorded ratio.
@@ -62,7 +64,7 @@ def main(*, only: tuple[str, ...], quick: bool, record: bool, keep: bool) -> Non
         failures += [
             f"{one.title}: {one.found}" for one in outcome.limits if _must(outcome, one.met)
         ]
-        if keep:
+        if not quick if keep is None else keep:
             page.keep(outcome)
             page.write()
         click.echo("\n".join(page.summary([outcome])) + "\n")

@@ -35,6 +35,8 @@ class Cost:
 async def measure_parts(stand: Stand, rounds: Rounds) -> Outcome:
     """Fill both hubs with sessions, one after the other, and see what their parts take."""
     parts = [f"{stand.installation.name}-{one}" for one in ("hub", "manager", "proxy", "portal")]
+    # a hundred warm Julias are more than this machine has room for, and no cost of the parts
+    stand.set_pool(stand.pool, kernel=False)
     await stand.settle()
     mine, count = await _fill(stand.ours, parts, rounds.sessions, rounds.watch)
     await stand.settle()
@@ -53,7 +55,8 @@ async def measure_parts(stand: Stand, rounds: Rounds) -> Outcome:
         "parts",
         "What the parts cost",
         f"{count} sessions run, started in batches of {BATCH} (the peer's: {peer_count}), with a "
-        f"pool of {stand.pool}. Memory is PSS; RSS counts pages that parts share in each of them. "
+        f"pool of {stand.pool} and no warm Julia. Memory is PSS; RSS counts pages that parts share "
+        "in each of them. "
         "Processor time of a container is as the engine counts it, with its health checks: as a "
         f"share of a core over {rounds.watch:.0f} s in which nothing happens, and beyond that "
         "share for each start.",

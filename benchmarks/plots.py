@@ -131,7 +131,9 @@ def _curves(plot: Curves, axes: Axes) -> None:
         axes.axhline(plot.limit, color=_INK, lw=1, ls="--")
     if plot.log:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(bottom=0)
     axes.set_xlabel(plot.x)

@@ -14,6 +14,7 @@ from typing import Any
 import click
 import docker
 
+from benchmarks.costs import busy_seconds
 from benchmarks.figures import OURS
 from benchmarks.hubs import Hub
 from benchmarks.plain_dockerspawner import plain_dockerspawner
@@ -22,6 +23,11 @@ from juliabox_cli.secret_files import public_key
 from juliabox_manager.keys import load_key
 from juliabox_spawner.client import ManagerClient
 from support.installation import Installation
+
+#: Seconds of processor time in one second, of all programs, below which the machine is quiet, and
+#: seconds that this is waited for.
+QUIET = 0.2
+PATIENCE = 20
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS: dict[str, Any] = {
@@ -48,17 +54,26 @@ class Stand:
     #: Warm containers that ours keeps.
     pool: int
 
-    def set_pool(self, size: int) -> None:
-        """Have so many warm containers from now on, as an operator would."""
-        self.installation.configure(pool=_pool(size))
+    def set_pool(self, size: int, *, kernel: bool = True) -> None:
+        """Have so many warm containers from now on, as an operator would; with a Julia or not."""
+        self.installation.configure(pool={**_pool(size), "kernel": kernel})
         self.installation.juliabox("up")
         self.pool = size
 
     async def settle(self) -> None:
-        """Wait until the pool is full and nothing that ended is still being taken away."""
+        """Wait until the pool is full and the machine has nothing left to do for either hub.
+
+        What ended is still being taken away then, or a warm container gets its Julia ready: the
+        next to be measured should not pay for that. A machine that is never quiet is not waited
+        for any longer than :data:`PATIENCE`.
+        """
         with closing(self.manager()) as client:
             await await_loaded(client, self.pool)
-        await asyncio.sleep(1)
+        for _ in range(PATIENCE):
+            before = busy_seconds()
+            await asyncio.sleep(1)
+            if busy_seconds() - before < QUIET:
+                break
 
     async def missed(self) -> int:
         """Return how many sessions found no warm container, or one that failed."""
