@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rounds:
-    """Numbers of rounds; those by default take about 25 minutes on two cores."""
+    """Numbers of rounds; those by default take about half an hour on two cores."""
 
     #: Interleaved pairs of single starts, and of batches of so many, which the pool holds.
     pairs: int = 15
-    batches: int = 5
+    batches: int = 4
     batch: int = 10
     #: Times that a crowd of so many starts at once, and whether the peer's is timed, too.
     bursts: int = 2
@@ -21,10 +21,10 @@ class Rounds:
     idle: int = 5
     #: Sessions that the parts carry, the peer's, and seconds of watching them idle.
     sessions: int = 100
-    peer_sessions: int = 30
+    peer_sessions: int = 20
     watch: float = 60.0
-    stops: int = 10
-    refills: int = 3
+    stops: int = 8
+    refills: int = 2
     #: Claims at few and at many containers, and how many those are.
     claims: int = 20
     few: int = 10
