@@ -61,7 +61,7 @@ def started_as(person: RestUser, pools: Pools, *, warm: bool) -> Inside:
             pools.await_ready()
         else:
             pools.exhaust()
-        asked = time.time()
+        asked = int(time.time())  # the engine's word is read in whole seconds
         person.started()
         made = Inside(person)
         if (made.created < asked) is warm:
