@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from support.installation import Installation
 from support.person import START_TIMEOUT_MS, Person
+from support.rest_user import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
@@ -101,7 +102,11 @@ def test_a_second_log_in_finds_the_files(
     ada.go("/hub/home")
     ada.screenshot("home")
     ada.stop_session()
-    assert [one for one in installation.sessions() if one["user"] == "ada"] == []
+    wait_for(
+        lambda: not [one for one in installation.sessions() if one["user"] == "ada"],
+        20,
+        "the session did not end behind the stop",
+    )
     ada.log_out()
     ada.go("/hub/home")
     expect(ada.page).to_have_url(re.compile(r"/hub/login"))
