@@ -261,7 +261,9 @@ class Pool:
     def _adjust(self) -> float:
         """Begin to make what is missing, remove what is too much; return when to look again."""
         again = LOOK
-        for image, size in self._sizes()[0].items():
+        # also of images that are to have none any more
+        none = {warm.record.image: 0 for warm in self._warm.values()}
+        for image, size in {**none, **self._sizes()[0]}.items():
             present = [warm for warm in self._of(image) if not warm.gone]
             present.sort(key=lambda warm: not warm.ready)
             for warm in present[size:]:
