@@ -96,7 +96,9 @@ class EventLog:
                 return found[:BATCH]
             sequence = max(sequence, self._sequence)  # looked at, and of other sessions
             try:
-                await asyncio.wait_for(news.wait(), left)
+                # not wait_for, which loses a cancellation that comes with the news
+                async with asyncio.timeout(left):
+                    await news.wait()
             except TimeoutError:
                 return []
 

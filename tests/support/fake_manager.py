@@ -267,7 +267,9 @@ class FakeManager:
             if found or time.monotonic() >= end:
                 return found
             try:
-                await asyncio.wait_for(news.wait(), end - time.monotonic())
+                # not wait_for, which loses a cancellation that comes with the news
+                async with asyncio.timeout(end - time.monotonic()):
+                    await news.wait()
             except TimeoutError:
                 return []
 
