@@ -77,7 +77,7 @@ def judge(record: SessionRecord, container: Container | None) -> Verdict:
         return "nothing" if record.state == "ended" and not record.retired else "end"
     if record.step in {"create.recorded", "create.slot"}:
         return "forget"
-    if record.state != "running" and (record.warm or not record.container):
+    if record.state != "running" and _replaceable(record):
         return _judge_claim(record, container)
     if container is None:
         return "forget" if record.state == "created" else "end"
@@ -85,6 +85,11 @@ def judge(record: SessionRecord, container: Container | None) -> Verdict:
         alive: Verdict = "keep" if record.state == "running" else "resolve"
         return alive if container.running else "end"
     return "wait"
+
+
+def _replaceable(record: SessionRecord) -> bool:
+    """Whether a session that does not run needs no container: its start would make one."""
+    return record.warm or not record.container
 
 
 def _judge_claim(record: SessionRecord, container: Container | None) -> Verdict:
@@ -272,15 +277,10 @@ class Reconciler:
         elif record.state == "starting":
             # a restart cut its start off, and could not find out at once what had become of it
             await self._adopt(live, judge(record, await self._engine.inspect(record.session)))
-        elif not self._replaceable(record) and await self._engine.inspect(record.session) is None:
+        elif not _replaceable(record) and await self._engine.inspect(record.session) is None:
             await self._sessions.discard(live, "its container was removed")
         elif time.monotonic() - live.since > UNSTARTED_LIMIT:
             await self._sessions.discard(live, "it was not started in time")
-
-    @staticmethod
-    def _replaceable(record: SessionRecord) -> bool:
-        """Whether a session that is not started needs no container: the start would make one."""
-        return record.warm or not record.container
 
     async def _forget_oldest(self) -> None:
         """Bound age and number of ended sessions: no quota counts them."""
