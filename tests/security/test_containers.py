@@ -24,6 +24,7 @@ from support.warm import Pools
 pytestmark = pytest.mark.engine
 
 PARTS = ("hub", "manager", "portal", "proxy")
+ENVIRONMENT = Path(__file__).parent / "inside" / "environment.py"
 MANAGER_CAPABILITIES = {"SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"}
 
 
@@ -135,17 +136,14 @@ def canaries(
     mallory: Inside, victor: Inside, installation: Installation
 ) -> Iterator[dict[str, str]]:
     """Every secret of this run, after each has been used once."""
-    # the environment is seen in what a server starts, since it gets its own after its start
-    assert mallory.kernel and victor.kernel
     found = {}
     for path in (installation.state / "secrets").rglob("*"):
         if path.is_file() and path.suffix != ".crt":
             for number, line in enumerate(path.read_text(errors="replace").splitlines()):
                 if len(line.strip()) >= 16:
                     found[f"{path.name}:{number}"] = line.strip()
-    for name in ("mallory", "victor"):
-        environment = _environment_of(installation, name)
-        for variable, value in environment.items():
+    for name, inside in (("mallory", mallory), ("victor", victor)):
+        for variable, value in inside.python(ENVIRONMENT).items():
             if re.search("TOKEN|SECRET|KEY|PASSWORD|COOKIE", variable) and len(value) >= 16:
                 found[f"{name}:{variable}"] = value
     assert {"mallory:JUPYTERHUB_API_TOKEN", "victor:JUPYTERHUB_API_TOKEN"} <= set(found)
@@ -166,34 +164,6 @@ def canaries(
                 found[f"cookie {cookie.name}"] = str(cookie.value).strip('"')
     assert any(name.startswith("cookie ") for name in found)
     yield found
-
-
-def _environment_of(installation: Installation, name: str) -> dict[str, str]:
-    """Return the environment that a session's server was given."""
-    (container,) = (
-        one["container"]
-        for one in installation.sessions()
-        if one["user"] == name and not one["server"]
-    )
-    printed = subprocess.run(
-        ["docker", "exec", container, "/opt/venv/bin/python", "-c", ENVIRONMENT],
-        check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    found: dict[str, str] = json.loads(printed)
-    return found
-
-
-ENVIRONMENT = """
-import json, pathlib
-found = {}
-for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
-    try:
-        lines = path.read_bytes().decode(errors="replace").split("\\0")
-    except OSError:
-        continue
-    found.update(line.split("=", 1) for line in lines if "=" in line)
-print(json.dumps(found))
-"""
 
 
 def test_no_secret_is_in_what_the_engine_tells_or_in_a_log_or_in_arguments(
@@ -229,9 +199,9 @@ def test_no_secret_is_in_what_the_engine_tells_or_in_a_log_or_in_arguments(
 
 
 def test_no_session_holds_a_secret_of_anybody_else(
-    canaries: dict[str, str], installation: Installation
+    canaries: dict[str, str], mallory: Inside
 ) -> None:
-    own = _environment_of(installation, "mallory")
+    own = mallory.python(ENVIRONMENT)
     held = {what for what, secret in canaries.items() if secret in own.values()}
     assert held and all(what.startswith("mallory:") for what in held), held
 
