@@ -1,4 +1,4 @@
-"""``juliabox-health {hub,manager,portal,proxy}``: whether a part answers, for health checks.
+"""``juliabox-health {api,hub,manager,portal,proxy}``: whether a part answers, for health checks.
 
 It runs in each part every few seconds for ever, so it imports next to nothing: with all that the
 parts themselves import, four checks took a tenth of a processor.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+API_SETTINGS = "/etc/juliabox/api.json"
 HUB_SETTINGS = "/etc/juliabox/hub.json"
 PORTAL_SETTINGS = "/etc/juliabox/portal.json"
 MANAGER_SETTINGS = "/etc/juliabox/manager.json"
@@ -59,6 +60,12 @@ def check_portal() -> None:
     _get(settings["metrics_address"], settings["metrics_port"], "/healthz")
 
 
+def check_api() -> None:
+    """Ask the API engine for its health page."""
+    settings = _settings("JULIABOX_API_SETTINGS", API_SETTINGS)
+    _get(settings["metrics_address"], settings["metrics_port"], "/healthz")
+
+
 def check_proxy() -> None:
     """Ask the proxy's API for its routes, and see that its public port accepts."""
     secrets = Path(os.environ.get("JULIABOX_PROXY_SECRETS", PROXY_SECRETS))
@@ -88,6 +95,7 @@ def _get(host: str, port: int, path: str, headers: Mapping[str, str] | None = No
 
 
 CHECKS: dict[str, Callable[[], None]] = {
+    "api": check_api,
     "hub": check_hub,
     "manager": check_manager,
     "portal": check_portal,

@@ -1,0 +1,169 @@
+"""Bodies of requests as they come in: not too large, not too slow, not too many at one time.
+
+Who is refused is told so before the body is read, where that can be told safely: an answer that is
+sent while the caller still sends is lost with the connection, so what is left of a body of fair
+size is read and thrown away first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from tornado.http1connection import HTTP1Connection
+from tornado.web import stream_request_body
+
+from juliabox_ext.errors import JuliaBoxError
+from juliabox_services.api.base import Handler, SlowRequest, TooLarge, WrongMedia
+from juliabox_services.api.engine_contract import CallError
+
+#: Seconds for a body to come, and for a large answer to be taken.
+BODY_SECONDS = 20.0
+ANSWER_SECONDS = 120.0
+#: Bytes of a body that are thrown away before the connection is.
+DISCARDED = 16 * 1024**2
+#: Bytes from which on an answer is waited for.
+LARGE_ANSWER = 256 * 1024
+
+_UNBOUNDED = 2**62
+
+
+@stream_request_body
+class BodyHandler(Handler):
+    """Reads a body up to the operator's bound; ``admit`` says who may send one at all."""
+
+    def initialize(self) -> None:
+        """Begin without a body."""
+        self.task: asyncio.Task[None] | None = None
+        self.gone = False
+        self.refusal: JuliaBoxError | None = None
+        self._content = bytearray()
+        self._discarded = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def admit(self) -> None:
+        """Raise what speaks against this request, by its address and headers."""
+        raise NotImplementedError
+
+    async def prepare(self) -> None:
+        """Judge the request before its body comes; a refusal waits for the body to be over."""
+        # the handler's own task, which a caller who goes away ends
+        self.task = cast("asyncio.Task[None]", asyncio.current_task())
+        if self.coming:
+            self._expect()
+        try:
+            await self.admit()
+            self._judge_body()
+        except JuliaBoxError as error:
+            if not self.coming or self.request.headers.get("Expect"):
+                raise
+            self.refusal = error
+
+    @property
+    def coming(self) -> bool:
+        """Whether the request has a body."""
+        headers = self.request.headers
+        return "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0"
+
+    def _expect(self) -> None:
+        connection = cast(HTTP1Connection, self.request.connection)
+        # tornado would answer with 400, or with nothing: what is too much or too slow is told here
+        connection.set_max_body_size(_UNBOUNDED)
+        connection.set_body_timeout(4 * BODY_SECONDS)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self.settings["body_seconds"], self._too_slow)
+
+    def _judge_body(self) -> None:
+        """Refuse by what the headers tell of the body."""
+        if not self.coming:
+            return
+        headers, limit = self.request.headers, self.front.settings.bounds.body
+        length = headers.get("Content-Length", "0")
+        if not length.isdecimal() or int(length) > limit:
+            raise _too_large(limit)
+        if headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise WrongMedia("A body must come as it is, without Content-Encoding")
+        kind = headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
+        if kind != "application/json" and not (
+            kind.startswith("application/") and kind.endswith("+json")
+        ):
+            raise WrongMedia("A body must be JSON: send Content-Type: application/json")
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep a piece of the body, or throw it away."""
+        if self._finished:
+            return
+        if self.refusal is None:
+            limit = self.front.settings.bounds.body
+            if len(self._content) + len(chunk) > limit:
+                self.refusal = _too_large(limit)
+            elif not self.front.room.take(len(chunk)):
+                self.refusal = CallError(
+                    "Too many large requests come in at one time",
+                    code="api.overload",
+                    status=503,
+                )
+            else:
+                self._content += chunk
+                return
+            self._free()
+        self._discarded += len(chunk)
+        if self._discarded > DISCARDED:
+            self._break_off(self.refusal)
+
+    def body(self) -> bytes:
+        """Return the body, now that all of it is there; raise what the request is refused for."""
+        self._stop_timer()
+        if self.refusal is not None:
+            raise self.refusal
+        return bytes(self._content)
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if not self._finished:
+            seconds = self.settings["body_seconds"]
+            self._break_off(SlowRequest(f"The body did not come within {seconds:g} s"))
+
+    def _break_off(self, error: JuliaBoxError) -> None:
+        """Answer while the body still comes; the connection ends with it."""
+        self._stop_timer()
+        self.send_error(500, exc_info=(type(error), error, None))
+
+    async def finish_large(self, chunk: bytes) -> None:
+        """Finish; let go of who does not take a large answer in time."""
+        taken = self.finish(chunk)
+        if len(chunk) < LARGE_ANSWER:
+            return
+        try:
+            await asyncio.wait_for(taken, ANSWER_SECONDS)
+        except TimeoutError:
+            cast(HTTP1Connection, self.request.connection).close()
+
+    def on_connection_close(self) -> None:
+        """End the work for a caller who went away."""
+        super().on_connection_close()
+        self._stop_timer()
+        self._free()
+        if not self._finished:
+            self.gone = True
+            if self.task is not None:
+                self.task.cancel()
+
+    def on_finish(self) -> None:
+        """Give the room of the body back."""
+        self._stop_timer()
+        self._free()
+        super().on_finish()
+
+    def _free(self) -> None:
+        self.front.room.give(len(self._content))
+        self._content = bytearray()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The body is over {limit} bytes")

@@ -1,0 +1,326 @@
+"""Calls over HTTP: who may, with what, and how the answer is given."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import msgspec
+import structlog
+from tornado.web import RequestHandler
+
+from juliabox_ext.errors import InternalError, JuliaBoxError, NotFoundError, UnavailableError
+from juliabox_services.api import access, answers, arguments, streams_http
+from juliabox_services.api.async_results import Outcome
+from juliabox_services.api.base import (
+    Front,
+    MethodRefused,
+    describe,
+    log_request,
+    retry_after,
+)
+from juliabox_services.api.bodies import BodyHandler
+from juliabox_services.api.engine_contract import Answer, Call, CallError
+from juliabox_services.api.models import Function, Version
+from juliabox_services.api.settings import INTERFACE
+
+log = structlog.get_logger("juliabox.api")
+
+#: Seconds that the back is given beyond the deadline to say itself that a call took too long.
+GRACE = 5.0
+#: Status in the log of a call whose caller did not wait for the answer.
+GONE = 499
+
+
+class CallHandler(BodyHandler):
+    """``<publisher>/<api>/<function>/<argument>…``: one call."""
+
+    version: Version | None = None
+    function = ""
+    given = arguments.Address("", "", "", 0, b"[]", b"{}")
+
+    async def admit(self) -> None:
+        """Find what is called; refuse who may not, the wrong method, and too many calls."""
+        path = self.request.path.removeprefix(self.front.settings.prefix)
+        self.given = arguments.read(path, self.request.query)
+        self.function = self.given.function
+        api, version = self.front.published.find(self.given.publisher, self.given.api)
+        self.version, options = version, version.options
+        allowed = answers.admit_origin(self._headers, self.request.headers, options.origins)
+        method = str(self.request.method)
+        if method == "OPTIONS":
+            if allowed:
+                answers.admit_methods(self._headers, ("GET", "POST"))
+            return
+        if method not in {"GET", "POST"}:
+            raise MethodRefused(method, ("GET", "POST", "OPTIONS"))
+        await self.look(version)
+        access.check(version, self.identity)
+        if api.stopped:
+            by = "an admin" if api.stopped == "admin" else "its publisher"
+            raise UnavailableError(
+                f"{version.publisher}/{version.api} was stopped by {by}", code="api.stopped"
+            )
+        self._judge_function(method, _function(version, self.function))
+        self._spend(version)
+
+    async def look(self, version: Version) -> None:
+        """Find out who calls, if that matters."""
+        if version.options.access != "public":
+            await self.identify()
+        elif "Authorization" in self.request.headers:
+            # anybody may call, whatever the hub would say; but who is known has a rate of their own
+            self.identity = self.front.callers.known(self.request.headers["Authorization"])
+
+    def _judge_function(self, method: str, function: Function) -> None:
+        if method == "GET":
+            if self.coming:
+                raise CallError("GET takes no body: send POST", code="api.body", status=400)
+            if not self.given.size and not takes_none(function):
+                raise MethodRefused(
+                    method,
+                    ("POST", "OPTIONS"),
+                    f"{function.name} needs arguments: write them behind its name in the address, "
+                    "or POST them",
+                )
+
+    def _spend(self, version: Version) -> None:
+        key = (version.publisher, version.api, self.caller.counted)
+        rate = version.options.rate or self.front.settings.bounds.rate
+        self.front.rates.spend(key, rate)
+
+    # -- methods
+
+    def options(self) -> None:
+        """Say which methods there are, and to whom a browser may let a page send them."""
+        self.body()
+        self.set_header("Allow", "GET, POST, OPTIONS")
+        self.set_status(204)
+        self.finish()
+
+    async def post(self) -> None:
+        """Carry the call out, with what the body adds to the address."""
+        await self._answer(self.body())
+
+    get = post
+
+    def head(self) -> None:
+        """Refuse it: what ``prepare`` has against the request comes first."""
+        self.body()
+
+    put = patch = delete = head
+
+    # -- the call
+
+    async def _answer(self, body: bytes) -> None:
+        version = self.version
+        assert version is not None  # noqa: S101  # admit() found it
+        call = self._call(version, body)
+        later, wait = answers.preferences(self.request.headers.get("Prefer", ""))
+        if later:
+            await self._later(version, call, wait)
+            return
+        if self.request.headers.get("Last-Event-ID") and self._wants_events():
+            # a browser that connects again by itself must not make the call once more
+            self.set_status(204)
+            self.finish()
+            return
+        await self._now(version, call)
+
+    async def _now(self, version: Version, call: Call) -> None:
+        """Carry the call out while the caller waits."""
+        began, events = time.monotonic(), self._wants_events()
+        given: tuple[str, bytes] | None = None
+        failed: JuliaBoxError | None = None
+        try:
+            async with asyncio.timeout_at(call.deadline + GRACE):
+                answer = await self.front.back.call(version, call)
+                if events and answer.items is not None:
+                    failed = await streams_http.send(self, answer.items)
+                else:
+                    given = await whole(self.front, version, answer)
+        except asyncio.CancelledError:
+            if not self.gone:
+                raise
+            left = CallError("the caller went away", code="api.gone", status=GONE)
+            note(self.front, version, call, began, error=left)
+            log_request(self, GONE)
+            return
+        except Exception as raised:
+            error = as_error(raised)
+            note(self.front, version, call, began, error=error)
+            if error is raised:
+                raise
+            raise error from raised
+        note(self.front, version, call, began, answer=answer, error=failed)
+        if given is not None:
+            await self._give(version, *given, events=events)
+
+    def _call(self, version: Version, body: bytes) -> Call:
+        bounds = self.front.settings.bounds
+        timeout = min(version.options.timeout or bounds.timeout, bounds.longest_timeout)
+        return Call(
+            request=self.request_id,
+            function=self.function,
+            arguments=self.given.arguments,
+            keywords=self.given.keywords,
+            body=body,
+            deadline=time.monotonic() + timeout,
+        )
+
+    def _wants_events(self) -> bool:
+        return answers.wants_events(self.request.headers.get("Accept", ""))
+
+    async def _give(self, version: Version, kind: str, body: bytes, *, events: bool) -> None:
+        """Answer with a result."""
+        self.add_header("Vary", "Accept, Authorization")
+        if events and kind == answers.JSON:
+            streams_http.begin(self)
+            end = streams_http.event(b"null", name="end")
+            await self.finish_large(streams_http.event(body, number=1) + end)
+            return
+        self.set_header("Content-Type", kind)
+        if self.request.method == "GET":
+            self.set_header("Cache-Control", answers.caching(version.options))
+        if kind == "application/octet-stream":
+            self.set_header("Content-Disposition", f'attachment; filename="{self.function}"')
+        await self.finish_large(body)
+
+    # -- for later
+
+    async def _later(self, version: Version, call: Call, wait: float) -> None:
+        """Answer with the address of the result, or with the result if it comes soon."""
+        owner = self.caller.counted if self.identity is not None else ""
+        work = outcome(self.front, version, call)
+        results = self.front.results
+        result = results.begin(call.request, owner, version.options.origins, work)
+        self.set_header("Preference-Applied", "respond-async")
+        if wait:
+            await asyncio.wait({result.task}, timeout=wait)
+        ended = result.outcome
+        if ended is not None:
+            results.forget(call.request)
+            give(self, ended)
+            return
+        where = f"{self.front.settings.prefix}{INTERFACE}/results/{call.request}"
+        self.set_header("Location", where)
+        self.set_header("Retry-After", "1")
+        self.send({"request": call.request, "result": where}, 202)
+
+    def write_error(self, status_code: int, **details: Any) -> None:
+        """Let pages of listed origins read errors, too: tornado has dropped the headers."""
+        if self.version is not None:
+            origins = self.version.options.origins
+            answers.admit_origin(self._headers, self.request.headers, origins)
+        super().write_error(status_code, **details)
+
+    def line(self) -> dict[str, Any]:
+        """Return what the log tells of the call besides its outcome."""
+        told = super().line()
+        if self.version is not None:
+            # what was called stands there; with what is the caller's own affair
+            del told["path"]
+            told |= {
+                "api": f"{self.version.publisher}/{self.version.api}",
+                "version": self.version.version,
+                "function": self.function[:64],
+            }
+        return told
+
+
+def _function(version: Version, name: str) -> Function:
+    for function in version.functions:
+        if function.name == name:
+            return function
+    names = ", ".join(one.name for one in version.functions)
+    raise NotFoundError(
+        f"{version.publisher}/{version.api} has no function {name[:64]!r}; it has {names}",
+        code="api.function",
+    )
+
+
+def takes_none(function: Function) -> bool:
+    """Tell whether a function may be called without any positional argument."""
+    return not function.methods or any(
+        not any(argument.required for argument in method.arguments) for method in function.methods
+    )
+
+
+def as_error(raised: Exception) -> JuliaBoxError:
+    """Return the error that a caller is told of whatever the back or an answer raised."""
+    if isinstance(raised, JuliaBoxError):
+        return raised
+    if isinstance(raised, TimeoutError):
+        return CallError("The call took too long", code="api.timeout", status=504)
+    return InternalError("The API engine failed; its log has the cause")
+
+
+def note(
+    front: Front,
+    version: Version,
+    call: Call,
+    began: float,
+    *,
+    answer: Answer | None = None,
+    error: JuliaBoxError | None = None,
+) -> None:
+    """Count a call and keep what it printed."""
+    status, message, printed = 200, "", ""
+    if answer is not None:
+        # a function that yields has printed all of it at its end
+        printed = answer.printed or getattr(answer.items, "printed", "")
+    if error is not None:
+        status, message = describe(error, 500)[0], error.message
+        printed = getattr(error, "printed", printed)
+    seconds = time.monotonic() - began
+    front.metrics.called(version.publisher, version.api, status, seconds)
+    front.ledger.called(
+        version,
+        call.function,
+        status,
+        seconds,
+        printed=printed,
+        request=call.request,
+        message=message,
+    )
+
+
+async def whole(front: Front, version: Version, answer: Answer) -> tuple[str, bytes]:
+    """Return the type and all of an answer; raise :class:`CallError` if it cannot be given."""
+    if answer.items is not None:
+        return answers.JSON, await streams_http.gather(answer.items, front.settings.bounds.result)
+    return answers.media(answer.type, version.options), answer.body
+
+
+async def outcome(front: Front, version: Version, call: Call) -> Outcome:
+    """Carry a call out that nobody waits for; return how it ended, whatever that is."""
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout_at(call.deadline + GRACE):
+            answer = await front.back.call(version, call)
+            kind, body = await whole(front, version, answer)
+    except Exception as raised:
+        error = as_error(raised)
+        if error is not raised and not isinstance(raised, TimeoutError):
+            log.exception("a call broke", request=call.request)
+        note(front, version, call, began, error=error)
+        return _failed(error)
+    note(front, version, call, began, answer=answer)
+    return Outcome(status=200, type=kind, body=body)
+
+
+def _failed(error: JuliaBoxError) -> Outcome:
+    status, fault = describe(error, 500)
+    again = retry_after(error) if status in {429, 503} else 0
+    body = msgspec.json.encode(fault)
+    return Outcome(status=status, type=answers.JSON, body=body, retry_after=again)
+
+
+def give(handler: RequestHandler, ended: Outcome) -> None:
+    """Answer as the call would have been answered at once."""
+    handler.set_status(ended.status)
+    handler.set_header("Content-Type", ended.type)
+    if ended.retry_after:
+        handler.set_header("Retry-After", str(ended.retry_after))
+    handler.finish(ended.body)

@@ -1,0 +1,156 @@
+"""What is read of an API besides its answers: its description, its document, results for later."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from juliabox_ext.errors import NotFoundError
+from juliabox_services.api import access, answers, openapi
+from juliabox_services.api.arguments import text
+from juliabox_services.api.async_results import Result
+from juliabox_services.api.base import Handler, MethodRefused
+from juliabox_services.api.calls_http import give
+from juliabox_services.api.models import Version
+from juliabox_services.portal.settings import SERVICE as PORTAL
+from juliabox_services.portal.settings import portal_host
+
+_READ = ("GET", "HEAD", "OPTIONS")
+
+
+class _Reading(Handler):
+    """A document that is only read, by whom may call."""
+
+    methods: tuple[str, ...] = _READ
+    origins: list[str]
+
+    async def prepare(self) -> None:
+        """Refuse what is no reading."""
+        self.origins = []
+        if self.request.method not in self.methods:
+            raise MethodRefused(str(self.request.method), self.methods)
+
+    def options(self, *_: str) -> None:
+        """Say which methods there are, and to whom a browser may let a page send them."""
+        if answers.admit_origin(self._headers, self.request.headers, self.origins):
+            answers.admit_methods(self._headers, self.methods)
+        self.set_header("Allow", ", ".join(self.methods))
+        self.set_status(204)
+        self.finish()
+
+    def write_error(self, status_code: int, **details: Any) -> None:
+        """Let pages of listed origins read errors, too."""
+        answers.admit_origin(self._headers, self.request.headers, self.origins)
+        super().write_error(status_code, **details)
+
+
+class _OfApi(_Reading):
+    """A document of one API."""
+
+    version: Version
+
+    async def prepare(self) -> None:
+        """Find the API; refuse who may not call it."""
+        await super().prepare()
+        rest = self.request.path.removeprefix(self.front.settings.prefix).split("/")
+        publisher, api = text(rest[0]), text(rest[1])
+        if self.leads_elsewhere(publisher, api):
+            return
+        _, self.version = self.front.published.find(publisher, api)
+        self.origins = self.version.options.origins
+        if self.request.method == "OPTIONS":
+            return
+        if self.version.options.access != "public":
+            await self.identify()
+        access.check(self.version, self.identity)
+        answers.admit_origin(self._headers, self.request.headers, self.origins)
+        rate = self.version.options.rate or self.front.settings.bounds.rate
+        self.front.rates.spend((publisher, api, self.caller.counted), rate)
+
+    def leads_elsewhere(self, publisher: str, api: str) -> bool:
+        """Send a caller elsewhere, if that is better."""
+        return False
+
+
+class DocumentHandler(_OfApi):
+    """The OpenAPI document."""
+
+    async def get(self) -> None:
+        """Answer it."""
+        self.send(openapi.document(self.version, self.front.settings.prefix))
+
+    head = get
+
+
+class DescriptionHandler(_OfApi):
+    """The address that all calls of an API begin with."""
+
+    def leads_elsewhere(self, publisher: str, api: str) -> bool:
+        """Lead browsers to the portal's page of the API."""
+        kinds = self.request.headers.get("Accept", "").lower()
+        if self.request.method not in {"GET", "HEAD"} or "text/html" not in kinds:
+            return False
+        settings = self.front.settings
+        page = f"{quote(publisher, safe='')}/{quote(api, safe='')}"
+        host = portal_host(settings.hub_host)
+        self.redirect(f"{host}{settings.base_url}services/{PORTAL}/apis/{page}")
+        return True
+
+    async def get(self) -> None:
+        """Answer what there is."""
+        version, options = self.version, self.version.options
+        publisher = quote(version.publisher, safe="")
+        root = f"{self.front.settings.prefix}{publisher}/{version.api}/"
+        self.send(
+            {
+                "publisher": version.publisher,
+                "api": version.api,
+                "version": version.version,
+                "description": options.description,
+                "access": options.access,
+                "functions": [one.name for one in version.functions],
+                "url": root,
+                "openapi": f"{root}openapi.json",
+            }
+        )
+
+    head = get
+
+
+class ResultHandler(_Reading):
+    """The result of a call that its caller did not wait for."""
+
+    methods = ("GET", "HEAD", "DELETE", "OPTIONS")
+    result: Result
+
+    async def prepare(self) -> None:
+        """Find it; to who did not make the call it is not there."""
+        await super().prepare()
+        request = self.request.path.rpartition("/")[2]
+        self.result = self.front.results.find(request)
+        self.origins = self.result.origins
+        if self.request.method == "OPTIONS":
+            return
+        await self.identify()
+        answers.admit_origin(self._headers, self.request.headers, self.origins)
+        if self.result.owner not in {"", self.caller.counted}:
+            raise NotFoundError(f"There is no result {request} of yours", code="api.no_result")
+
+    async def get(self, request: str) -> None:
+        """Answer as the call would have been answered; 202 while it goes on."""
+        ended = self.result.outcome
+        if ended is not None:
+            give(self, ended)
+            return
+        self.set_header("Retry-After", "1")
+        where = self.request.path
+        self.set_header("Location", where)
+        self.send({"request": request, "result": where}, 202)
+
+    head = get
+
+    async def delete(self, request: str) -> None:
+        """Give it up."""
+        self.front.results.forget(request)
+        self.set_status(204)
+        self.finish()

@@ -1,0 +1,73 @@
+"""Rates of callers, and room for what they send."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+from juliabox_ext.errors import NoRoomError
+
+#: Callers that are remembered; those who were not heard of for longest are forgotten first.
+MOST = 20_000
+_MINUTE = 60.0
+
+
+class TooMany(NoRoomError):
+    """A caller's rate is used up; ``retry_after`` is when it admits the next call, in seconds."""
+
+    code = "api.rate"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Rates:
+    """Buckets of tokens: a full one holds a minute's, and fills up again within a minute.
+
+    ``clock`` tells monotonic seconds.
+    """
+
+    def __init__(self, most: int = MOST, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        #: Key -> what is left, and when it was.
+        self._left: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+
+    def spend(self, key: Hashable, per_minute: int) -> None:
+        """Take one from a bucket; raise :class:`TooMany` if there is none."""
+        now = self._clock()
+        left, then = self._left.pop(key, (float(per_minute), now))
+        left = min(float(per_minute), left + (now - then) * per_minute / _MINUTE)
+        admitted = left >= 1.0
+        self._left[key] = (left - 1.0 if admitted else left, now)
+        if len(self._left) > self._most:
+            self._left.popitem(last=False)
+        if not admitted:
+            wait = max(1, math.ceil((1.0 - left) * _MINUTE / per_minute))
+            raise TooMany(f"More than {per_minute} calls in a minute; wait {wait} s", wait)
+
+    def exhausted(self, key: Hashable, per_minute: int) -> bool:
+        """Tell whether a bucket is empty, without taking from it."""
+        left, then = self._left.get(key, (float(per_minute), 0.0))
+        return left + (self._clock() - then) * per_minute / _MINUTE < 1.0
+
+
+class Room:
+    """Bytes that all requests may hold at one time."""
+
+    def __init__(self, total: int) -> None:
+        self._left = total
+
+    def take(self, size: int) -> bool:
+        """Take so many bytes; return False, and take none, if there are not so many."""
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+    def give(self, size: int) -> None:
+        """Give bytes back."""
+        self._left += size

@@ -1,0 +1,204 @@
+"""Bodies that are too large, too slow, too many, or of a kind that nobody reads."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from support.api_front import PREFIX, FrontStand
+
+LIMIT = 100_000
+
+
+@pytest.fixture
+async def small(tmp_path: Path) -> AsyncIterator[FrontStand]:
+    """Return a front that admits small bodies only, and not for long."""
+    made = FrontStand(tmp_path, body=LIMIT, body_seconds=0.5)
+    made.publish()
+    yield made
+    await made.close()
+
+
+def head(path: str = "ada/sums/echo", *headers: str, method: str = "POST") -> bytes:
+    lines = [f"{method} {PREFIX}{path} HTTP/1.1", "Host: x", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+@pytest.mark.parametrize("size", [LIMIT + 1, 10 * LIMIT, 40 * LIMIT])
+async def test_a_body_over_the_bound_is_refused_with_413(small: FrontStand, size: int) -> None:
+    answer = await small.ask("POST", "ada/sums/echo", content=b"1" * size)
+    assert (answer.status_code, answer.json()["code"]) == (413, "api.large")
+    assert not small.back.calls
+
+
+async def test_a_body_of_exactly_the_bound_is_admitted(small: FrontStand) -> None:
+    answer = await small.ask("POST", "ada/sums/echo", content=b'"' + b"1" * (LIMIT - 2) + b'"')
+    assert answer.status_code == 200
+
+
+async def test_a_chunked_body_over_the_bound_is_refused_with_413(small: FrontStand) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"1" * 10_000
+
+    answer = await small.ask("POST", "ada/sums/echo", content=pieces())
+    assert (answer.status_code, answer.json()["code"]) == (413, "api.large")
+
+
+async def test_a_chunked_body_is_read(small: FrontStand) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"[1,"
+        yield b"2]"
+
+    answer = await small.ask("POST", "ada/sums/echo", content=pieces())
+    assert answer.json()["arguments"] == [1, 2]
+
+
+async def test_an_endless_body_is_broken_off(
+    small: FrontStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("juliabox_services.api.bodies.DISCARDED", 10 * LIMIT)
+    sent = 0
+    reader, writer = await asyncio.open_connection("127.0.0.1", small.port)
+    try:
+        writer.write(head("ada/sums/echo", "Content-Length: 100000000000"))
+        while sent < 200 * LIMIT:
+            writer.write(b"1" * LIMIT)
+            sent += LIMIT
+            await asyncio.wait_for(writer.drain(), 5)
+    except (ConnectionError, TimeoutError):
+        pass
+    finally:
+        writer.close()
+    assert sent < 200 * LIMIT
+    assert reader is not None
+    assert (await small.get("ada/sums/echo")).status_code == 200
+
+
+async def test_who_asks_first_is_refused_without_sending(small: FrontStand) -> None:
+    headers = ("Content-Length: 1000000", "Expect: 100-continue")
+    answer = await small.raw(head("ada/sums/echo", *headers))
+    assert status(answer) == 413
+
+
+async def test_a_body_that_comes_too_slowly_is_refused_with_408(small: FrontStand) -> None:
+    answer = await small.raw(head("ada/sums/echo", "Content-Length: 100"), b"[1,", pause=0.1)
+    assert status(answer) == 408
+    assert b"api.slow" in answer
+    assert not small.back.calls
+
+
+async def test_a_body_that_drips_is_refused_with_408(small: FrontStand) -> None:
+    answer = await small.raw(head("ada/sums/echo", "Content-Length: 100"), *[b"1"] * 20, pause=0.05)
+    assert status(answer) == 408
+
+
+async def test_a_caller_who_leaves_within_the_body_leaves_nothing(small: FrontStand) -> None:
+    room = small.front.room._left
+    for _ in range(5):
+        _, writer = await asyncio.open_connection("127.0.0.1", small.port)
+        writer.write(head("ada/sums/echo", "Content-Length: 100") + b"[1")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.close()
+    await asyncio.sleep(0.2)
+    assert not small.back.calls
+    assert small.front.room._left == room
+
+
+async def test_bodies_have_a_room_for_all_of_them(tmp_path: Path) -> None:
+    stand = FrontStand(tmp_path, room=50_000)
+    stand.publish()
+    try:
+        answer = await stand.ask("POST", "ada/sums/echo", content=b"1" * 60_000)
+        assert (answer.status_code, answer.json()["code"]) == (503, "api.overload")
+        assert "Retry-After" in answer.headers
+        for _ in range(3):
+            body = b'"' + b"1" * 40_000 + b'"'
+            assert (await stand.ask("POST", "ada/sums/echo", content=body)).status_code == 200
+        assert stand.front.room._left == 50_000
+    finally:
+        await stand.close()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "x"],
+)
+async def test_a_body_that_is_no_json_by_its_type_is_refused(stand: FrontStand, kind: str) -> None:
+    answer = await stand.ask(
+        "POST", "ada/sums/echo", content=b"[1]", headers={"Content-Type": kind}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (415, "api.media")
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "Application/JSON; charset=utf-8", "application/vnd.x+json"]
+)
+async def test_json_has_several_types(stand: FrontStand, kind: str) -> None:
+    answer = await stand.ask(
+        "POST", "ada/sums/echo", content=b"[1]", headers={"Content-Type": kind}
+    )
+    assert answer.status_code == 200
+
+
+async def test_a_packed_body_is_refused(stand: FrontStand) -> None:
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    content = gzip.compress(b"[" + b"0," * 100_000 + b"0]")
+    answer = await stand.ask("POST", "ada/sums/echo", content=content, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "api.media")
+
+
+@pytest.mark.parametrize("length", ["-1", "1e3", "abc", "5, 6", "\u0661"])
+async def test_a_length_that_is_none_is_refused(stand: FrontStand, length: str) -> None:
+    text = head("ada/sums/echo").replace(b"\r\n\r\n", b"\r\nContent-Length: ")
+    answer = await stand.raw(text + length.encode() + b"\r\n\r\n[1]")
+    assert status(answer) in {400, 413}
+    assert not stand.back.calls
+
+
+async def test_two_lengths_or_two_ways_to_tell_one_are_refused(stand: FrontStand) -> None:
+    two = head("ada/sums/echo", "Content-Length: 3", "Content-Length: 4") + b"[1]x"
+    both = head("ada/sums/echo", "Content-Length: 3", "Transfer-Encoding: chunked") + b"0\r\n\r\n"
+    for text in (two, both):
+        assert status(await stand.raw(text)) == 400
+    assert not stand.back.calls
+
+
+async def test_a_refusal_by_access_comes_through_though_a_body_is_sent(
+    stand: FrontStand,
+) -> None:
+    stand.publish("ada/hers", access="users")
+    for _ in range(10):
+        answer = await stand.ask("POST", "ada/hers/echo", content=b"1" * 1_000_000)
+        assert (answer.status_code, answer.json()["code"]) == (401, "api.login")
+
+
+async def test_headers_without_end_are_broken_off(stand: FrontStand) -> None:
+    text = f"GET {PREFIX}ada/sums/echo HTTP/1.1\r\n".encode()
+    answer = await stand.raw(text + b"X-A: " + b"a" * 100_000 + b"\r\n\r\n")
+    assert answer == b"" or status(answer) in {400, 431}
+    assert (await stand.get("ada/sums/echo")).status_code == 200
+
+
+async def test_many_slow_callers_do_not_keep_others_waiting(small: FrontStand) -> None:
+    connections = []
+    for _ in range(100):
+        _, writer = await asyncio.open_connection("127.0.0.1", small.port)
+        writer.write(head("ada/sums/echo", "Content-Length: 1000") + b"[")
+        connections.append(writer)
+    try:
+        async with asyncio.timeout(2):
+            for _ in range(20):
+                assert (await small.get("ada/sums/echo")).status_code == 200
+    finally:
+        for writer in connections:
+            writer.close()

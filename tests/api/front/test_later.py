@@ -1,0 +1,119 @@
+"""Calls that their callers do not wait for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from juliabox_services.api.async_results import Outcome, Results
+from support.api_front import PREFIX, FrontStand
+
+LATER = {"Prefer": "respond-async"}
+
+
+async def result(stand: FrontStand, where: str, token: str = "") -> tuple[int, object]:
+    for _ in range(200):
+        answer = await stand.get(where.removeprefix(PREFIX), token)
+        if answer.status_code != 202:
+            return answer.status_code, answer.json()
+        assert answer.headers["Retry-After"]
+        await asyncio.sleep(0.02)
+    raise AssertionError("no result within 4 s")
+
+
+async def test_a_call_for_later_is_accepted_and_its_result_is_there_in_the_end(
+    stand: FrontStand,
+) -> None:
+    answer = await stand.get("ada/sums/wait/0.2", headers=LATER)
+    assert answer.status_code == 202
+    assert answer.headers["Preference-Applied"] == "respond-async"
+    where = answer.headers["Location"]
+    assert answer.json() == {"request": answer.headers["X-Request-Id"], "result": where}
+    assert await result(stand, where) == (200, "waited")
+    assert await result(stand, where) == (200, "waited")
+    assert [row["status"] for row in stand.notes.rows] == [200]
+
+
+async def test_a_call_that_ends_soon_is_answered_at_once(stand: FrontStand) -> None:
+    headers = {"Prefer": "respond-async, wait=5"}
+    answer = await stand.get("ada/sums/echo/1", headers=headers)
+    assert (answer.status_code, answer.json()["arguments"]) == (200, [1])
+    late = await stand.get("ada/sums/wait/9", headers={"Prefer": "respond-async, wait=0"})
+    assert late.status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("boom", 500, "api.error"),
+        ("busy", 503, "api.overload"),
+        ("broken", 500, "internal"),
+        ("count/3?fail=2", 500, "api.error"),
+    ],
+)
+async def test_a_failure_is_given_later_as_it_would_have_been_at_once(
+    stand: FrontStand, path: str, status: int, code: str
+) -> None:
+    answer = await stand.get(f"ada/sums/{path}", headers=LATER)
+    found, fault = await result(stand, answer.headers["Location"])
+    assert isinstance(fault, dict)
+    assert (found, fault["code"]) == (status, code)
+    assert [row["status"] for row in stand.notes.rows] == [status]
+
+
+async def test_values_of_a_stream_are_an_array_later(stand: FrontStand) -> None:
+    answer = await stand.get("ada/sums/count/3", headers=LATER)
+    assert await result(stand, answer.headers["Location"]) == (200, [1, 2, 3])
+
+
+async def test_a_result_is_for_who_made_the_call(stand: FrontStand) -> None:
+    stand.publish("ada/hers", access="users")
+    mine, other = stand.hub.token("bob"), stand.hub.token("eve")
+    answer = await stand.get("ada/hers/echo", mine, headers=LATER)
+    where = answer.headers["Location"]
+    assert (await result(stand, where, mine))[0] == 200
+    assert (await result(stand, where, other))[0] == 404
+    assert (await result(stand, where))[0] == 404
+    deleted = await stand.ask("DELETE", where.removeprefix(PREFIX), other)
+    assert deleted.status_code == 404
+    assert (await result(stand, where, mine))[0] == 200
+
+
+async def test_a_result_that_is_given_up_is_gone_and_its_call_is_not_made(
+    stand: FrontStand,
+) -> None:
+    answer = await stand.get("ada/sums/wait/30", headers=LATER)
+    where = answer.headers["Location"].removeprefix(PREFIX)
+    assert (await stand.ask("DELETE", where)).status_code == 204
+    await asyncio.sleep(0.05)
+    assert stand.back.gone == [answer.json()["request"]]
+    assert (await stand.get(where)).json()["code"] == "api.no_result"
+
+
+@pytest.mark.parametrize("path", ["_/results/" + "0" * 32, "_/results/x", "_/results/"])
+async def test_what_is_no_result_is_not_there(stand: FrontStand, path: str) -> None:
+    assert (await stand.get(path)).status_code == 404
+
+
+async def test_another_method_on_a_result_is_refused(stand: FrontStand) -> None:
+    answer = await stand.get("ada/sums/echo", headers=LATER)
+    refused = await stand.ask("POST", answer.headers["Location"].removeprefix(PREFIX))
+    assert refused.status_code == 405
+    assert refused.headers["Allow"] == "GET, HEAD, DELETE, OPTIONS"
+
+
+async def ended(body: bytes) -> Outcome:
+    return Outcome(status=200, type="text/plain", body=body)
+
+
+async def test_results_are_kept_for_a_time_and_within_a_size() -> None:
+    results = Results(seconds=0.2, most_bytes=250)
+    for number in range(5):
+        results.begin(str(number), "", [], ended(b"x" * 100))
+        await asyncio.sleep(0.01)
+    assert list(results._kept) == ["3", "4"]
+    assert results._bytes == 200
+    await asyncio.sleep(0.25)
+    results._tidy()
+    assert (list(results._kept), results._bytes) == ([], 0)

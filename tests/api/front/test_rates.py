@@ -1,0 +1,71 @@
+"""Rates of callers."""
+
+from __future__ import annotations
+
+import pytest
+
+from juliabox_services.api.rates import Rates, Room, TooMany
+
+
+class Clock:
+    """A clock that tests turn."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_minutes_calls_may_come_at_once_and_no_more() -> None:
+    rates = Rates(clock=Clock())
+    for _ in range(5):
+        rates.spend("ada", 5)
+    with pytest.raises(TooMany) as caught:
+        rates.spend("ada", 5)
+    assert caught.value.retry_after == 12
+    rates.spend("bob", 5)
+
+
+def test_a_caller_who_waits_as_told_is_admitted() -> None:
+    clock = Clock()
+    rates = Rates(clock=clock)
+    for _ in range(7):
+        rates.spend("ada", 7)
+    for _ in range(20):
+        with pytest.raises(TooMany) as caught:
+            rates.spend("ada", 7)
+        clock.now += caught.value.retry_after
+        rates.spend("ada", 7)
+
+
+def test_refused_calls_cost_nothing() -> None:
+    clock = Clock()
+    rates = Rates(clock=clock)
+    rates.spend("ada", 1)
+    for _ in range(100):
+        with pytest.raises(TooMany):
+            rates.spend("ada", 1)
+    clock.now += 60
+    rates.spend("ada", 1)
+
+
+def test_a_flood_of_callers_takes_no_more_room() -> None:
+    rates = Rates(most=10, clock=Clock())
+    for number in range(1000):
+        rates.spend(number, 1)
+    assert len(rates._left) == 10
+
+
+def test_whether_a_bucket_is_empty_is_seen_without_taking_from_it() -> None:
+    rates = Rates(clock=Clock())
+    assert not rates.exhausted("ada", 1)
+    rates.spend("ada", 1)
+    assert rates.exhausted("ada", 1)
+
+
+def test_room_is_taken_and_given_back() -> None:
+    room = Room(10)
+    assert room.take(6)
+    assert not room.take(5)
+    room.give(6)
+    assert room.take(10)
