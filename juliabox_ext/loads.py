@@ -21,5 +21,6 @@ LOADS: Mapping[str, Sequence[str]] = {
         "ui.config.section",
         "cloud.compute",
     ),
+    "api": ("db",),
     "manager": ("vol", "task", "cloud.bucketstore", "cloud.dns", "cloud.compute"),
 }

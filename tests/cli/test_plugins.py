@@ -158,7 +158,7 @@ def test_a_part_is_told_plugins_and_settings_of_its_own_groups_alone(
 
 def test_no_database_loads_in_the_manager_or_the_hub_and_no_volume_outside_the_manager() -> None:
     by_group = {g: {p for p in LOADS if g in catalog.groups_of(LOADS[p])} for g in GROUPS}
-    assert by_group["juliabox.db"] == {"portal"}
+    assert by_group["juliabox.db"] == {"portal", "api"}
     assert by_group["juliabox.volume"] == by_group["juliabox.task"] == {"manager"}
     assert by_group["juliabox.handler"] == by_group["juliabox.ui"] == {"hub", "portal"}
 

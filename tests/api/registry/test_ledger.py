@@ -1,0 +1,163 @@
+"""Logs and figures are bounded, written in the background, and there after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from juliabox_ext.db import Database
+from juliabox_ext.errors import UnavailableError
+from juliabox_services.api import ledger as ledger_module
+from juliabox_services.api.ledger import LINES_PER_MINUTE, TEXT_BYTES
+from juliabox_services.api.models import Version
+from juliabox_services.api.publishing import Publishing
+from juliabox_services.api.spread import FIRST, Minute
+from support.published_stand import FaintDatabase, publishing_on, request
+
+
+async def _saved(one: Publishing) -> Version:
+    version, _ = await one.saving.save("ada", "hi", request(), "ada")
+    return version
+
+
+async def _written(one: Publishing) -> int:
+    return await one.store.run(lambda tables: tables.newest_line("ada/hi"))
+
+
+async def test_calls_of_one_minute_add_up_over_a_restart(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = time.time() // 60 * 60 + 30
+    monkeypatch.setattr(time, "time", lambda: at)
+    for _ in range(2):
+        one = publishing_on(database, tmp_path)
+        await one.open()
+        known = one.published.known("ada", "hi")
+        version = known[1] if known else await _saved(one)
+        await one.ledger.recall()
+        one.ledger.called(version, "hello", 200, 0.010)
+        one.ledger.called(version, "hello", 404, 0.010)
+        one.ledger.called(version, "hello", 500, 0.500, "said\n", "a" * 32, "it broke")
+        await one.close()
+    three = publishing_on(database, tmp_path)
+    await three.open()
+    await three.ledger.recall()
+    assert three.ledger.day("ada", "hi") == (6, 2)
+    buckets = await three.ledger.buckets("ada", "hi", 1)
+    assert len(buckets) == 60
+    last = buckets[-1]
+    assert (last.calls, last.refused, last.errors) == (6, 4, 2)
+    assert last.p50 == pytest.approx(0.010, rel=0.1)
+    assert last.p95 == pytest.approx(0.500, rel=0.1)
+    assert buckets[0].calls == 0 and buckets[0].p50 is None
+    lines = await three.ledger.lines("ada", "hi", 0, 10)
+    assert [(line.kind, line.text) for line in lines if line.kind == "call"] == [
+        ("call", "said\nit broke")
+    ] * 2
+    later = await three.ledger.lines("ada", "hi", lines[-2].number, 10)
+    assert later == lines[-1:]
+    await three.close()
+
+
+async def test_what_a_function_prints_without_end_is_cut(publishing: Publishing) -> None:
+    version = await _saved(publishing)
+    publishing.ledger.called(version, "hello", 200, 0.01, "\0\ud800" + "é" * 10_000 + "end")
+    line = (await publishing.ledger.lines("ada", "hi", 0, 10))[-1]
+    assert line.text.startswith("…") and line.text.endswith("éend")
+    assert len(line.text.encode()) <= TEXT_BYTES
+    for number in range(LINES_PER_MINUTE + 50):
+        publishing.ledger.called(version, "hello", 200, 0.01, f"{number}\n")
+    lines = await publishing.ledger.lines("ada", "hi", 0, 1000)
+    assert len(lines) <= 2 * LINES_PER_MINUTE  # a minute may have ended meanwhile
+    assert any("is left out" in line.text for line in lines)
+    assert len({line.number for line in lines}) == len(lines)
+
+
+async def test_a_database_that_is_away_loses_no_line_and_doubles_none(
+    publishing: Publishing, faint: FaintDatabase
+) -> None:
+    version = await _saved(publishing)
+    await publishing.ledger.flush()
+    faint.fault = UnavailableError("gone", code="db.unavailable")
+    for number in range(3):
+        publishing.ledger.called(version, "hello", 500, 0.1, message=f"failure {number}")
+        with pytest.raises(UnavailableError):
+            await publishing.ledger.flush()
+    await publishing.audit.write("ada", "stop", "ada", "hi")
+    faint.fault = None
+    lines = await publishing.ledger.lines("ada", "hi", 0, 100)
+    assert [one.text for one in lines if one.kind == "call"] == [
+        "failure 0", "failure 1", "failure 2"
+    ]  # fmt: skip
+    assert (await publishing.ledger.buckets("ada", "hi", 1))[-1].calls in {0, 3}
+    rows = await publishing.audit.rows(None, 10)
+    assert [row.what for row in rows] == ["stop", "save"]
+
+
+async def test_the_ledger_writes_by_itself(
+    faint: FaintDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "FLUSH", 0.02)
+    one = publishing_on(faint, tmp_path)
+    await one.open()
+    version = await _saved(one)
+    one.ledger.called(version, "hello", 500, 0.1, message="failed")
+    async with asyncio.timeout(5):
+        while not await _written(one):  # noqa: ASYNC110 it writes in a thread
+            await asyncio.sleep(0.02)
+    await one.close()
+
+
+async def test_what_is_too_old_and_what_is_removed_goes(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = publishing_on(database, tmp_path)
+    await one.open()
+    version = await _saved(one)
+    for _ in range(5):
+        one.ledger.called(version, "hello", 500, 0.1, message="failed")
+    await one.ledger.flush()
+    monkeypatch.setattr(ledger_module, "KEPT_LINES", 3)
+    await one.ledger.tidy()
+    assert len(await one.ledger.lines("ada", "hi", 0, 100)) == 3
+    await one.saving.remove("ada", "hi", "ada")
+    for _ in range(2):
+        await one.ledger.tidy()
+    assert not one.ledger.removed
+    assert await one.store.run(lambda tables: tables.newest_line("ada/hi")) == 0
+    assert await one.store.run(lambda tables: tables.minutes("ada/hi", 0)) == {}
+    later = time.time() + 40 * 86_400
+    monkeypatch.setattr(time, "time", lambda: later)
+    await one.ledger.tidy()
+    assert await one.audit.rows("ada", 10) == []
+    await one.close()
+
+
+async def test_the_log_of_a_removed_api_is_not_that_of_the_next_of_its_name(
+    publishing: Publishing,
+) -> None:
+    version = await _saved(publishing)
+    publishing.ledger.called(version, "hello", 500, 0.1, message="secret")
+    await publishing.ledger.flush()
+    await publishing.saving.remove("ada", "hi", "ada")
+    again = await _saved(publishing)
+    lines = await publishing.ledger.lines("ada", "hi", 0, 100, again.saved)
+    assert all("secret" not in line.text for line in lines)
+
+
+@given(st.lists(st.floats(min_value=FIRST, max_value=86_400), min_size=1, max_size=200))
+def test_medians_are_right_within_a_tenth(seconds: list[float]) -> None:
+    whole, left, right = Minute(), Minute(), Minute()
+    for place, each in enumerate(seconds):
+        whole.count(200, each)
+        (left if place % 2 else right).count(200, each)
+    left.add(right)
+    assert left.row() == whole.row() == Minute.of(whole.row()).row()
+    exact = sorted(seconds)[max(0, -(-len(seconds) // 2) - 1)]
+    found = whole.quantile(0.5)
+    assert found is not None and 0.9 * exact <= found <= 1.1 * exact

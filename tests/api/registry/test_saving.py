@@ -1,0 +1,296 @@
+"""What is saved is checked, numbered once and never lost; what is refused changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from juliabox_ext.db import Database
+from juliabox_ext.errors import (
+    ConflictError,
+    NoRoomError,
+    NotFoundError,
+    PolicyError,
+    RequestError,
+    UnavailableError,
+)
+from juliabox_services.api.engine_contract import CallError
+from juliabox_services.api.models import SOURCE_BYTES, SaveRequest
+from juliabox_services.api.publishing import Publishing
+from juliabox_services.api.saving import CHECKS, SourceError
+from juliabox_services.api.settings import Bounds
+from juliabox_services.api.tables import Tables
+from support.published_stand import (
+    CheckingBack,
+    FaintDatabase,
+    publishing_on,
+    request,
+    sources,
+)
+
+DOWN = UnavailableError("gone", code="db.unavailable")
+
+
+async def test_a_saved_version_answers_and_is_there_after_a_restart(
+    database: Database, tmp_path: Path
+) -> None:
+    one = publishing_on(database, tmp_path)
+    await one.open()
+    saved, fresh = await one.saving.save("ada", "hi", request(options={"access": "public"}), "ada")
+    assert (saved.version, fresh) == (1, True)
+    again, fresh = await one.saving.save("ada", "hi", request("hello(x) = 1\n", note="less"), "eve")
+    assert (again.version, fresh, again.saved_by, again.note) == (2, False, "eve", "less")
+    assert again.options.access == "public"  # what is not given stays
+    await one.close()
+
+    back = CheckingBack()
+    two = publishing_on(database, tmp_path, back=back)
+    await two.open()
+    api, version = two.published.find("ada", "hi")
+    assert (api.active, api.newest) == (2, 2)
+    assert version == again
+    assert back.active["ada", "hi"] == again
+    assert await two.saving.version("ada", "hi", 1) == saved
+    assert [row.what for row in await two.audit.rows("ada", 10)] == ["save", "save"]
+    await two.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "code"), [("(((\n", "source.syntax"), ("other(x) = 1\n", "source.missing")]
+)
+async def test_a_source_that_cannot_be_published_changes_nothing(
+    publishing: Publishing, back: CheckingBack, source: str, code: str
+) -> None:
+    await publishing.saving.save("ada", "hi", request(), "ada")
+    with pytest.raises(SourceError) as refused:
+        await publishing.saving.save("ada", "hi", request(source), "ada")
+    assert refused.value.code == code
+    assert publishing.published.find("ada", "hi")[0].newest == 1
+    active = back.active["ada", "hi"]
+    assert active is not None and active.version == 1
+    with pytest.raises(SourceError):
+        await publishing.saving.save("ada", "new", request(source), "ada")
+    with pytest.raises(NotFoundError):
+        publishing.published.find("ada", "new")
+
+
+async def test_a_change_of_options_alone_needs_no_container(
+    publishing: Publishing, back: CheckingBack
+) -> None:
+    await publishing.saving.save("ada", "hi", request(), "ada")
+    back.fault = CallError("none", code="api.starting", status=503)
+    saved, _ = await publishing.saving.save(
+        "ada", "hi", SaveRequest(options=request(options={"timeout": 5}).options), "ada"
+    )
+    assert saved.options.timeout == 5
+    assert len(back.checks) == 1
+    with pytest.raises(CallError, match="none"):
+        await publishing.saving.save("ada", "hi", request("hello() = 2\n"), "ada")
+
+
+async def test_an_author_who_has_not_seen_the_newest_version_is_refused(
+    publishing: Publishing,
+) -> None:
+    await publishing.saving.save("ada", "hi", request(after=0), "ada")
+    with pytest.raises(ConflictError) as refused:
+        await publishing.saving.save("ada", "hi", request(after=0), "ada")
+    assert refused.value.code == "api.changed"
+    await publishing.saving.save("ada", "hi", request(after=1), "ada")
+    with pytest.raises(ConflictError):
+        await publishing.saving.save("ada", "gone", request(after=1), "ada")
+
+
+async def test_versions_that_are_saved_at_once_have_numbers_of_their_own(
+    publishing: Publishing,
+) -> None:
+    saves = [publishing.saving.save("ada", "hi", request(one), "ada") for one in sources(4)]
+    saved = await asyncio.gather(*saves)
+    assert sorted(version.version for version, _ in saved) == [1, 2, 3, 4]
+    assert sum(fresh for _, fresh in saved) == 1
+
+
+async def test_the_numbers_of_a_removed_api_are_not_given_again(
+    database: Database, tmp_path: Path
+) -> None:
+    one = publishing_on(database, tmp_path)
+    await one.open()
+    await one.saving.save("ada", "hi", request(), "ada")
+    await one.saving.save("ada", "hi", request("hello() = 2\n"), "ada")
+    await one.saving.remove("ada", "hi", "ada")
+    with pytest.raises(NotFoundError):
+        one.published.find("ada", "hi")
+    await one.close()
+    two = publishing_on(database, tmp_path)
+    await two.open()
+    with pytest.raises(NotFoundError):
+        two.published.find("ada", "hi")
+    saved, fresh = await two.saving.save("ada", "hi", request(), "ada")
+    assert (saved.version, fresh) == (3, True)
+    with pytest.raises(NotFoundError) as refused:
+        await two.saving.version("ada", "hi", 1)
+    assert refused.value.code == "api.version"
+    await two.close()
+
+
+async def test_a_version_can_be_kept_and_made_active_later_and_taken_back(
+    publishing: Publishing, back: CheckingBack
+) -> None:
+    first, _ = await publishing.saving.save("ada", "hi", request(), "ada")
+    second = request("hello() = 2\n", activate=False)
+    kept, _ = await publishing.saving.save("ada", "hi", second, "ada")
+    assert publishing.published.find("ada", "hi")[1] == first
+    await publishing.saving.activate("ada", "hi", 2, "ada")
+    assert back.active["ada", "hi"] == kept
+    await publishing.saving.activate("ada", "hi", 1, "ada")
+    assert back.active["ada", "hi"] == first
+    with pytest.raises(NotFoundError):
+        await publishing.saving.activate("ada", "hi", 3, "ada")
+
+
+async def test_what_an_admin_stopped_only_an_admin_starts(
+    publishing: Publishing, back: CheckingBack
+) -> None:
+    await publishing.saving.save("ada", "hi", request(), "ada")
+    await publishing.saving.stop("ada", "hi", "root", admin=True)
+    assert back.active["ada", "hi"] is None
+    stopped = await publishing.saving.stop("ada", "hi", "ada", admin=False)
+    assert stopped.stopped == "admin"
+    with pytest.raises(PolicyError) as refused:
+        await publishing.saving.start("ada", "hi", "ada", admin=False)
+    assert refused.value.code == "api.stopped_by_admin"
+    await publishing.saving.save("ada", "hi", request("hello() = 2\n"), "ada")
+    assert back.active["ada", "hi"] is None
+    await publishing.saving.start("ada", "hi", "root", admin=True)
+    active = back.active["ada", "hi"]
+    assert active is not None and active.version == 2
+
+
+async def test_quotas_bound_apis_and_checks_that_wait(tmp_path: Path, faint: FaintDatabase) -> None:
+    one = publishing_on(faint, tmp_path, Bounds(apis_per_publisher=2))
+    await one.open()
+    for name in ("a", "b"):
+        await one.saving.save("ada", name, request(), "ada")
+    with pytest.raises(NoRoomError) as refused:
+        await one.saving.save("ada", "c", request(), "ada")
+    assert refused.value.code == "api.quota"
+    await one.saving.save("eve", "c", request(), "eve")
+    await one.saving.remove("ada", "a", "ada")
+    await one.saving.save("ada", "c", request(), "ada")
+    waiting = [one.saving.check("ada", "_", source, ["hello"]) for source in sources(CHECKS + 1)]
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert sum(isinstance(each, NoRoomError) for each in found) == 1
+    await one.close()
+
+
+async def test_old_versions_go_but_never_the_one_that_answers(
+    tmp_path: Path, faint: FaintDatabase
+) -> None:
+    one = publishing_on(faint, tmp_path, Bounds(versions=3))
+    await one.open()
+    for number, source in enumerate(sources(6)):
+        await one.saving.save("ada", "hi", request(source, activate=number == 0), "ada")
+    found = await one.store.run(lambda tables: Tables.versions(tables, "ada", "hi"))
+    assert [version.version for version in found] == [6, 5, 4, 1]
+    await one.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"timeout": 700}, "timeout"),
+        ({"memory": 2**40}, "memory"),
+        ({"maximum": 9}, "maximum"),
+        ({"minimum": 9}, "minimum"),
+        ({"origins": ["https://a.example/path"]}, "origins"),
+        ({"idempotent": ["other"]}, "idempotent"),
+        ({"users": ["a\nb"]}, "users"),
+    ],
+)
+async def test_options_out_of_bounds_are_named(
+    publishing: Publishing, back: CheckingBack, options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(RequestError, match=said) as refused:
+        await publishing.saving.save("ada", "hi", request(options=options), "ada")
+    assert refused.value.code == "api.options"
+    assert not back.checks
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "code"),
+    [
+        ("#" * (SOURCE_BYTES // 2) + "é" * SOURCE_BYTES, "hi", "api.source"),
+        ("hello() = 1\0\n", "hi", "api.source"),
+        ("hello() = 1\n", "Hi there", "api.name"),
+        ("hello() = 1\n", "hi\n", "api.name"),
+    ],
+    ids=["large", "nul", "words", "line"],
+)
+async def test_names_and_sources_that_are_none_are_refused(
+    publishing: Publishing, source: str, name: str, code: str
+) -> None:
+    with pytest.raises(RequestError) as refused:
+        await publishing.saving.save("ada", name, request(source), "ada")
+    assert refused.value.code == code
+
+
+async def test_a_database_that_is_away_refuses_changes_and_calls_go_on(
+    publishing: Publishing, faint: FaintDatabase
+) -> None:
+    saved, _ = await publishing.saving.save("ada", "hi", request(), "ada")
+    faint.fault = DOWN
+    with pytest.raises(UnavailableError) as refused:
+        await publishing.saving.save("ada", "hi", request("hello() = 2\n"), "ada")
+    assert refused.value.code == "api.database"
+    assert publishing.published.find("ada", "hi")[1] == saved
+    faint.fault = None
+    again, _ = await publishing.saving.save("ada", "hi", request("hello() = 2\n"), "ada")
+    assert again.version == 2
+
+
+async def test_a_write_of_unknown_outcome_is_looked_up(
+    publishing: Publishing, faint: FaintDatabase, back: CheckingBack
+) -> None:
+    await publishing.saving.save("ada", "hi", request(), "ada")
+    await publishing.saving.save("ada", "hi", request("hello() = 2\n"), "ada")
+    faint.lost = 1
+    with pytest.raises(UnavailableError):
+        await publishing.saving.activate("ada", "hi", 1, "ada")
+    assert publishing.published.find("ada", "hi")[0].active == 2
+    await publishing.saving.settle()
+    assert publishing.published.find("ada", "hi")[0].active == 1
+    active = back.active["ada", "hi"]
+    assert active is not None and active.version == 1
+    faint.lost = 1
+    with pytest.raises(UnavailableError):
+        await publishing.saving.remove("ada", "hi", "ada")
+    await publishing.saving.settle()
+    assert publishing.published.known("ada", "hi") is None
+    assert back.active["ada", "hi"] is None
+    assert not publishing.saving.doubtful
+
+
+async def test_nothing_is_unknown_before_the_database_was_read(
+    faint: FaintDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("juliabox_services.api.publishing.PAUSE", (0.02, 0.02))
+    before = publishing_on(faint, tmp_path)
+    await before.open()
+    await before.saving.save("ada", "hi", request(), "ada")
+    await before.close()
+    faint.fault = DOWN
+    one = publishing_on(faint, tmp_path)
+    await one.open()
+    for name in ("hi", "other"):
+        with pytest.raises(UnavailableError) as refused:
+            one.published.find("ada", name)
+        assert refused.value.code == "api.database"
+    faint.fault = None
+    async with asyncio.timeout(5):
+        while not one.published.ready:  # noqa: ASYNC110 nobody waits for it but a test
+            await asyncio.sleep(0.01)
+    assert one.published.find("ada", "hi")[1].version == 1
+    with pytest.raises(NotFoundError):
+        one.published.find("ada", "other")
+    await one.close()
