@@ -1,9 +1,9 @@
 """Text of the nftables policy of one session: who may reach it, and whom it may reach.
 
 Everything that is interpolated went through :mod:`ipaddress` or ``int``. Order of the outgoing
-rules: own loopback, answers, the hub's API, port 53 of the engine's resolvers, then what is never
-reached (other sessions, the gateway and the host, metadata, the operator's ``deny``), the
-operator's ``allow``, private ranges, the internet.
+rules: own loopback, answers, the hub's API and other services, port 53 of the engine's resolvers,
+then what is never reached (other sessions, the gateway and the host, metadata, the operator's
+``deny``), the operator's ``allow``, private ranges, the internet.
 """
 
 from __future__ import annotations
@@ -111,6 +111,22 @@ class Addresses:
         self.internet = settings.internet
         if not 0 < settings.hub_port < 65536:
             raise ConfigurationError(f"network.hub_port: {settings.hub_port} is not a TCP port")
+        #: Addresses by port.
+        self.services: dict[int, list[Network]] = {}
+        for text in settings.services:
+            address, port = _service(text)
+            self.services.setdefault(port, []).append(address)
+
+
+def _service(text: str) -> tuple[Network, int]:
+    """Return address and port of ``address:port``; an IPv6 address is in brackets."""
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise ConfigurationError(f"network.services: {text!r} does not end in a colon and a port")
+    inner = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if (":" in inner) != (inner is not host):
+        raise ConfigurationError(f"network.services: {text!r} needs brackets for IPv6 alone")
+    return _address("services", inner), int(port)
 
 
 def _address(field: str, text: str) -> Network:
@@ -194,6 +210,11 @@ def _output(addresses: Addresses, found: Surroundings) -> list[str]:
         "fib saddr type != local drop",
         f"limit rate over {burst} goto refuse",
         *_each_family("daddr", [addresses.hub], f"tcp dport {addresses.hub_port} {_ADMIT}"),
+        *(
+            rule
+            for port, found_there in sorted(addresses.services.items())
+            for rule in _each_family("daddr", found_there, f"tcp dport {port} {_ADMIT}")
+        ),
         *_each_family(
             "daddr", resolvers, f"meta l4proto {{ {_TCP}, {_UDP} }} th dport 53 {_ADMIT}"
         ),

@@ -32,6 +32,8 @@ class NetworkSettings(Struct, frozen=True, forbid_unknown_fields=True):
     #: Address and port of the hub's API on the sessions network.
     hub: str
     hub_port: int
+    #: ``address:port`` of further services on the sessions network that sessions may reach.
+    services: list[str] = field(default_factory=list)
     #: Whether sessions may reach the internet.
     internet: bool = True
     #: CIDRs that sessions may reach although they are private (operator's exceptions).

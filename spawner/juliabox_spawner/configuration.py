@@ -125,6 +125,14 @@ class SpawnerOptions(DockerSpawner):  # type: ignore[misc]  # DockerSpawner is u
         ceilings, come after.
         """,
     )
+    api_url = Unicode(
+        config=True,
+        help="""Folder of all APIs as sessions reach it: their ``JULIABOX_API_URL``.
+
+        Default empty: sessions are told of none, and nothing can be published from a notebook.
+        `juliabox up` sets it where the API engine runs.
+        """,
+    )
     remove = Bool(
         True,
         config=True,

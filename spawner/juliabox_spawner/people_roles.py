@@ -26,4 +26,6 @@ CUSTOM_SCOPES = {
     "custom:juliabox:statistics": {"description": "See usage of the service."},
     "custom:juliabox:containers": {"description": "See sessions of all people."},
     "custom:juliabox:publish": {"description": "Publish APIs."},
+    # with a filter it is of one API: custom:juliabox:call!server=PUBLISHER/API
+    "custom:juliabox:call": {"description": "Call APIs."},
 }

@@ -69,6 +69,16 @@ class PortalAddress(Struct, frozen=True, forbid_unknown_fields=True):
     host: str = ""
 
 
+class ApiAddress(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the API engine listens for the proxy, and for sessions."""
+
+    url: str
+    #: Scheme and host that people reach it at, with subdomains; else empty.
+    host: str = ""
+    #: Folder of all APIs as sessions reach it, such as ``http://10.64.17.5:8010/services/api/``.
+    sessions_url: str = ""
+
+
 class LoginSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Who gets in."""
 
@@ -134,6 +144,8 @@ class HubSettings(Struct, frozen=True, forbid_unknown_fields=True):
     announcement: str = ""
     #: The portal, a service of the hub; None for a hub without one.
     portal: PortalAddress | None = None
+    #: The API engine, a service of the hub; None for a hub without one.
+    api: ApiAddress | None = None
 
 
 def _decode_path(kind: type, value: object) -> Path:

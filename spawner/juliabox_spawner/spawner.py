@@ -126,6 +126,8 @@ class JuliaBoxSpawner(SpawnerOptions):
     def get_env(self) -> dict[str, str]:
         """Return the environment with the limits that were decided and the profile's additions."""
         env: dict[str, str] = super().get_env()
+        if self.api_url:
+            env["JULIABOX_API_URL"] = self.api_url
         if self._profile is not None:
             env.update(self._profile.environment)
             env["JULIABOX_PROFILE"] = self._profile.slug

@@ -101,9 +101,10 @@ def test_the_scopes_of_each_service_are_told(reference: Callable[[str], Page]) -
         roles.ROUTES: roles.ROUTES_SCOPES,
         roles.CULLER: roles.CULLER_SCOPES,
         roles.PORTAL: roles.PORTAL_SCOPES,
+        roles.API: roles.API_SCOPES,
     }
     section = reference("hub-api").section("Tokens and scopes").text
-    assert set(roles.PORTAL_CLIENT_SCOPES) <= set(code(section))
+    assert {*roles.PORTAL_CLIENT_SCOPES, *roles.SERVER_SCOPES} <= set(code(section))
 
 
 @pytest.fixture(scope="module")

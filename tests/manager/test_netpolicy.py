@@ -112,6 +112,14 @@ async def test_the_matrix_without_internet(net: Bridge, ada: Namespace) -> None:
     assert not any(after.values())
 
 
+async def test_a_session_reaches_a_service_at_its_port_alone(net: Bridge, ada: Namespace) -> None:
+    await policy(internet=False, services=["10.201.0.3:8000", "[fd01:201::3]:9500"]).apply(ada.pid)
+    after = reached(ada, net)
+    assert after["proxy"] == {("10.201.0.3", 8000), ("fd01:201::3", 9500)}
+    assert after["hub"] == {("10.201.0.2", 8081)}
+    assert not any(after[part] for part in ("session", "gateway", "private", "internet"))
+
+
 async def test_who_reaches_a_session(net: Bridge, ada: Namespace) -> None:
     """Only Ada has a policy: hers alone must keep others out."""
     await policy().apply(ada.pid)
@@ -351,6 +359,15 @@ async def test_the_hosts_own_network_is_never_touched() -> None:
         ("hub", "fe80::1%eth0; accept"),
         ("hub_port", 0),
         ("hub_port", 65536),
+        ("services", ["10.201.0.3"]),
+        ("services", ["10.201.0.3:0"]),
+        ("services", ["10.201.0.3:65536"]),
+        ("services", ["10.201.0.3:80 accept"]),
+        ("services", ["10.201.0.0/24:80"]),
+        ("services", ["fd01:201::3:80"]),
+        ("services", ["[10.201.0.3]:80"]),
+        ("services", ["[fe80::1%eth0; accept]:80"]),
+        ("services", ["api:80"]),
         ("allow", ["0.0.0.0/0 } accept"]),
         ("allow", ["10.0.0.1/8"]),
         ("deny", ["any"]),

@@ -9,12 +9,13 @@ from jupyterhub import orm
 
 from juliabox_spawner.hub.secret_files import read_secret
 from juliabox_spawner.people_roles import CUSTOM_SCOPES, PEOPLE_ROLES
-from juliabox_spawner.settings import HubSettings, PortalAddress
+from juliabox_spawner.settings import ApiAddress, HubSettings, PortalAddress
 
 OPERATOR = "operator"
 ROUTES = "routes"
 CULLER = "idle-culler"
 PORTAL = "portal"
+API = "api"
 
 #: The command line's: people, their servers, groups and tokens; not shutdown.
 OPERATOR_SCOPES = [
@@ -48,13 +49,27 @@ PORTAL_CLIENT_SCOPES = [
     "servers",
     "custom:juliabox:statistics",
     "custom:juliabox:containers",
+    "access:services!service=api",
+    "custom:juliabox:call",
+    "custom:juliabox:publish",
 ]
-
-#: JupyterHub's own role of people, and the portal.
-USER_ROLE = {
-    "name": "user",
-    "description": "Standard user privileges",
-    "scopes": ["self", f"access:services!service={PORTAL}"],
+#: What the API engine does with its own token; it asks who a caller is with the caller's token.
+API_SCOPES = ["read:services!service=api"]
+#: What everybody may do with the API engine: come to it, and call what is for all who log in.
+API_USER_SCOPES = ["access:services!service=api", "custom:juliabox:call"]
+#: What a session's own token may do beside telling of activity, if the session's owner may. The
+#: programs of a session, and of whatever its owner runs there, have it: nothing of an admin's.
+SERVER_SCOPES = [
+    "users:activity!user",
+    "access:servers!server",
+    *API_USER_SCOPES,
+    "custom:juliabox:publish",
+]
+#: JupyterHub's own role of the tokens of sessions, with what a notebook publishes with.
+SERVER_ROLE = {
+    "name": "server",
+    "description": "Post activity, publish and call APIs",
+    "scopes": SERVER_SCOPES,
 }
 
 
@@ -78,7 +93,12 @@ def configure_services(c: Any, settings: HubSettings) -> None:
         roles.append(_role(CULLER, CULLER_SCOPES))
     if settings.portal is not None:
         services.append(_portal(settings, settings.portal))
-        roles += [_role(PORTAL, PORTAL_SCOPES), USER_ROLE]
+        roles.append(_role(PORTAL, PORTAL_SCOPES))
+    if settings.api is not None:
+        services.append(_api(settings, settings.api))
+        roles += [_role(API, API_SCOPES), SERVER_ROLE]
+    if settings.portal is not None or settings.api is not None:
+        roles.append(_user_role(settings))
     for service in services:
         service["display"] = False
     c.JupyterHub.services = services
@@ -92,16 +112,37 @@ def configure_services(c: Any, settings: HubSettings) -> None:
 
 
 def _portal(settings: HubSettings, portal: PortalAddress) -> dict[str, Any]:
-    callback = f"{portal.host}{settings.base_url}services/{PORTAL}/oauth_callback"
     return {
-        "name": PORTAL,
-        "url": portal.url,
-        "api_token": read_secret(settings.secrets / "portal_token"),
-        "oauth_client_id": f"service-{PORTAL}",
-        "oauth_redirect_uri": callback,
+        **_at(settings, PORTAL, portal),
         "oauth_no_confirm": True,  # it is a part of JuliaBox, not somebody's service
         "oauth_client_allowed_scopes": PORTAL_CLIENT_SCOPES,
     }
+
+
+def _api(settings: HubSettings, api: ApiAddress) -> dict[str, Any]:
+    """Return the API engine: callers bring a token, nobody logs in to it by a browser."""
+    return _at(settings, API, api)
+
+
+def _at(settings: HubSettings, name: str, address: PortalAddress | ApiAddress) -> dict[str, Any]:
+    """Return a service that the proxy leads to."""
+    return {
+        "name": name,
+        "url": address.url,
+        "api_token": read_secret(settings.secrets / f"{name}_token"),
+        "oauth_client_id": f"service-{name}",
+        "oauth_redirect_uri": f"{address.host}{settings.base_url}services/{name}/oauth_callback",
+    }
+
+
+def _user_role(settings: HubSettings) -> dict[str, Any]:
+    """Return JupyterHub's own role of people, and the services that are for all of them."""
+    scopes = ["self"]
+    if settings.portal is not None:
+        scopes.append(f"access:services!service={PORTAL}")
+    if settings.api is not None:
+        scopes += API_USER_SCOPES
+    return {"name": "user", "description": "Standard user privileges", "scopes": scopes}
 
 
 def culler_command(settings: HubSettings) -> list[str]:

@@ -31,6 +31,8 @@ def configure_sessions(c: Any, settings: HubSettings) -> None:
     spawner.manager_secret_key_file = str(settings.manager.secret_key)
     spawner.hub_connect_url = settings.hub_connect_sessions
     spawner.network_name = settings.sessions_network
+    if settings.api is not None:
+        spawner.api_url = settings.api.sessions_url
     spawner.image = settings.image
     spawner.mem_limit = limits.memory
     spawner.cpu_limit = limits.cpu
