@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from juliabox_ext.errors import ConfigurationError
 from juliabox_ext.selection import PluginSelection
 from juliabox_manager.protocol import Limits
+from juliabox_manager.records import Kind
 
 
 class Client(Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,7 +92,7 @@ class ApiContainers(Struct, frozen=True, forbid_unknown_fields=True):
     memory: int = 0
     #: Warm containers that are nobody's, and the memory limit of one.
     pool: int = 1
-    warm_memory: int = 512 * 1024**2
+    warm_memory: int = 256 * 1024**2
 
 
 class ManagerSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,6 +135,12 @@ class ManagerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     #: Seconds between two reconciles.
     reconcile_interval: float = 60.0
     engine: str = "unix:///var/run/docker.sock"
+
+    def warm_memory(self, kind: Kind) -> int:
+        """Return the memory limit of a warm container of a kind."""
+        if kind == "api" and self.api is not None:
+            return self.api.warm_memory
+        return self.pool.warm_memory
 
 
 def _decode_path(kind: type, value: object) -> Path:

@@ -64,6 +64,6 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     cpu: Annotated[float, Meta(ge=0.01, le=1024)]
     #: Number of processes and threads.
     pids: Annotated[int, Meta(ge=16, le=65536)]
-    #: Size of the home volume in bytes; applies when the volume is made and when it grows. A session
-    #: has at least :data:`SMALLEST_DISK`, an API container has none: 0.
+    #: Size of the home volume in bytes; applies when the volume is made and when it grows. That of
+    #: a session has at least :data:`SMALLEST_DISK`; an API container has none: 0.
     disk: Annotated[int, Meta(ge=0, le=2**44)]
