@@ -7,6 +7,7 @@ anything else is a text as it is. Parts are percent-encoded UTF-8.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -89,11 +90,8 @@ def value(text: str) -> bytes:
     if text in _WORDS or _NUMBER.match(text):
         return text.encode()
     if len(text) > 1 and text[0] == text[-1] == '"':
-        try:
+        # quotes around anything else than a JSON string are a part of the text
+        with contextlib.suppress(msgspec.DecodeError, UnicodeError):
             msgspec.json.decode(text, type=str)
-        except (msgspec.DecodeError, UnicodeError):
-            raise RequestError(
-                f"{text[:60]} in the address is no JSON string", code="api.address"
-            ) from None
-        return text.encode()
+            return text.encode()
     return msgspec.json.encode(text)

@@ -112,6 +112,8 @@ class Handler(RequestHandler):
 
     #: 32 hexadecimal digits, made for each request.
     request_id = ""
+    #: Methods that the address knows.
+    allowed: Sequence[str] = ()
     #: Who calls; ``None`` for somebody unknown.
     identity: Identity | None = None
 
@@ -169,8 +171,10 @@ class Handler(RequestHandler):
         self.set_status(status)
         if status == HTTPStatus.UNAUTHORIZED:
             self.set_header("WWW-Authenticate", 'Bearer realm="JuliaBox"')
-        if isinstance(error, MethodRefused):
-            self.set_header("Allow", ", ".join(error.allowed))
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            # tornado itself refuses methods of which it has never heard
+            allowed = error.allowed if isinstance(error, MethodRefused) else self.allowed
+            self.set_header("Allow", ", ".join(allowed))
         if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
             self.set_header("Retry-After", str(retry_after(error)))
         self.send(fault)

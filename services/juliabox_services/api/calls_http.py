@@ -36,6 +36,7 @@ GONE = 499
 class CallHandler(BodyHandler):
     """``<publisher>/<api>/<function>/<argument>…``: one call."""
 
+    allowed: tuple[str, ...] = ("GET", "POST", "OPTIONS")
     version: Version | None = None
     function = ""
     given = arguments.Address("", "", "", 0, b"[]", b"{}")
@@ -48,13 +49,15 @@ class CallHandler(BodyHandler):
         api, version = self.front.published.find(self.given.publisher, self.given.api)
         self.version, options = version, version.options
         allowed = answers.admit_origin(self._headers, self.request.headers, options.origins)
-        method = str(self.request.method)
+        method, function = str(self.request.method), _function(version, self.function)
+        if function is not None and not self.given.size and not takes_none(function):
+            self.allowed = ("POST", "OPTIONS")
         if method == "OPTIONS":
             if allowed:
-                answers.admit_methods(self._headers, ("GET", "POST"))
+                answers.admit_methods(self._headers, self.allowed[:-1])
             return
         if method not in {"GET", "POST"}:
-            raise MethodRefused(method, ("GET", "POST", "OPTIONS"))
+            raise MethodRefused(method, self.allowed)
         await self.look(version)
         access.check(version, self.identity)
         if api.stopped:
@@ -62,7 +65,10 @@ class CallHandler(BodyHandler):
             raise UnavailableError(
                 f"{version.publisher}/{version.api} was stopped by {by}", code="api.stopped"
             )
-        self._judge_function(method, _function(version, self.function))
+        if function is None:
+            raise _absent(version, self.function)
+        if method == "GET":
+            self._judge_get()
         self._spend(version)
 
     async def look(self, version: Version) -> None:
@@ -73,17 +79,16 @@ class CallHandler(BodyHandler):
             # anybody may call, whatever the hub would say; but who is known has a rate of their own
             self.identity = self.front.callers.known(self.request.headers["Authorization"])
 
-    def _judge_function(self, method: str, function: Function) -> None:
-        if method == "GET":
-            if self.coming:
-                raise CallError("GET takes no body: send POST", code="api.body", status=400)
-            if not self.given.size and not takes_none(function):
-                raise MethodRefused(
-                    method,
-                    ("POST", "OPTIONS"),
-                    f"{function.name} needs arguments: write them behind its name in the address, "
-                    "or POST them",
-                )
+    def _judge_get(self) -> None:
+        if "GET" not in self.allowed:
+            raise MethodRefused(
+                "GET",
+                self.allowed,
+                f"{self.function} needs arguments: write them behind its name in the address, or "
+                "POST them",
+            )
+        if self.coming:
+            raise CallError("GET takes no body: send POST", code="api.body", status=400)
 
     def _spend(self, version: Version) -> None:
         key = (version.publisher, version.api, self.caller.counted)
@@ -95,7 +100,7 @@ class CallHandler(BodyHandler):
     def options(self) -> None:
         """Say which methods there are, and to whom a browser may let a page send them."""
         self.body()
-        self.set_header("Allow", "GET, POST, OPTIONS")
+        self.set_header("Allow", ", ".join(self.allowed))
         self.set_status(204)
         self.finish()
 
@@ -229,12 +234,13 @@ class CallHandler(BodyHandler):
         return told
 
 
-def _function(version: Version, name: str) -> Function:
-    for function in version.functions:
-        if function.name == name:
-            return function
+def _function(version: Version, name: str) -> Function | None:
+    return next((one for one in version.functions if one.name == name), None)
+
+
+def _absent(version: Version, name: str) -> NotFoundError:
     names = ", ".join(one.name for one in version.functions)
-    raise NotFoundError(
+    return NotFoundError(
         f"{version.publisher}/{version.api} has no function {name[:64]!r}; it has {names}",
         code="api.function",
     )

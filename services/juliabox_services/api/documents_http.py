@@ -21,20 +21,20 @@ _READ = ("GET", "HEAD", "OPTIONS")
 class _Reading(Handler):
     """A document that is only read, by whom may call."""
 
-    methods: tuple[str, ...] = _READ
+    allowed: tuple[str, ...] = _READ
     origins: list[str]
 
     async def prepare(self) -> None:
         """Refuse what is no reading."""
         self.origins = []
-        if self.request.method not in self.methods:
-            raise MethodRefused(str(self.request.method), self.methods)
+        if self.request.method not in self.allowed:
+            raise MethodRefused(str(self.request.method), self.allowed)
 
     def options(self, *_: str) -> None:
         """Say which methods there are, and to whom a browser may let a page send them."""
         if answers.admit_origin(self._headers, self.request.headers, self.origins):
-            answers.admit_methods(self._headers, self.methods)
-        self.set_header("Allow", ", ".join(self.methods))
+            answers.admit_methods(self._headers, self.allowed)
+        self.set_header("Allow", ", ".join(self.allowed))
         self.set_status(204)
         self.finish()
 
@@ -120,7 +120,7 @@ class DescriptionHandler(_OfApi):
 class ResultHandler(_Reading):
     """The result of a call that its caller did not wait for."""
 
-    methods = ("GET", "HEAD", "DELETE", "OPTIONS")
+    allowed = ("GET", "HEAD", "DELETE", "OPTIONS")
     result: Result
 
     async def prepare(self) -> None:

@@ -119,4 +119,4 @@ def in_address(schema: Schema) -> Schema:
     if "anyOf" in schema:
         kept = [in_address(one) for one in schema["anyOf"] if in_address(one)]
         return either(kept)
-    return {} if schema.get("type") in {"array", "object"} else schema
+    return {} if schema.get("type") in ("array", "object") else schema

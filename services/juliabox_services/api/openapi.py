@@ -158,7 +158,7 @@ def _without(function: Function, methods: list[Method], none: bool) -> dict[str,
     ]
     without = _of_count(methods, 0)
     keywords = _keywords(methods)
-    if without and any(method.keywords or method.more_keywords for method in without):
+    if without:
         given.append(_object(without))
         # they may come in the body as well
         keywords = [{**one, "required": False} for one in keywords]
@@ -258,7 +258,7 @@ def _object(methods: list[Method]) -> Schema:
     if required:
         schema["required"] = required
     if any(method.more_keywords for method in methods):
-        schema["propertyNames"] = {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
+        schema["propertyNames"] = {"pattern": "^[^\\u0000]*$"}
     else:
         schema["additionalProperties"] = False
     return schema

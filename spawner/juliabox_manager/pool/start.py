@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from juliabox_ext.errors import ConflictError, InternalError, JuliaBoxError
+from juliabox_ext.volume import Disk
 from juliabox_manager.live import Live, settle, to_its_end, while_it_lives
 from juliabox_manager.parts import Parts
 from juliabox_manager.pool.pool import Pool
@@ -44,7 +45,7 @@ class WarmStart:
         self._hand_over = hand_over
 
     async def begin(
-        self, live: Live, environment: dict[str, str], attach: Callable[[], Awaitable[None]]
+        self, live: Live, environment: dict[str, str], attach: Callable[[], Awaitable[Disk]]
     ) -> bool:
         """Start a session; False if its container did not become it, and must be replaced.
 
@@ -73,7 +74,7 @@ class WarmStart:
         return True
 
     async def _begin(
-        self, live: Live, environment: dict[str, str], home: asyncio.Future[None]
+        self, live: Live, environment: dict[str, str], home: asyncio.Future[Disk]
     ) -> None:
         if not live.pid:
             await self._find(live)
@@ -91,7 +92,7 @@ class WarmStart:
             await self._find(live)
 
     async def _hand_over_when_mounted(
-        self, live: Live, environment: dict[str, str], home: asyncio.Future[None]
+        self, live: Live, environment: dict[str, str], home: asyncio.Future[Disk]
     ) -> None:
         await self._slots.await_entry(live.record.session, live.pid, ENTRY_LIMIT)
         await home
@@ -109,7 +110,7 @@ class WarmStart:
         if found is None or not found.running or found.id != record.container:
             raise InternalError("the warm container is gone", code="pool.died")
         if not live.pid:
-            if not await self._network.in_place(found.pid, record.kind):
+            if not await self._network.in_place(found.pid):
                 raise ConflictError("the warm container is not protected", code="pool.outdated")
             await self._slots.prepare(record.session)
         record.address, live.pid = found.address, found.pid

@@ -65,6 +65,7 @@ def test_parameters_of_a_type_are_told_apart() -> None:
 def test_an_address_carries_no_arrays_and_no_objects() -> None:
     assert in_address(schema_of("Array{Int64,1}")) == {}
     assert in_address(schema_of("Union{Int64,Array{Int64,1}}")) == INT
+    assert in_address(schema_of("Integer")) == schema_of("Integer")
     assert "array" not in in_address({})["type"]
 
 
