@@ -12,13 +12,13 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from itertools import takewhile
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import structlog
 
 from juliabox_ext.errors import JuliaBoxError
 from juliabox_manager.protocol import Event, EventKind
-from juliabox_manager.records import SessionRecord
+from juliabox_manager.records import Kind, SessionRecord
 from juliabox_manager.store import Store
 
 log = structlog.get_logger("juliabox.manager.events")
@@ -31,6 +31,17 @@ BATCH: Final = 1_000
 BLOCK: Final = 65_536
 
 _COUNTER: Final = "event"
+
+What = Literal["state", "stage", "failed"]
+
+#: What is told of which kind of container; stages are for people who wait for their session.
+_KINDS: Final[dict[tuple[Kind, What], EventKind]] = {
+    ("session", "state"): "session.state",
+    ("session", "stage"): "session.stage",
+    ("session", "failed"): "session.failed",
+    ("api", "state"): "api.state",
+    ("api", "failed"): "api.failed",
+}
 
 
 class EventLog:
@@ -51,18 +62,20 @@ class EventLog:
         self._reserved = self._sequence + BLOCK
         await self._reserve()
 
-    def tell(self, kind: EventKind, record: SessionRecord, value: str, message: str = "") -> None:
-        """Append what happened to a session."""
-        self.emit(
-            kind,
-            value,
-            message,
-            session=record.session,
-            owner=record.owner,
-            server=record.server,
-            image=record.image,
-            started=record.started,
-        )
+    def tell(self, what: What, record: SessionRecord, value: str, message: str = "") -> None:
+        """Append what happened to a session or an API container."""
+        kind = _KINDS.get((record.kind, what))
+        if kind is not None:
+            self.emit(
+                kind,
+                value,
+                message,
+                session=record.session,
+                owner=record.owner,
+                server=record.server or record.api,
+                image=record.image,
+                started=record.started,
+            )
 
     def emit(self, kind: EventKind, value: str, message: str, **about: Any) -> None:
         """Append an event, ``about`` its other fields, and wake readers."""

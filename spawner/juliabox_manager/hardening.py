@@ -1,8 +1,8 @@
-"""The one place that says how a session's container is made.
+"""The one place that says how the container of a session, or of an API, is made.
 
-:func:`container_config` turns an image id, limits and a slot into the body of the engine's create
-call. Nothing a client sends reaches that body except the four numbers of its limits, which policy
-has bounded. Each entry carries its reason.
+:func:`container_config` turns an image id, limits, a slot and a kind into the body of the engine's
+create call. Nothing a client sends reaches that body except the four numbers of its limits, which
+policy has bounded. Each entry carries its reason.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import Any, Final
 
 from juliabox_ext.errors import ConfigurationError
 from juliabox_manager.protocol import HOME_MOUNT, SESSION_PORT, SESSION_UID, SLOT_MOUNT, Limits
+from juliabox_manager.records import Kind
 from juliabox_manager.settings import ManagerSettings
 
 LABEL_INSTALLATION: Final = "juliabox.installation"
 LABEL_SESSION: Final = "juliabox.session"
 LABEL_DIGEST: Final = "juliabox.digest"
+#: ``api`` on API containers; sessions lack it.
+LABEL_KIND: Final = "juliabox.kind"
 
 #: Bytes and inodes of the small tmpfs folders.
 _RUN_SIZE: Final = 16 * 1024**2
@@ -58,33 +61,34 @@ class Hardening:
         """Read the seccomp profile once; raise ``ConfigurationError`` if it cannot be used."""
         self._settings = settings
         self._seccomp = _read_seccomp(settings.seccomp)
-        #: Digests by image and limits: asked for each time a session is described.
-        self._digests: dict[tuple[str, Limits], str] = {}
+        #: Digests by image, limits and kind: asked for each time a session is described.
+        self._digests: dict[tuple[str, Limits, Kind], str] = {}
         #: Whether the engine can weigh block input and output; known once it has answered.
         self.blkio = False
 
-    def config(self, session: str, image_id: str, limits: Limits) -> dict[str, Any]:
+    def config(
+        self, session: str, image_id: str, limits: Limits, kind: Kind = "session"
+    ) -> dict[str, Any]:
         """Return the body of the create call, its digest label included."""
         body = container_config(
-            self._settings, self._seccomp, session, image_id, limits, blkio=self.blkio
+            self._settings, self._seccomp, session, image_id, limits, kind=kind, blkio=self.blkio
         )
-        body["Labels"][LABEL_DIGEST] = self.digest(image_id, limits)
+        body["Labels"][LABEL_DIGEST] = self.digest(image_id, limits, kind)
         return body
 
-    def warm_config(self, session: str, image_id: str) -> dict[str, Any]:
+    def warm_config(self, session: str, image_id: str, kind: Kind = "session") -> dict[str, Any]:
         """Return the body of the create call for a warm container: as any, and last in everything.
 
         Only the limits of the session that claims it make it different, see :meth:`raised`.
         """
-        body = self.config(session, image_id, self.warm_limits)
+        body = self.config(session, image_id, self.warm_limits(kind), kind)
         # what people wait for goes before; a loaded one idles
         body["HostConfig"]["CpuShares"] = _WARM_SHARES
         return body
 
-    @property
-    def warm_limits(self) -> Limits:
-        """The limits of a warm container; it has no disk."""
-        memory = self._settings.pool.warm_memory
+    def warm_limits(self, kind: Kind = "session") -> Limits:
+        """Return the limits of a warm container; it has no disk."""
+        memory = self._settings.warm_memory(kind)
         return Limits(memory=memory, cpu=_WARM_CPU, pids=_WARM_PIDS, disk=0)
 
     def raised(self, limits: Limits) -> dict[str, int]:
@@ -92,22 +96,23 @@ class Hardening:
         entries = _limits(limits, blkio=False)
         return {name: entries[name] for name in _CHANGEABLE} | {"CpuShares": _SHARES}
 
-    def digest(self, image_id: str, limits: Limits) -> str:
+    def digest(self, image_id: str, limits: Limits, kind: Kind = "session") -> str:
         """Return a digest of all that shapes a container apart from its session.
 
         A session whose digest differs from that of the present settings is stale. Block weight is
         left out: it depends on the engine, not on the settings.
         """
-        known = self._digests.get((image_id, limits))
+        key = image_id, limits, kind
+        known = self._digests.get(key)
         if known is None:
             if len(self._digests) >= _DIGESTS:
                 self._digests.clear()
-            known = self._digests[image_id, limits] = self._digest(image_id, limits)
+            known = self._digests[key] = self._digest(*key)
         return known
 
-    def _digest(self, image_id: str, limits: Limits) -> str:
+    def _digest(self, image_id: str, limits: Limits, kind: Kind) -> str:
         body = container_config(
-            self._settings, self._seccomp, _NOBODY, image_id, limits, blkio=False
+            self._settings, self._seccomp, _NOBODY, image_id, limits, kind=kind, blkio=False
         )
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -119,24 +124,31 @@ def container_config(
     image_id: str,
     limits: Limits,
     *,
+    kind: Kind = "session",
     blkio: bool,
 ) -> dict[str, Any]:
-    """Return the body of the engine's create call for one session."""
+    """Return the body of the engine's create call for one session or API container.
+
+    They differ in what they are told; nothing that confines them does.
+    """
+    environment = [f"JULIABOX_PORT={SESSION_PORT}"]
+    labels = {LABEL_INSTALLATION: settings.installation, LABEL_SESSION: session}
+    if kind == "session":
+        # whether the entry program prepares a Julia; no secret
+        environment.append(f"JULIABOX_WARM_KERNEL={int(settings.pool.kernel)}")
+    else:
+        labels[LABEL_KIND] = kind
     return {
         # by id: a tag can be moved, an id cannot
         "Image": image_id,
         # all of a session runs as one unprivileged user; the image's own USER is not trusted
         "User": f"{SESSION_UID}:{SESSION_UID}",
         # what a terminal shows; tells nothing of the person
-        "Hostname": f"session-{session[:8]}",
+        "Hostname": f"{kind}-{session[:8]}",
         # outside the home, so that a home mounted later is not hidden by a busy directory
         "WorkingDir": "/",
         # the environment comes through the slot: nothing secret is ever in `docker inspect`
-        "Env": [
-            f"JULIABOX_PORT={SESSION_PORT}",
-            # whether the entry program prepares a Julia; no secret
-            f"JULIABOX_WARM_KERNEL={int(settings.pool.kernel)}",
-        ],
+        "Env": environment,
         # for the proxy to find it; publishing is another matter, see PortBindings
         "ExposedPorts": {f"{SESSION_PORT}/tcp": {}},
         # a health check of the image would run as a process of the session, against its limits
@@ -146,10 +158,7 @@ def container_config(
         "AttachStderr": False,
         "Tty": False,
         "OpenStdin": False,
-        "Labels": {
-            LABEL_INSTALLATION: settings.installation,
-            LABEL_SESSION: session,
-        },
+        "Labels": labels,
         "HostConfig": {
             **_privileges(seccomp, settings.runtime),
             **_limits(limits, blkio=blkio),

@@ -1,8 +1,9 @@
-"""The steps of a session's life: made, started, ended.
+"""The steps of the life of a session or an API container: made, started, ended.
 
 Each method repeats harmlessly and can be cut off anywhere: what it was about to do is in the store
 first, so that a restart ends in a known state. Callers see that no two of them run at once for one
-session; different sessions never wait for each other.
+session; different sessions never wait for each other. An API container is a session without home
+and owner's name: what is said of sessions here is true of it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Final
 import structlog
 
 from juliabox_ext.errors import InternalError, JuliaBoxError, NotFoundError, UnavailableError
-from juliabox_ext.volume import Disk
 from juliabox_manager.endings import exit_info
 from juliabox_manager.engine import Container
 from juliabox_manager.live import Live, first_set, settle, to_its_end, while_it_lives
@@ -33,6 +33,9 @@ RELEASE_LIMIT: Final = 100.0
 #: Seconds for the server to listen after it has its environment. One that takes longer goes on; its
 #: caller is answered and looks for itself.
 LISTEN_LIMIT: Final = 60.0
+
+#: Seconds for the engine to tell that a container has died whose connection is gone.
+NEWS_LIMIT: Final = 2.0
 
 #: Seconds for the kernel to end a container after SIGKILL; it is stuck after that.
 KILL_LIMIT: Final = 10.0
@@ -78,7 +81,7 @@ class Lifecycle:
 
     async def _make_container(self, live: Live) -> None:
         record = live.record
-        config = self._hardening.config(record.session, record.image_id, record.limits)
+        config = self._hardening.config(record.session, record.image_id, record.limits, record.kind)
         try:
             record.container = await to_its_end(self._engine.create(record.session, config))
         except NotFoundError as error:
@@ -105,7 +108,7 @@ class Lifecycle:
             if await self._warm.begin(live, environment, lambda: self._attach(live)):
                 return
             await self._replace(live)
-        told = f"session {record.session} ended while it started"
+        told = f"{record.noun} ended while it started"
         await while_it_lives(live.exited, self._begin(live, environment), told, "session.failed")
 
     async def _begin(self, live: Live, environment: dict[str, str]) -> None:
@@ -129,11 +132,17 @@ class Lifecycle:
         await self._step(live, "start.releasing")
         await self._hand_over(live, environment, RELEASE_LIMIT)
 
-    async def _attach(self, live: Live) -> Disk:
+    async def _attach(self, live: Live) -> None:
+        """Mount the home; an API container has none, and is given no data of its publisher's."""
         record = live.record
-        return await self._volumes.get_disk_for_user(
-            record.owner, record.limits.disk, record.session, self._target(record.session)
-        )
+        if record.kind == "session":
+            await self._volumes.get_disk_for_user(
+                record.owner, record.limits.disk, record.session, self._target(record.session)
+            )
+
+    async def _detach(self, live: Live) -> None:
+        if live.record.kind == "session":
+            await self._volumes.release(live.record.session, self._target(live.record.session))
 
     async def _hand_over(self, live: Live, environment: dict[str, str], limit: float) -> None:
         """Release a session whose entry program is connected; wait until its server listens."""
@@ -147,7 +156,20 @@ class Lifecycle:
         live.ready = await self._slots.await_listening(record.session, LISTEN_LIMIT)
         if live.ready:
             self._tell_stage(live, "ready")
+        elif record.kind == "api":
+            await self._give_up(live)
         await self._slots.close(record.session)
+
+    async def _give_up(self, live: Live) -> None:
+        """Fail the start of an API container whose worker does not listen.
+
+        A person looks for the server themselves; the API engine relies on the answer.
+        """
+        # the connection breaks a moment before the engine tells of a death
+        await first_set([live.exited], NEWS_LIMIT)
+        raise InternalError(
+            f"the worker of {live.record.noun} did not listen", code="session.failed"
+        )
 
     async def _replace(self, live: Live) -> None:
         """Remove a warm container that a start was tried on; the session gets another."""
@@ -177,12 +199,12 @@ class Lifecycle:
         if container is None or not container.running:
             live.exited.set()
             raise InternalError(
-                f"the container of session {record.session} ended at once", code="session.failed"
+                f"the container of {record.noun} ended at once", code="session.failed"
             )
         record.address, live.pid = container.address, container.pid
         await self._step(live, "start.started")
         self._tell_stage(live, "protect")
-        await to_its_end(self._network.apply(container.pid))
+        await to_its_end(self._network.apply(container.pid, record.kind))
         await self._step(live, "start.protected")
         return container.pid
 
@@ -208,7 +230,7 @@ class Lifecycle:
             lines = [] if container is None else await self._last_lines(container)
             record.exit = exit_info(container, lines, record.limits, told=told)
         await self._step(live, "end.stopped")
-        await self._volumes.release(record.session, self._target(record.session))
+        await self._detach(live)
         await self._step(live, "end.detached")
         if container is not None:
             await to_its_end(self._engine.remove(container))
@@ -218,14 +240,15 @@ class Lifecycle:
         record.address = ""
         await self._step(live, "end.ended", state="ended")
         self._tell_state(live, record.exit.reason)
-        METRICS.session_ends.labels(_kind_of_end(record.exit.oom_killed, told)).inc()
+        ends = METRICS.session_ends if record.kind == "session" else METRICS.api_ends
+        ends.labels(_kind_of_end(record.exit.oom_killed, told)).inc()
 
     async def step_back(self, live: Live) -> None:
         """Let a session whose start was cut off by a restart be started again.
 
         Nothing of the person's has run in it. Its container may run; the entry program waits.
         """
-        await self._volumes.release(live.record.session, self._target(live.record.session))
+        await self._detach(live)
         live.record.exit = None
         await self._step(live, "create.container", state="created")
         self._tell_state(live)
@@ -238,7 +261,7 @@ class Lifecycle:
         self._become_cold(live)
         await self._step(live, "create.vacant", state="created")
         await self._remove_container(live)
-        await self._volumes.release(live.record.session, self._target(live.record.session))
+        await self._detach(live)
         live.record.exit = None
         self._tell_state(live)
 
@@ -278,7 +301,7 @@ class Lifecycle:
         live.stuck = found is not None and found.running
         if live.stuck:
             raise UnavailableError(
-                f"the container of session {live.record.session} does not end, probably because "
+                f"the container of {live.record.noun} does not end, probably because "
                 "its disk does not answer; the manager keeps trying",
                 code="session.stuck",
             )
@@ -326,17 +349,19 @@ class Lifecycle:
 
     def _tell_state(self, live: Live, message: str = "") -> None:
         record = live.record
-        log.info("session", session=record.session, state=record.state, message=message)
-        self._events.tell("session.state", record, record.state, message)
+        log.info(record.kind, session=record.session, state=record.state, message=message)
+        self._events.tell("state", record, record.state, message)
 
     def _tell_stage(self, live: Live, stage: str) -> None:
         session, now = live.record.session, time.monotonic()
         before = self._stage_begun.pop(session, None)
         if before is not None:
-            METRICS.start_seconds.labels(before[0]).observe(now - before[1])
+            of_apis = live.record.kind == "api"
+            spans = METRICS.api_start_seconds if of_apis else METRICS.start_seconds
+            spans.labels(before[0]).observe(now - before[1])
         live.stage = stage
         if stage:
-            self._events.tell("session.stage", live.record, stage, START_STAGES[stage][1])
+            self._events.tell("stage", live.record, stage, START_STAGES[stage][1])
             if stage != "ready":
                 self._stage_begun[session] = (stage, now)
 

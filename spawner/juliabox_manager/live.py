@@ -1,4 +1,4 @@
-"""A session while the manager runs: its record, its lock, and what is known of it right now."""
+"""A session, or an API container, while the manager runs: its record, its lock, what is known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from juliabox_ext.errors import InternalError, NotFoundError
 from juliabox_manager.protocol import SessionState
-from juliabox_manager.records import SessionRecord
+from juliabox_manager.records import NOUNS, Kind, SessionRecord
 from juliabox_manager.tally import Tally
 
 T = TypeVar("T")
@@ -67,16 +67,17 @@ def _nobody(_: Live) -> None:
 class Registry:
     """All sessions that the manager knows, by id, by owner and server, and by owner.
 
-    No question to it takes longer when there are more sessions, but for those that ask for all.
+    API containers are found by id alone, and are counted apart. No question to it takes longer when
+    there are more of them, but for those that ask for all.
     """
 
     def __init__(self) -> None:
         self._sessions: dict[str, Live] = {}
         self._names: dict[tuple[str, str], Live] = {}
         self._owners: dict[str, dict[str, Live]] = {}
-        #: Those that have ended, the one that ended first in front.
-        self.ended: dict[str, Live] = {}
-        self.tally = Tally()
+        #: Those that have ended, by kind, the one that ended first in front.
+        self.ended: dict[Kind, dict[str, Live]] = {"session": {}, "api": {}}
+        self.tallies: dict[Kind, Tally] = {"session": Tally(), "api": Tally()}
 
     def __iter__(self) -> Iterator[Live]:
         return iter(list(self._sessions.values()))
@@ -91,7 +92,8 @@ class Registry:
         """Know a session from now on."""
         record = live.record
         self._sessions[record.session] = live
-        self._owners.setdefault(record.owner, {})[record.session] = live
+        if record.kind == "session":
+            self._owners.setdefault(record.owner, {})[record.session] = live
         live.changed = self._changed
         self._changed(live)
 
@@ -101,44 +103,56 @@ class Registry:
         if self._sessions.get(record.session) is not live:
             return
         del self._sessions[record.session]
-        owned = self._owners[record.owner]
-        del owned[record.session]
-        if not owned:
+        owned = self._owners.get(record.owner, {})
+        if owned.pop(record.session, None) is not None and not owned:
             del self._owners[record.owner]
-        self.ended.pop(record.session, None)
+        self.ended[record.kind].pop(record.session, None)
         self._unname(live)
-        self.tally.leave(record.session)
+        self.tallies[record.kind].leave(record.session)
         live.changed = _nobody
         live.gone.set()
 
     def _changed(self, live: Live) -> None:
         record = live.record
-        self.tally.count(record)
+        self.tallies[record.kind].count(record)
+        ended = self.ended[record.kind]
         if record.state == "ended":
-            self.ended.setdefault(record.session, live)
+            ended.setdefault(record.session, live)
         else:
-            self.ended.pop(record.session, None)
-        if record.retired:
-            self._unname(live)
-        else:
+            ended.pop(record.session, None)
+        if record.named:
             self._names[record.owner, record.server] = live
+        else:
+            self._unname(live)
 
     def _unname(self, live: Live) -> None:
         name = live.record.owner, live.record.server
         if self._names.get(name) is live:
             del self._names[name]
 
-    def get(self, session: str) -> Live | None:
-        """Return a session, or None."""
-        return self._sessions.get(session)
+    @property
+    def tally(self) -> Tally:
+        """The sums over sessions."""
+        return self.tallies["session"]
 
-    def named(self, session: str) -> Live:
-        """Return a session; raise ``NotFoundError`` if there is none."""
+    def all(self, kind: Kind) -> list[Live]:
+        """Return all of a kind, oldest first."""
+        found = [live for live in self if live.record.kind == kind]
+        return sorted(found, key=lambda live: live.record.created)
+
+    def get(self, session: str, kind: Kind | None = None) -> Live | None:
+        """Return what has an id, if it is of the kind that is asked for; else None."""
         live = self._sessions.get(session)
+        return live if live is None or kind in {None, live.record.kind} else None
+
+    def named(self, session: str, kind: Kind = "session") -> Live:
+        """Return what has an id; raise ``NotFoundError`` if there is none of this kind."""
+        live = self.get(session, kind)
         if live is None:
             raise NotFoundError(
-                f"there is no session {session}; it was removed, or it ended and was forgotten",
-                code="not_found.session",
+                f"there is no {NOUNS[kind]} {session}; "
+                "it was removed, or it ended and was forgotten",
+                code="not_found.session" if kind == "session" else "not_found.api_container",
             )
         return live
 

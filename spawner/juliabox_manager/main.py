@@ -75,7 +75,7 @@ class Program:
             Engine(settings.engine, settings.installation, settings.network.name),
             Slots(settings.state / "slots"),
             self._volumes,
-            NetworkPolicy(settings.network, settings.engine),
+            NetworkPolicy(settings.network, settings.engine, settings.api),
         )
         self._server = Server(settings, self._manager.handle, store)
         self._endpoint = MetricsEndpoint(METRICS, self._health)

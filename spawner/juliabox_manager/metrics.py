@@ -20,7 +20,7 @@ _START_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 21, 34, 60, 120)
 
 
 class _StateGauge:
-    """Ask for the number of sessions, or of warm containers, by state when Prometheus does."""
+    """Ask for numbers by state, of sessions, API containers or warm ones, when Prometheus does."""
 
     def __init__(self, name: str, help_: str) -> None:
         self.count: Callable[[], Mapping[str, int]] = dict
@@ -66,6 +66,19 @@ class Metrics:
         )
         self.session_ends = prometheus_client.Counter(
             "juliabox_session_ends", "Ended sessions by reason.", ["reason"], registry=self.registry
+        )
+        self.api_start_seconds = prometheus_client.Histogram(
+            "juliabox_manager_api_start_seconds",
+            "Seconds of an API container's start, by stage.",
+            ["stage"],
+            buckets=_START_BUCKETS,
+            registry=self.registry,
+        )
+        self.api_ends = prometheus_client.Counter(
+            "juliabox_manager_api_ends",
+            "Ended API containers by reason.",
+            ["reason"],
+            registry=self.registry,
         )
         self.reconcile_seconds = prometheus_client.Histogram(
             "juliabox_manager_reconcile_seconds",
@@ -129,6 +142,8 @@ class Metrics:
         )
         self._sessions = _StateGauge("juliabox_sessions", "Sessions by state.")
         self.registry.register(self._sessions)
+        self._apis = _StateGauge("juliabox_manager_api_containers", "API containers by state.")
+        self.registry.register(self._apis)
         self._warm = _StateGauge("juliabox_pool_containers", "Warm containers by state.")
         self.registry.register(self._warm)
         prometheus_client.ProcessCollector(registry=self.registry)
@@ -136,6 +151,10 @@ class Metrics:
     def watch_sessions(self, count: Callable[[], Mapping[str, int]]) -> None:
         """Let ``count`` answer the number of sessions by state; it must not block."""
         self._sessions.count = count
+
+    def watch_apis(self, count: Callable[[], Mapping[str, int]]) -> None:
+        """Let ``count`` answer the number of API containers by state; it must not block."""
+        self._apis.count = count
 
     def watch_pool(self, count: Callable[[], Mapping[str, int]]) -> None:
         """Let ``count`` answer the number of warm containers by state; it must not block."""

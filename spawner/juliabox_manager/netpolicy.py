@@ -1,4 +1,4 @@
-"""Network policy of a session, kept in the network namespace of its container.
+"""Network policy of a session or an API container, kept in the network namespace of its container.
 
 The manager enters the namespace by process id and replaces the table ``inet juliabox``; nothing
 else there is touched, above all not the rules of Docker's resolver. Sessions have neither
@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from juliabox_ext.errors import InternalError, NotFoundError, PolicyError, UnavailableError
+from juliabox_manager.records import NOUNS, Kind
 from juliabox_manager.ruleset import TABLE, Addresses, Surroundings, render
-from juliabox_manager.settings import NetworkSettings
+from juliabox_manager.settings import ApiContainers, NetworkSettings
 from juliabox_manager.surroundings import EngineHost, attached_networks
 
 _COMMAND_TIMEOUT = 10.0
@@ -27,20 +28,26 @@ class NetworkPolicy:
     """Set and verify the policy of containers, each named by the id of a process in it."""
 
     def __init__(
-        self, settings: NetworkSettings, engine: str = "unix:///var/run/docker.sock"
+        self,
+        settings: NetworkSettings,
+        engine: str = "unix:///var/run/docker.sock",
+        api: ApiContainers | None = None,
     ) -> None:
-        self._addresses = Addresses(settings)
+        self._addresses: dict[Kind, Addresses] = {"session": Addresses(settings)}
+        if api is not None:
+            self._addresses["api"] = Addresses.of_apis(settings, api)
         self._host = EngineHost(engine)
-        #: Rulesets as the kernel lists them, by their text: a handful, since sessions share theirs.
+        #: Rulesets as the kernel lists them, by their text: a handful, as containers share them.
         self._listed: dict[str, str] = {}
 
-    async def apply(self, pid: int) -> None:
-        """Replace the policy of a container in one transaction.
+    async def apply(self, pid: int, kind: Kind = "session") -> None:
+        """Replace the policy of a container of a kind in one transaction.
 
         Raises ``NotFoundError`` if the process has ended, ``PolicyError`` if it is in the host's
-        or the manager's own network, ``UnavailableError`` if the kernel refuses the rules.
+        or the manager's own network, or of a kind that this instance does not run,
+        ``UnavailableError`` if the kernel refuses the rules.
         """
-        with self._inside(pid) as (descriptor, ruleset):
+        with self._inside(pid, kind) as (descriptor, ruleset):
             code, _, complaint = await _run_inside(descriptor, ["nft", "-f", "-"], ruleset)
         if code != 0:
             raise UnavailableError(
@@ -48,24 +55,30 @@ class NetworkPolicy:
                 f"{complaint.strip()[:300]}; run juliabox doctor"
             )
 
-    async def in_place(self, pid: int) -> bool:
+    async def in_place(self, pid: int, kind: Kind = "session") -> bool:
         """Return whether a container's policy is, rule for rule, what :meth:`apply` would set.
 
         Compares what the kernel lists with what it lists for the same rules in an empty namespace,
         so a missing, flushed, shortened or outdated table is noticed. Raises as :meth:`apply`.
         """
-        with self._inside(pid) as (descriptor, ruleset):
+        with self._inside(pid, kind) as (descriptor, ruleset):
             code, listed, _ = await _run_inside(descriptor, _LIST)
         return code == 0 and listed == await self._expected(ruleset)
 
     @contextlib.contextmanager
-    def _inside(self, pid: int) -> Iterator[tuple[int, str]]:
+    def _inside(self, pid: int, kind: Kind) -> Iterator[tuple[int, str]]:
         """Open a container's network namespace and render the ruleset that belongs there."""
+        addresses = self._addresses.get(kind)
+        if addresses is None:
+            raise PolicyError(
+                f"process {pid} is of {NOUNS[kind]}s, and this instance runs none",
+                code="policy.api",
+            )
         host = self._host.look()
         with _namespace(pid, host.namespaces) as descriptor:
             found = Surroundings(host.resolvers, attached_networks(pid), host.addresses)
             _still_the_same(pid, descriptor)
-            yield descriptor, render(self._addresses, found)
+            yield descriptor, render(addresses, found)
 
     async def _expected(self, ruleset: str) -> str:
         """Return how the kernel lists a ruleset, asked once in a namespace made for that."""

@@ -12,16 +12,17 @@ from juliabox_manager.engine import Engine
 from juliabox_manager.events import EventLog
 from juliabox_manager.hardening import Hardening
 from juliabox_manager.protocol import VolumeInfo
+from juliabox_manager.records import Kind
 from juliabox_manager.store import Store
 
 
 class NetworkPart(Protocol):
     """What is used of :class:`juliabox_manager.netpolicy.NetworkPolicy`."""
 
-    async def apply(self, pid: int) -> None:
-        """Load the policy into the network namespace of a process."""
+    async def apply(self, pid: int, kind: Kind = "session") -> None:
+        """Load the policy of a kind into the network namespace of a process."""
 
-    async def in_place(self, pid: int) -> bool:
+    async def in_place(self, pid: int, kind: Kind = "session") -> bool:
         """Tell whether the policy is there, complete."""
 
 

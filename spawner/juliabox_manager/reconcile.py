@@ -1,9 +1,10 @@
 """Compare what there is with what should be, and adopt or remove each difference.
 
 What there is: containers with this installation's label, slot folders, mounts and loop devices,
-network policies. What should be: the records. Done once when the manager starts (``first``), and
-again whenever news of the engine may have been missed (``again``). Between these, the sessions are
-looked at a few at a time (``some``), so that no moment's work grows with their number.
+network policies. What should be: the records, of sessions and of API containers, which are judged
+alike. Done once when the manager starts (``first``), and again whenever news of the engine may have
+been missed (``again``). Between these, they are looked at a few at a time (``some``), so that no
+moment's work grows with their number.
 
 =================================== ====================================================
 found at the start                  done
@@ -17,6 +18,7 @@ claimed, container waits            kept: its slot listens again
 claimed, container gone or tried    removed; the session's next start makes another
 running                             adopted: home locked again, policy looked at
 ending                              ended
+of a kind that is not run any more  ended
 =================================== ====================================================
 """
 
@@ -34,6 +36,7 @@ from typing import Final, Literal, TypeVar
 import structlog
 
 from juliabox_ext.errors import JuliaBoxError
+from juliabox_manager.containers import Containers
 from juliabox_manager.engine import Container
 from juliabox_manager.lifecycle import Lifecycle
 from juliabox_manager.live import Live, Registry
@@ -42,7 +45,6 @@ from juliabox_manager.parts import Parts
 from juliabox_manager.pool import Pool
 from juliabox_manager.protocol import SESSION_PORT
 from juliabox_manager.records import RUNS, SessionRecord
-from juliabox_manager.sessions import Sessions
 
 T = TypeVar("T")
 log = structlog.get_logger("juliabox.manager.reconcile")
@@ -107,7 +109,7 @@ class Reconciler:
         parts: Parts,
         registry: Registry,
         lifecycle: Lifecycle,
-        sessions: Sessions,
+        containers: Containers,
         pool: Pool,
     ) -> None:
         """Work with the given parts on the sessions of a registry, and on a pool."""
@@ -120,7 +122,7 @@ class Reconciler:
         self._target = parts.target
         self._registry = registry
         self._lifecycle = lifecycle
-        self._sessions = sessions
+        self._containers = containers
         #: Sessions that still have their turn in this round, how many of them at once, and the
         #: rounds since all containers were listed.
         self._due: deque[str] = deque()
@@ -143,7 +145,7 @@ class Reconciler:
                 self._registry.add(Live(record))
         await self._pool.adopt(containers, {live.record.session for live in self._registry})
         verdicts = [
-            (live, judge(live.record, containers.get(live.record.session)))
+            (live, self._judge(live, containers.get(live.record.session)))
             for live in self._registry
         ]
         await self._remove_orphans(containers.values())
@@ -157,6 +159,13 @@ class Reconciler:
         await _together(adopt, verdicts)
         METRICS.reconcile_seconds.observe(time.monotonic() - begun)
 
+    def _judge(self, live: Live, container: Container | None) -> Verdict:
+        """Judge a session or an API container; end what this instance is not to run any more."""
+        verdict = judge(live.record, container)
+        if verdict in {"nothing", "forget"} or self._containers.admits(live.record):
+            return verdict
+        return "end"
+
     def _mounted(
         self, verdicts: list[tuple[Live, Verdict]], containers: dict[str, Container]
     ) -> dict[str, tuple[str, Path]]:
@@ -164,7 +173,8 @@ class Reconciler:
         return {
             live.record.session: (live.record.owner, self._target(live.record.session))
             for live, verdict in verdicts
-            if verdict in {"keep", "resolve", "end"}
+            if live.record.kind == "session"
+            and verdict in {"keep", "resolve", "end"}
             and (found := containers.get(live.record.session)) is not None
             and found.running
         }
@@ -176,7 +186,7 @@ class Reconciler:
             METRICS.reconcile_repairs.labels(verdict).inc()
             log.info("session found", session=record.session, step=record.step, verdict=verdict)
         if verdict == "forget":
-            await self._sessions.discard(live, "its making was cut off by a restart")
+            await self._containers.discard(live, "its making was cut off by a restart")
         elif verdict == "wait":
             async with live.lock:
                 if record.state in {"created", "starting"}:  # nobody stopped it meanwhile
@@ -188,13 +198,13 @@ class Reconciler:
                 if record.state in {"created", "starting"}:
                     await self._lifecycle.vacate(live)
         elif verdict == "end":
-            self._sessions.in_background(_quietly(self._sessions.end(live)))
+            self._containers.in_background(_quietly(self._containers.end(live)))
         elif verdict in {"keep", "resolve"} and homeless:
-            await self._sessions.end(live, "its home is no longer mounted")
+            await self._containers.end(live, "its home is no longer mounted")
         elif verdict == "keep":
             await self._watch_over(live)
         elif verdict == "resolve":
-            self._sessions.in_background(_quietly(self._resolve(live)))
+            self._containers.in_background(_quietly(self._resolve(live)))
 
     async def _resolve(self, live: Live) -> None:
         """Find out whether a session's environment was handed over before the restart."""
@@ -212,7 +222,7 @@ class Reconciler:
                     if live.record.warm:
                         return await self._lifecycle.vacate(live)
                     return await self._lifecycle.step_back(live)
-        await self._sessions.end(live)
+        await self._containers.end(live)
 
     async def _entry_waits(self, session: str, pid: int) -> bool:
         try:
@@ -269,7 +279,7 @@ class Reconciler:
             return  # in good hands
         elif record.retired or record.state == "stopping":
             # one that is stuck must not keep the others waiting
-            self._sessions.in_background(_quietly(self._sessions.end(live)))
+            self._containers.in_background(_quietly(self._containers.end(live)))
         elif record.state == "ended":
             return  # told to whoever asks, until it is forgotten
         elif record.state == "running":
@@ -278,18 +288,18 @@ class Reconciler:
             # a restart cut its start off, and could not find out at once what had become of it
             await self._adopt(live, judge(record, await self._engine.inspect(record.session)))
         elif not _replaceable(record) and await self._engine.inspect(record.session) is None:
-            await self._sessions.discard(live, "its container was removed")
+            await self._containers.discard(live, "its container was removed")
         elif time.monotonic() - live.since > UNSTARTED_LIMIT:
-            await self._sessions.discard(live, "it was not started in time")
+            await self._containers.discard(live, "it was not started in time")
 
     async def _forget_oldest(self) -> None:
         """Bound age and number of ended sessions: no quota counts them."""
-        ended = self._registry.ended
-        surplus = list(islice(ended.values(), max(0, len(ended) - ENDED_COUNT)))
         before = self._store.age() - ENDED_LIMIT
-        old = takewhile(lambda live: live.record.ended_age < before, ended.values())
-        for live in dict.fromkeys([*surplus, *old]):
-            await _quietly(self._sessions.discard(live, ""))
+        for ended in self._registry.ended.values():
+            surplus = list(islice(ended.values(), max(0, len(ended) - ENDED_COUNT)))
+            old = takewhile(lambda live: live.record.ended_age < before, ended.values())
+            for live in dict.fromkeys([*surplus, *old]):
+                await _quietly(self._containers.discard(live, ""))
 
     async def _look_at_start(self, live: Live) -> None:
         """Let a start know that its container has died, if the engine's news of it was missed."""
@@ -307,18 +317,18 @@ class Reconciler:
             found = await self._engine.inspect(live.record.session)
             if found is None or not found.running:
                 METRICS.reconcile_repairs.labels("end").inc()
-                return await self._sessions.end(live)
+                return await self._containers.end(live)
             live.pid = found.pid
             try:
-                if await self._network.in_place(found.pid):
+                if await self._network.in_place(found.pid, live.record.kind):
                     return
                 METRICS.policy_repairs.inc()
                 log.warning("network policy set again", session=live.record.session)
-                return await self._network.apply(found.pid)
+                return await self._network.apply(found.pid, live.record.kind)
             except JuliaBoxError as error:
                 log.warning("network policy", session=live.record.session, error=str(error))
                 await asyncio.sleep(0.2 * attempt)
-        await self._sessions.end(live, "its network could not be closed")
+        await self._containers.end(live, "its network could not be closed")
 
     # -- what belongs to nobody ---------------------------------------------------------------
 

@@ -7,11 +7,18 @@ recorded step to decide what a restart finds.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from juliabox_manager.protocol import ExitInfo, Limits, SessionState
+
+#: What a container is made for: one person's server, or a version of a published API. Both live by
+#: the same steps; an API container has no home, and no name that a server has.
+Kind = Literal["session", "api"]
+
+#: What people call a container of a kind.
+NOUNS: Final[dict[Kind, str]] = {"session": "session", "api": "API container"}
 
 #: Every step in the order of a session's life. Tests kill the manager at each of them by name.
 STEPS: Final = (
@@ -55,9 +62,10 @@ RUNS: Final = frozenset({"start.started", "start.protected", "start.mounted", "s
 
 
 class SessionRecord(Struct, kw_only=True):
-    """One session as the store keeps it; holds no secret."""
+    """One session, or API container, as the store keeps it; holds no secret."""
 
     session: str
+    #: User name; of an API container the publisher.
     owner: str
     server: str
     #: Name on the allow-list, and the engine id it stood for when the container was made.
@@ -84,6 +92,20 @@ class SessionRecord(Struct, kw_only=True):
     grace: float = 0.0
     #: Whether its container is a warm one.
     warm: bool = False
+    kind: Kind = "session"
+    #: Of an API container.
+    api: str = ""
+    version: int = 0
+
+    @property
+    def noun(self) -> str:
+        """What people call it, with its id."""
+        return f"{NOUNS[self.kind]} {self.session}"
+
+    @property
+    def named(self) -> bool:
+        """Whether owner and server name it, and no other."""
+        return self.kind == "session" and not self.retired
 
 
 class WarmRecord(Struct, kw_only=True):
@@ -95,3 +117,4 @@ class WarmRecord(Struct, kw_only=True):
     image_id: str
     #: What it was made with, see :func:`juliabox_manager.hardening.digest`.
     digest: str
+    kind: Kind = "session"

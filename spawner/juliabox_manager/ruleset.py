@@ -1,9 +1,12 @@
-"""Text of the nftables policy of one session: who may reach it, and whom it may reach.
+"""Text of the nftables policy of one container: who may reach it, and whom it may reach.
 
 Everything that is interpolated went through :mod:`ipaddress` or ``int``. Order of the outgoing
 rules: own loopback, answers, the hub's API and other services, port 53 of the engine's resolvers,
 then what is never reached (other sessions, the gateway and the host, metadata, the operator's
 ``deny``), the operator's ``allow``, private ranges, the internet.
+
+An API container is reached by the API engine on the ports of its workers; it does not reach the
+hub, nor anything that the operator allows to sessions, and the internet only if APIs may.
 """
 
 from __future__ import annotations
@@ -18,9 +21,11 @@ from ipaddress import (
 )
 from typing import NamedTuple
 
+import msgspec
+
 from juliabox_ext.errors import ConfigurationError
-from juliabox_manager.protocol import SESSION_PORT
-from juliabox_manager.settings import NetworkSettings
+from juliabox_manager.protocol import MOST_WORKERS, SESSION_PORT, WORKER_PORT
+from juliabox_manager.settings import ApiContainers, NetworkSettings
 
 Network = IPv4Network | IPv6Network
 
@@ -99,11 +104,18 @@ class Surroundings(NamedTuple):
 
 
 class Addresses:
-    """The addresses of the settings, checked; a wrong one is a ``ConfigurationError``."""
+    """The addresses of the settings, checked; a wrong one is a ``ConfigurationError``.
+
+    They are those of sessions; :meth:`of_apis` gives those of API containers.
+    """
 
     def __init__(self, settings: NetworkSettings) -> None:
         self.trusted = [_address("trusted", text) for text in settings.trusted]
-        self.hub = _address("hub", settings.hub)
+        #: Ports that these may reach.
+        self.ports = str(SESSION_PORT)
+        self.hub = [_address("hub", settings.hub)]
+        #: Whether names are looked up outside.
+        self.resolve = True
         self.gateway = _address("gateway", settings.gateway)
         self.allow = [_network("allow", text) for text in settings.allow]
         self.deny = [_network("deny", text) for text in settings.deny]
@@ -116,6 +128,19 @@ class Addresses:
         for text in settings.services:
             address, port = _service(text)
             self.services.setdefault(port, []).append(address)
+
+    @classmethod
+    def of_apis(cls, settings: NetworkSettings, api: ApiContainers) -> Addresses:
+        """Take the addresses of API containers: they serve the API engine, and nobody serves them.
+
+        Without the internet they ask no resolver either, which could be made to carry data out.
+        """
+        own = {"trusted": api.trusted, "internet": api.internet, "allow": [], "services": []}
+        made = cls(msgspec.structs.replace(settings, **own))
+        made.ports = f"{WORKER_PORT}-{WORKER_PORT + MOST_WORKERS - 1}"
+        made.hub = []
+        made.resolve = api.internet
+        return made
 
 
 def _service(text: str) -> tuple[Network, int]:
@@ -174,7 +199,7 @@ def _input(addresses: Addresses) -> list[str]:
         "type filter hook input priority filter; policy drop",
         'iifname "lo" accept',
         *_ANSWERS,
-        *_each_family("saddr", addresses.trusted, f"tcp dport {SESSION_PORT} {_ADMIT}"),
+        *_each_family("saddr", addresses.trusted, f"tcp dport {addresses.ports} {_ADMIT}"),
         *_neighbours("nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert"),
         "}",
     ]
@@ -184,7 +209,7 @@ def _output(addresses: Addresses, found: Surroundings) -> list[str]:
     resolvers = [
         address
         for address in (ip_network(ip_address(text)) for text in found.resolvers)
-        if not address.is_loopback
+        if addresses.resolve and not address.is_loopback
     ]
     never = [
         *(ip_network(text) for text in found.attached),
@@ -209,7 +234,7 @@ def _output(addresses: Addresses, found: Surroundings) -> list[str]:
         # a source address that is not the session's own is never answered for
         "fib saddr type != local drop",
         f"limit rate over {burst} goto refuse",
-        *_each_family("daddr", [addresses.hub], f"tcp dport {addresses.hub_port} {_ADMIT}"),
+        *_each_family("daddr", addresses.hub, f"tcp dport {addresses.hub_port} {_ADMIT}"),
         *(
             rule
             for port, found_there in sorted(addresses.services.items())

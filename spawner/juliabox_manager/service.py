@@ -11,6 +11,8 @@ import structlog
 
 from juliabox_ext.errors import JuliaBoxError, NotFoundError, UnavailableError
 from juliabox_manager import protocol
+from juliabox_manager.apis import Apis
+from juliabox_manager.containers import Containers
 from juliabox_manager.endings import out_of_memory
 from juliabox_manager.engine import Engine, EngineInfo, Notice
 from juliabox_manager.events import EventLog
@@ -33,6 +35,7 @@ from juliabox_manager.protocol import (
     VolumeInfo,
 )
 from juliabox_manager.reconcile import Reconciler
+from juliabox_manager.records import Kind
 from juliabox_manager.retired import Retired
 from juliabox_manager.sessions import Sessions
 from juliabox_manager.settings import ManagerSettings
@@ -90,11 +93,14 @@ class Manager:
         )
         self._pool = Pool(settings, parts, self._room)
         lifecycle = Lifecycle(parts, self._pool)
-        self._sessions = Sessions(
-            self._registry, lifecycle, self._policy, self._hardening, self._events, self._pool
-        )
+        rules = self._policy, self._hardening, self._events, self._pool
+        self._containers = Containers(self._registry, lifecycle, *rules)
+        self._sessions = Sessions(self._registry, self._containers, *rules)
+        apis = Apis(self._registry, self._containers, *rules)
         self._usage = Usage(self._registry, engine, volumes)
-        self._reconciler = Reconciler(parts, self._registry, lifecycle, self._sessions, self._pool)
+        self._reconciler = Reconciler(
+            parts, self._registry, lifecycle, self._containers, self._pool
+        )
         self._reconciled = asyncio.Event()
         self._reconciling = asyncio.Lock()
         self._info: EngineInfo | None = None
@@ -113,6 +119,10 @@ class Manager:
             protocol.SessionRemove: self._remove,
             protocol.SessionUsage: self._usage.one,
             protocol.SessionUsages: self._usage.many,
+            protocol.ApiCreate: apis.create,
+            protocol.ApiStart: apis.start,
+            protocol.ApiList: apis.list,
+            protocol.ApiRetire: apis.retire,
             protocol.ImageList: self._images,
             protocol.ImageEnsure: self._image,
             protocol.VolumeList: self._list_volumes,
@@ -139,7 +149,8 @@ class Manager:
         """
         await self._store.open()
         await self._events.open()
-        METRICS.watch_sessions(self._count)
+        METRICS.watch_sessions(partial(self._count, "session"))
+        METRICS.watch_apis(partial(self._count, "api"))
         METRICS.watch_pool(self._pool.states)
         self._work = asyncio.create_task(self._reconcile(), name="reconcile")
 
@@ -148,7 +159,7 @@ class Manager:
         self._reconciled.clear()
         if self._work is not None:
             await settle(self._work)
-        await self._sessions.close()
+        await self._containers.close()
         await self._pool.close()
         await self._engine.close()
         await self._store.close()
@@ -188,8 +199,7 @@ class Manager:
         return self._sessions.info(live)
 
     async def _list(self, _: protocol.SessionList) -> list[SessionInfo]:
-        oldest = sorted(self._registry, key=lambda live: live.record.created)
-        return [self._sessions.info(live) for live in oldest]
+        return [self._sessions.info(live) for live in self._registry.all("session")]
 
     async def _remove(self, verb: protocol.SessionRemove) -> None:
         await self._sessions.remove(verb.session)
@@ -232,25 +242,29 @@ class Manager:
     async def _renew_pools(self, _: protocol.PoolRenew) -> None:
         await self._pool.renew()
 
-    def _room(self) -> Room:
-        """Tell what sessions leave for warm containers."""
-        capacity, tally = self._settings.capacity, self._registry.tally
-        left = capacity.memory - tally.memory if capacity.memory else None
-        return Room(sessions=capacity.sessions - tally.living, memory=left)
+    def _room(self, kind: Kind) -> Room:
+        """Tell what sessions, or API containers, leave for warm containers of their kind."""
+        tally, api = self._registry.tallies[kind], self._settings.api
+        most, memory = self._settings.capacity.sessions, self._settings.capacity.memory
+        if kind == "api":
+            most, memory = (0, 0) if api is None else (api.containers, api.memory)
+        left = memory - tally.memory if memory else None
+        return Room(containers=most - tally.living, memory=left)
 
     # -- the instance -------------------------------------------------------------------------
 
     async def _stats(self, _: protocol.Stats) -> StatsInfo:
         info = self._info or await self._ask_engine()
-        tally = self._registry.tally
+        tallies = self._registry.tallies
         return StatsInfo(
-            sessions=tally.living,
+            sessions=tallies["session"].living,
             sessions_limit=self._settings.capacity.sessions,
             memory_total=info.memory,
-            memory_promised=tally.memory,
+            memory_promised=sum(tally.memory for tally in tallies.values()),
             disk_free=await asyncio.to_thread(self._policy.disk_free),
             engine=info.version,
             volumes_used=await self._volumes_used(),
+            api_containers=tallies["api"].living,
         )
 
     async def _volumes_used(self) -> float:
@@ -268,8 +282,9 @@ class Manager:
 
     # -- by itself ----------------------------------------------------------------------------
 
-    def _count(self) -> dict[str, int]:
-        return {str(state): number for state, number in self._registry.tally.states.items()}
+    def _count(self, kind: Kind) -> dict[str, int]:
+        states = self._registry.tallies[kind].states
+        return {str(state): number for state, number in states.items()}
 
     async def _ask_engine(self) -> EngineInfo:
         self._info = await self._engine.info()
@@ -289,7 +304,7 @@ class Manager:
             except Exception:
                 log.exception("first reconcile failed; trying again")
                 await asyncio.sleep(_RETRY)
-        log.info("ready", sessions=self._count())
+        log.info("ready", sessions=self._count("session"), apis=self._count("api"))
         self._engine.watch(self._noticed)
         self._pool.begin()
         interval = self._settings.reconcile_interval
@@ -324,8 +339,8 @@ class Manager:
             self._info = None
             self._look_again.set()
         elif notice.kind == "die":
-            self._sessions.noticed_exit(notice)
+            self._containers.noticed_exit(notice)
             self._pool.noticed_exit(notice.session, notice.container)
         elif (live := self._registry.get(notice.session)) is not None:
             reason = out_of_memory(live.record.limits)
-            self._events.tell("session.state", live.record, live.record.state, reason)
+            self._events.tell("state", live.record, live.record.state, reason)

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from juliabox_ext.errors import ConfigurationError
 from juliabox_ext.selection import PluginSelection
 from juliabox_manager.protocol import Limits
+from juliabox_manager.records import Kind
 
 
 class Client(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +72,29 @@ class PoolSettings(Struct, frozen=True, forbid_unknown_fields=True):
     kernel: bool = True
 
 
+class ApiContainers(Struct, frozen=True, forbid_unknown_fields=True):
+    """API containers: what they are made of, who reaches them, and how many there may be."""
+
+    #: Name of their image, and its engine id (``sha256:…``). It is no image of sessions.
+    image: str
+    image_id: str
+    #: Addresses of the API engine on the sessions network: nobody else reaches a worker.
+    trusted: list[str]
+    #: No API container gets more than this; its disk is 0.
+    ceilings: Limits
+    #: Whether functions may reach the internet. They reach nothing else in any case.
+    internet: bool = False
+    #: Most API containers of this instance, and of one publisher.
+    containers: int = 50
+    containers_per_publisher: int = 8
+    #: Bytes of memory that their limits may add up to; 0 means no bound. Those of sessions are
+    #: counted apart.
+    memory: int = 0
+    #: Warm containers that are nobody's, and the memory limit of one.
+    pool: int = 1
+    warm_memory: int = 256 * 1024**2
+
+
 class ManagerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """All that the manager is told; it reads no other configuration."""
 
@@ -93,6 +117,8 @@ class ManagerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ceilings: Limits
     network: NetworkSettings
     capacity: CapacitySettings = field(default_factory=CapacitySettings)
+    #: Null: this instance runs none.
+    api: ApiContainers | None = None
     pool: PoolSettings = field(default_factory=PoolSettings)
     #: Plugins that the manager may load: volumes, tasks, and the cloud features these need.
     plugins: PluginSelection = field(default_factory=PluginSelection)
@@ -109,6 +135,12 @@ class ManagerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     #: Seconds between two reconciles.
     reconcile_interval: float = 60.0
     engine: str = "unix:///var/run/docker.sock"
+
+    def warm_memory(self, kind: Kind) -> int:
+        """Return the memory limit of a warm container of a kind."""
+        if kind == "api" and self.api is not None:
+            return self.api.warm_memory
+        return self.pool.warm_memory
 
 
 def _decode_path(kind: type, value: object) -> Path:

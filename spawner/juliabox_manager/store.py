@@ -65,7 +65,7 @@ MIGRATIONS: Final = (
     ) STRICT;
     CREATE INDEX task_runs_task ON task_runs (task, number);
     """,
-    # a session that is retired gives its name away
+    # a session that is retired gives its name away; an API container counts as such, having none
     """
     CREATE TABLE sessions_new (
         session TEXT PRIMARY KEY,
@@ -311,7 +311,7 @@ class Store:
                     record.owner,
                     record.server,
                     msgspec.json.encode(record),
-                    record.retired,
+                    not record.named,
                 ),
             )
 
@@ -369,4 +369,4 @@ class Store:
 def _by_claim(change: tuple[str, SessionRecord | None]) -> int:
     """Order changes: removals, then sessions without a name, then those that have one."""
     _, record = change
-    return 0 if record is None else 1 if record.retired else 2
+    return 0 if record is None else 2 if record.named else 1

@@ -132,7 +132,11 @@ class Usage:
         """Answer what the named sessions use, or all; those that do not run are left out."""
         named = None if verb.sessions is None else set(verb.sessions)
         return await self._measure(
-            [live for live in self._registry if named is None or live.record.session in named]
+            [
+                live
+                for live in self._registry.all("session")
+                if named is None or live.record.session in named
+            ]
         )
 
     async def _measure(self, lives: Iterable[Live]) -> list[UsageInfo]:

@@ -23,6 +23,7 @@ from support.documentation import Page, code
 ANSWERS = (
     "SessionInfo",
     "ExitInfo",
+    "ApiContainer",
     "UsageInfo",
     "ImageInfo",
     "PoolInfo",
@@ -155,7 +156,7 @@ def test_each_metric_of_the_manager_is_told_with_type_and_labels(
     told = {code(row["metric"])[0]: (row["type"], code(row["labels"])) for row in rows}
     instruments = [one for one in vars(METRICS).values() if hasattr(one, "_labelnames")]
     expected = {one._name: (one._type, list(one._labelnames)) for one in instruments}
-    for states in (METRICS._sessions, METRICS._warm):
+    for states in (METRICS._sessions, METRICS._apis, METRICS._warm):
         gauge = next(iter(states.collect()))
         expected[gauge.name] = (gauge.type, ["state"])
     assert told == expected

@@ -24,7 +24,7 @@ from juliabox_manager.service import Manager
 from juliabox_manager.slots import Slots
 from juliabox_manager.store import Store
 from support.door import LIMITS, SESSION, Door, ping, raw, request_id, resident_bytes, valid_create
-from support.hostile_requests import FORBIDDEN, hostile_bodies
+from support.hostile_requests import FORBIDDEN, hostile_bodies, valid_api
 from support.state_folder import home_disks
 
 #: Lengths of the soak, by environment; the ordinary run takes a short sample.
@@ -127,6 +127,9 @@ def _not_allowed() -> list[tuple[str, dict[str, Any]]]:
         ("NotFoundError", {"verb": "session.start", "session": SESSION, "environment": {}}),
         ("NotFoundError", {"verb": "session.find", "owner": "eve", "server": ""}),
         ("NotFoundError", {"verb": "volume.restore", "owner": ".."}),
+        # this instance runs no APIs
+        ("PolicyError", valid_api()),
+        ("NotFoundError", {"verb": "api.start", "container": SESSION, "environment": {}}),
     ]
 
 
@@ -164,6 +167,8 @@ def changed_requests(draw: st.DrawFn) -> bytes:
         {"verb": "session.start", "session": SESSION, "environment": {"A": "b"}},
         {"verb": "session.stop", "session": SESSION, "grace": 1.0},
         {"verb": "volume.remove", "owner": "ada"},
+        valid_api(),
+        {"verb": "api.start", "container": SESSION, "environment": {"A": "b"}},
         {"verb": "events", "after": 0, "wait": 0.0},
     ]
     body: dict[str, Any] = dict(draw(st.sampled_from(bodies)))
@@ -190,7 +195,9 @@ def _check_decoder(frame: bytes) -> None:
     assert 0 < request.deadline <= 600
     sent = msgspec.msgpack.decode(frame, strict=False)
     assert set(sent) <= {"id", "body", "deadline", "version"}
-    assert not set(sent["body"]) & (set(FORBIDDEN) - {"path"})
+    # verbs on APIs name a container by the manager's own id, which no other container has
+    allowed = {"path", "container"} if sent["body"]["verb"].startswith("api.") else {"path"}
+    assert not set(sent["body"]) & (set(FORBIDDEN) - allowed)
     limits = getattr(request.body, "limits", None)
     if limits is not None:
         assert set(sent["body"]["limits"]) == set(LIMITS)

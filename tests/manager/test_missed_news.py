@@ -58,7 +58,7 @@ class Place:
     async def kill(self) -> None:
         for part in (*self.parts, self.store):
             part.dead = True  # type: ignore[union-attr]
-        await settle(self.manager._work, *self.manager._sessions._works)
+        await settle(self.manager._work, *self.manager._containers._works)
         await self.store.close()
 
     async def until(self, session: str, state: str) -> None:
@@ -217,7 +217,7 @@ async def test_each_session_is_looked_at_once_a_round_and_a_few_at_a_time(
     looked: list[int] = []
     listed: list[bool] = []
 
-    async def look(pid: int) -> bool:
+    async def look(pid: int, kind: str) -> bool:
         looked.append(pid)
         return True
 

@@ -17,8 +17,9 @@ import pytest
 from juliabox_ext.errors import ConfigurationError, NotFoundError, PolicyError, UnavailableError
 from juliabox_manager import surroundings
 from juliabox_manager.netpolicy import NetworkPolicy
+from juliabox_manager.protocol import Limits
 from juliabox_manager.ruleset import CONNECTIONS_AT_ONCE, MAILS_AT_ONCE
-from juliabox_manager.settings import NetworkSettings
+from juliabox_manager.settings import ApiContainers, NetworkSettings
 from juliabox_manager.surroundings import EngineHost
 from support.namespaces import Bridge, Namespace, bridge
 
@@ -241,6 +242,72 @@ async def test_an_engine_that_cannot_be_looked_at_leaves_no_guess(
 
 def _fail(process: Path) -> None:
     raise PermissionError(process)
+
+
+# -- API containers ------------------------------------------------------------------------------
+
+APIS = ApiContainers(
+    image="juliabox/julia-api",
+    image_id="sha256:api",
+    trusted=["10.201.0.3"],
+    ceilings=Limits(memory=2**29, cpu=1.0, pids=64, disk=0),
+)
+
+
+def policy_of_apis(*, internet: bool = False, **changes: Any) -> NetworkPolicy:
+    """Return a policy whose API containers are reached by what is the proxy in other tests."""
+    settings = msgspec.structs.replace(SETTINGS, **changes)
+    return NetworkPolicy(settings, api=msgspec.structs.replace(APIS, internet=internet))
+
+
+async def test_an_api_container_reaches_nothing_at_all(net: Bridge, ada: Namespace) -> None:
+    chosen = policy_of_apis(allow=["10.77.0.0/16"], services=["10.201.0.3:8000"])
+    await chosen.apply(ada.pid, "api")
+    assert not any(reached(ada, net).values())
+    for address in resolvers():
+        ada.send(address, 53)
+    await asyncio.sleep(0.1)
+    assert net.gateway.datagrams(53) == 0
+
+
+async def test_an_api_container_reaches_the_internet_alone_if_apis_may(
+    net: Bridge, ada: Namespace
+) -> None:
+    await policy_of_apis(internet=True, allow=["10.77.0.0/16"]).apply(ada.pid, "api")
+    after = reached(ada, net)
+    assert after.pop("internet") == set(targets(net)["internet"])
+    assert after.pop("resolver") == {(address, 53) for address in resolvers()}
+    assert not any(after.values())
+
+
+async def test_only_the_api_engine_reaches_the_workers_of_an_api_container(
+    net: Bridge, ada: Namespace
+) -> None:
+    ada.listen(8889, 8903, 8904)
+    await policy_of_apis().apply(ada.pid, "api")
+    own = ["10.201.0.10", "fd01:201::10", net.link_local("ada")]
+    ports = (*PORTS, 8889, 8903, 8904)
+    found = set()
+    for source in (net.members["hub"], net.members["proxy"], net.members["eve"], net.gateway):
+        zone = "%bridge0" if source is net.gateway else "%eth0"
+        tried = [(address.replace("%eth0", zone), port) for address in own for port in ports]
+        found |= {(source.name, *target) for target in source.reached(tried)}
+    assert found == {("proxy", own[0], port) for port in (8888, 8889, 8903)}
+
+
+async def test_the_policy_of_a_session_is_none_for_an_api_container(ada: Namespace) -> None:
+    chosen = policy_of_apis()
+    await chosen.apply(ada.pid)
+    assert await chosen.in_place(ada.pid)
+    assert not await chosen.in_place(ada.pid, "api")
+    await chosen.apply(ada.pid, "api")
+    assert await chosen.in_place(ada.pid, "api")
+    assert not await chosen.in_place(ada.pid)
+
+
+async def test_without_apis_there_is_no_policy_for_them(ada: Namespace) -> None:
+    with pytest.raises(PolicyError, match="API container"):
+        await policy().apply(ada.pid, "api")
 
 
 # -- S12 -----------------------------------------------------------------------------------------

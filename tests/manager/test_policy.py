@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,16 @@ from juliabox_manager.endings import exit_info
 from juliabox_manager.engine import Container
 from juliabox_manager.hardening import Hardening
 from juliabox_manager.policy import Policy
+from juliabox_manager.pool.size import Room, of_apis
 from juliabox_manager.protocol import Limits
 from juliabox_manager.records import SessionRecord
-from juliabox_manager.settings import CapacitySettings, Client, ManagerSettings, NetworkSettings
+from juliabox_manager.settings import (
+    ApiContainers,
+    CapacitySettings,
+    Client,
+    ManagerSettings,
+    NetworkSettings,
+)
 from juliabox_manager.tally import Tally
 from manager.test_store import a_record
 
@@ -165,3 +173,89 @@ def test_the_reason_of_an_end_is_told(
     info = exit_info(seen, [], LIMITS, told=told)
     assert reason in info.reason
     assert info.oom_killed is memory
+
+
+# -- API containers ------------------------------------------------------------------------------
+
+API_LIMITS = msgspec.structs.replace(LIMITS, disk=0)
+APIS = ApiContainers(
+    image="juliabox/julia-api",
+    image_id="sha256:api",
+    trusted=["10.0.0.4"],
+    ceilings=Limits(memory=128 * MIB, cpu=1.0, pids=64, disk=0),
+    containers=3,
+    containers_per_publisher=2,
+    memory=300 * MIB,
+)
+
+
+def an_api(owner: str = "ada", **changes: Any) -> SessionRecord:
+    return msgspec.structs.replace(
+        a_record(owner=owner), kind="api", limits=API_LIMITS, session=os.urandom(8).hex(), **changes
+    )
+
+
+@pytest.mark.parametrize(
+    ("present", "code"),
+    [
+        ([], ""),
+        ([an_api()], ""),
+        ([an_api(), an_api(retired=True)], "no_room.api_memory"),
+        ([an_api(state="ended"), an_api(state="ended"), an_api()], ""),
+        ([an_api(), an_api()], "no_room.api_publisher"),
+        ([an_api("bob"), an_api("eve"), an_api("joe")], "no_room.api_containers"),
+    ],
+    ids=["none", "one", "retired", "ended", "publisher", "instance"],
+)
+def test_the_room_for_api_containers_is_counted(
+    tmp_path: Path, present: list[SessionRecord], code: str
+) -> None:
+    policy, tally = Policy(settings(tmp_path, api=APIS)), tallied(present)
+    if not code:
+        return policy.check_api_room("ada", API_LIMITS, tally)
+    with pytest.raises(JuliaBoxError) as refused:
+        policy.check_api_room("ada", API_LIMITS, tally)
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize("name", ["juliabox/julia-api", "juliabox/renamed"])
+def test_the_image_of_apis_is_no_sessions_under_any_name(tmp_path: Path, name: str) -> None:
+    made = settings(tmp_path, api=APIS)
+    made.images[name] = "sha256:api"
+    policy = Policy(made)
+    with pytest.raises(JuliaBoxError, match=r"allowed: juliabox/julia$") as refused:
+        policy.image_id(name)
+    assert refused.value.code == "image.not_allowed"
+    assert policy.known_image("juliabox/julia-api", "api") == "sha256:api"
+    assert policy.known_image("juliabox/julia", "api") is None
+
+
+def test_an_api_container_is_made_like_a_session_but_for_what_it_is_told(tmp_path: Path) -> None:
+    hardening = Hardening(settings(tmp_path, api=APIS))
+    session = hardening.config("a" * 16, "sha256:one", API_LIMITS)
+    api = hardening.config("a" * 16, "sha256:one", API_LIMITS, "api")
+    assert {name for name in session if session[name] != api[name]} == {
+        "Hostname",
+        "Env",
+        "Labels",
+    }
+    warm = hardening.warm_config("a" * 16, "sha256:api", "api")
+    assert warm["HostConfig"]["Memory"] == APIS.warm_memory
+
+
+@pytest.mark.parametrize(
+    ("room", "size", "reason"),
+    [
+        (Room(containers=9, memory=None), 2, ""),
+        (Room(containers=1, memory=None), 1, "apis.containers"),
+        (Room(containers=-1, memory=None), 0, "apis.containers"),
+        (Room(containers=9, memory=300 * MIB), 1, "api.memory"),
+    ],
+    ids=["room", "few", "none", "memory"],
+)
+def test_the_pool_of_apis_takes_what_api_containers_leave(
+    room: Room, size: int, reason: str
+) -> None:
+    given, bound = of_apis(msgspec.structs.replace(APIS, pool=2), room)
+    assert given == size
+    assert bound.endswith(reason)

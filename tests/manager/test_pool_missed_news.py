@@ -48,7 +48,7 @@ async def test_one_that_died_while_it_loaded_is_replaced_by_the_next_look(
         events=EventLog(store),
         target=Path,
     )
-    pool = Pool(settings, parts, lambda: Room(sessions=10, memory=None))
+    pool = Pool(settings, parts, lambda _: Room(containers=10, memory=None))
     pool.begin()
     try:
         first = await _one_that_runs(world)

@@ -4,7 +4,8 @@ Whatever happens: an environment goes only to a container with policy and home; 
 two people, or has the home of another than it serves; no home is taken from a running server;
 nobody has two containers, retired ones apart; a running session has its own limits; each verb ends
 with a result or a typed error; the sums are those of a recount; and when all is removed, nothing is
-left but warm containers that nobody had.
+left but warm containers that nobody had. API containers live among sessions: none has a home, the
+network of a session, or two publishers, and no publisher has more of them than one may have.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from juliabox_manager.live import settle
 from juliabox_manager.pool import pool as pool_module
 from juliabox_manager.pool import shelf
 from juliabox_manager.protocol import (
+    ApiCreate,
+    ApiList,
+    ApiRetire,
+    ApiStart,
     Limits,
     PoolRenew,
     SessionCreate,
@@ -39,8 +44,9 @@ from juliabox_manager.protocol import (
     SessionStop,
     VolumeRemove,
 )
+from juliabox_manager.records import Kind
 from juliabox_manager.service import Manager
-from juliabox_manager.settings import PoolSettings
+from juliabox_manager.settings import ApiContainers, PoolSettings
 from juliabox_manager.tally import Tally
 from manager.test_policy import settings as manager_settings
 from support.fake_parts import (
@@ -62,12 +68,19 @@ CALLS = (
     "update", "await_entry", "await_loaded", "await_listening", "released", "remove_slot",
 )  # fmt: skip
 WARM = 2**26 - 2**20
+API_LIMITS = msgspec.structs.replace(LIMITS, disk=0)
+#: API containers of one publisher, and of all.
+OF_ONE, OF_ALL = 2, 3
 
 ACTIONS = st.one_of(
     st.tuples(
         st.sampled_from(
             ("create", "start", "start", "stop", "retire", "remove", "die", "life", "life")
         ),
+        st.sampled_from(OWNERS),
+    ),
+    st.tuples(
+        st.sampled_from(("api-create", "api-start", "api-retire", "api-hurry", "api-life")),
         st.sampled_from(OWNERS),
     ),
     st.tuples(st.just("fail"), st.sampled_from(CALLS)),
@@ -88,6 +101,16 @@ class Machine:
             capacity=msgspec.structs.replace(made.capacity, disk_reserve=0, memory=0),
             reconcile_interval=0.002,
             pool=PoolSettings(rule="fixed", size=size, warm_memory=WARM),
+            api=ApiContainers(
+                image="juliabox/julia-api",
+                image_id="sha256:api",
+                trusted=[],
+                ceilings=API_LIMITS,
+                containers=OF_ALL,
+                containers_per_publisher=OF_ONE,
+                pool=min(size, 1),
+                warm_memory=WARM,
+            ),
         )
 
     async def boot(self) -> None:
@@ -106,7 +129,7 @@ class Machine:
         manager = self.manager
         assert manager._work is not None
         pool = manager._pool
-        works = [manager._work, *manager._sessions._works, *pool._works]
+        works = [manager._work, *manager._containers._works, *pool._works]
         await settle(*works, *([pool._keeper] if pool._keeper else []))
         await self.store.close()
         await self.boot()
@@ -117,9 +140,9 @@ class Machine:
         except (JuliaBoxError, Dead, asyncio.CancelledError):
             return None
 
-    def _sessions(self, owner: str) -> list[str]:
-        registry = self.manager._registry
-        return [live.record.session for live in registry if live.record.owner == owner]
+    def _of(self, owner: str, kind: Kind = "session") -> list[str]:
+        lives = self.manager._registry.all(kind)
+        return [live.record.session for live in lives if live.record.owner == owner]
 
     async def act(self, action: str, target: str) -> None:
         match action:
@@ -132,12 +155,14 @@ class Machine:
             case "reconcile":
                 self.manager._look_again.set()
             case "die":
-                for session in self._sessions(target):
+                for session in self._of(target) + self._of(target, "api"):
                     self.world.die(session)
             case "create":
                 self.work(self.call(SessionCreate(target, "", "juliabox/julia", LIMITS)))
             case "life":
                 self.work(self.life(target))
+            case _ if action.startswith("api-"):
+                self.act_on_apis(action, target)
             case _:
                 verbs = {
                     "start": SessionStart,
@@ -145,11 +170,31 @@ class Machine:
                     "retire": SessionRetire,
                     "remove": SessionRemove,
                 }
-                for session in self._sessions(target):
+                for session in self._of(target):
                     arguments = {"environment": {}} if action == "start" else {}
                     if action in {"stop", "retire"}:
                         arguments = {"grace": 0.001}
                     self.work(self.call(verbs[action](session=session, **arguments)))
+
+    def act_on_apis(self, action: str, publisher: str) -> None:
+        """Let something happen to a publisher's API containers."""
+        match action:
+            case "api-create":
+                self.work(self.call(ApiCreate(publisher, "fib", 1, API_LIMITS)))
+            case "api-life":
+                self.work(self.api_life(publisher))
+            case _:
+                for container in self._of(publisher, "api"):
+                    grace = 0.001 if action == "api-retire" else 0.0
+                    verb: Any = ApiRetire(container, grace)
+                    if action == "api-start":
+                        verb = ApiStart(container, {"A": publisher})
+                    self.work(self.call(verb))
+
+    async def api_life(self, publisher: str) -> None:
+        made = await self.call(ApiCreate(publisher, "fib", 2, API_LIMITS))
+        if made is not None:
+            await self.call(ApiStart(made.container, {"A": publisher}))
 
     def disturb(self, action: str) -> None:
         """Let something happen to the pool."""
@@ -172,6 +217,7 @@ class Machine:
         self.world.check()
         assert self.world.faults == []
         owners: Counter[str] = Counter()
+        publishers: Counter[str] = Counter()
         pool = self.manager._pool
         for warm in pool._warm.values():
             assert self.world.homes.get(warm.session) is None
@@ -180,20 +226,26 @@ class Machine:
             assert not pool.knows(live.record.session), "a session's container is in the pool"
             box = self.world.boxes.get(live.record.session)
             running = box is not None and box.running
-            owners[live.record.owner] += running and not live.record.retired
+            counts = publishers if live.record.kind == "api" else owners
+            counts[live.record.owner] += running and not live.record.retired
         assert all(number <= 1 for number in owners.values()), owners
+        assert all(number <= OF_ONE for number in publishers.values()), publishers
+        assert self.manager._registry.tallies["api"].living <= OF_ALL
 
     def recount(self) -> None:
         """See that the sums are those that counting anew gives."""
-        registry, anew = self.manager._registry, Tally()
-        for live in registry:
-            anew.count(live.record)
-        assert vars(registry.tally) == vars(anew)
-        assert {live.record.session for live in registry.ended.values()} == {
-            live.record.session for live in registry if live.record.state == "ended"
-        }
+        registry = self.manager._registry
+        kinds: tuple[Kind, ...] = ("session", "api")
+        for kind in kinds:
+            anew, lives = Tally(), registry.all(kind)
+            for live in lives:
+                anew.count(live.record)
+            assert vars(registry.tallies[kind]) == vars(anew)
+            assert {live.record.session for live in registry.ended[kind].values()} == {
+                live.record.session for live in lives if live.record.state == "ended"
+            }
         for owner in OWNERS:
-            named = [live for live in registry if live.record.owner == owner]
+            named = [live for live in registry.all("session") if live.record.owner == owner]
             assert {id(live) for live in registry.retired(owner)} == {
                 id(live) for live in named if live.record.retired
             }
@@ -207,7 +259,7 @@ class Machine:
         # a manager that has just begun does not know its sessions yet
         await self.manager.handle("hub", SessionList())
         for owner in OWNERS:
-            for session in self._sessions(owner):
+            for session in self._of(owner):
                 await self.call(SessionRemove(session))
             made = await self.manager.handle(
                 "hub", SessionCreate(owner, "", "juliabox/julia", LIMITS)
@@ -216,12 +268,14 @@ class Machine:
             assert info.state == "running"
             assert self.world.boxes[info.session].memory == LIMITS.memory
             assert (await self.manager.handle("hub", SessionInspect(made.session))) == info
+        await self.finish_apis()
         self.check()
         self.recount()
         for info in await self.manager.handle("hub", SessionList()):
             await self.manager.handle("hub", SessionRemove(info.session))
         world, pool = self.world, self.manager._pool
-        size = self.settings.pool.size
+        assert self.settings.api is not None
+        size = self.settings.pool.size + self.settings.api.pool
         for _ in range(1000):
             self.manager._look_again.set()
             ready = {name for name, warm in pool._warm.items() if warm.ready}
@@ -234,6 +288,25 @@ class Machine:
         assert {box.memory for box in world.boxes.values()} <= {WARM}
         self.check()
         await self.manager.close()
+
+    async def finish_apis(self) -> None:
+        """See that everybody's API can have a container, and retire it."""
+        for publisher in OWNERS:
+            await self.no_apis()
+            made = await self.manager.handle("api", ApiCreate(publisher, "fib", 7, API_LIMITS))
+            info = await self.manager.handle("api", ApiStart(made.container, {"A": publisher}))
+            assert (info.state, info.publisher, info.version) == ("running", publisher, 7)
+            assert self.world.boxes[info.container].memory == API_LIMITS.memory
+        await self.no_apis()
+
+    async def no_apis(self) -> None:
+        """Retire all API containers, and wait until they are gone."""
+        for info in await self.manager.handle("api", ApiList()):
+            await self.manager.handle("api", ApiRetire(info.container))
+        async with asyncio.timeout(10):
+            while await self.manager.handle("api", ApiList()):
+                self.manager._look_again.set()
+                await asyncio.sleep(0.002)
 
 
 @given(st.lists(ACTIONS, max_size=25), st.integers(0, 2**32), st.sampled_from((0, 2, 2)))

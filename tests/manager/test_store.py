@@ -63,6 +63,16 @@ async def test_records_come_back_oldest_first_with_the_step_they_reached(tmp_pat
     await again.close()
 
 
+async def test_api_containers_of_one_owner_exclude_neither_each_other_nor_a_session(
+    store: Store,
+) -> None:
+    kept = [a_record(1), *(a_record(one, kind="api", api="fib", version=3) for one in (2, 3))]
+    for record in kept:
+        record.owner = "ada"
+        await store.record(record, "create.recorded")
+    assert await store.sessions() == kept
+
+
 async def test_a_second_manager_over_the_same_file_is_refused(store: Store, tmp_path: Path) -> None:
     await store.record(a_record(), "create.recorded")
     second = Store(tmp_path / "manager.sqlite")

@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 from juliabox_ext.errors import DeadlineError, InternalError, NotFoundError, UnavailableError
 from juliabox_ext.volume import Disk
 from juliabox_manager.engine import Container, EngineInfo, Notice
-from juliabox_manager.hardening import LABEL_DIGEST
+from juliabox_manager.hardening import LABEL_DIGEST, LABEL_KIND
 from juliabox_manager.protocol import VolumeInfo
-from juliabox_manager.records import SessionRecord
+from juliabox_manager.records import Kind, SessionRecord
 from juliabox_manager.store import Store
 
 T = TypeVar("T")
@@ -39,7 +39,9 @@ class Box:
     pid: int = 0
     started: float = 0.0
     exit_code: int = 0
-    protected: bool = False
+    #: What it is made for, and for what its network is closed; empty: it is not.
+    kind: str = "session"
+    protected: str = ""
     released: bool = False
     #: Docker's id, digest label, and limit of memory.
     container: str = ""
@@ -68,7 +70,7 @@ class World:
         """Let a container end by itself."""
         box = self.boxes.get(session)
         if box is not None and box.running:
-            box.running, box.pid, box.exit_code, box.protected = False, 0, code, False
+            box.running, box.pid, box.exit_code, box.protected = False, 0, code, ""
             if self.listener is not None:
                 notice = Notice("die", session, box.container)
                 asyncio.get_running_loop().call_soon(self.listener, notice)
@@ -77,7 +79,10 @@ class World:
         """Note what must never be."""
         released = [box for box in self.boxes.values() if box.running and box.released]
         for box in released:
-            if box.session not in self.homes:
+            if box.kind == "api":
+                if box.session in self.homes:
+                    self.faults.append(f"{box.session} of an API has a home")
+            elif box.session not in self.homes:
                 self.faults.append(f"{box.session} runs without its home")
             elif self.homes[box.session] != self.served[box.container]:
                 self.faults.append(f"{box.session} has another person's home")
@@ -142,6 +147,7 @@ class FakeEngine(_Part):
                 session,
                 container=f"container-{self.world.made}",
                 digest=config["Labels"][LABEL_DIGEST],
+                kind=config["Labels"].get(LABEL_KIND, "session"),
                 memory=config["HostConfig"]["Memory"],
             )
         return self.world.boxes[session].container
@@ -213,9 +219,10 @@ class FakeSlots(_Part):
         if box is None or not box.running or session not in self.listening:
             await asyncio.sleep(0.01)
             raise DeadlineError("no acknowledgement")
-        if not box.protected or session not in self.world.homes or box.released:
-            self.world.faults.append(f"{session} released: {box}, {session in self.world.homes}")
-        owner = self.world.homes.get(session, "")
+        of_api, at_home = box.kind == "api", session in self.world.homes
+        if box.protected != box.kind or of_api == at_home or box.released:
+            self.world.faults.append(f"{session} released: {box}, {at_home}")
+        owner = f"API of {environment['A']}" if of_api else self.world.homes.get(session, "")
         if self.world.served.setdefault(box.container, owner) != owner:
             self.world.faults.append(f"{box.container} serves two people")
         box.released = True
@@ -299,13 +306,13 @@ class FakeNetwork(_Part):
                 return box
         raise NotFoundError("process has ended")
 
-    async def apply(self, pid: int) -> None:
+    async def apply(self, pid: int, kind: Kind = "session") -> None:
         await self.turn("apply")
-        self._box(pid).protected = True
+        self._box(pid).protected = kind
 
-    async def in_place(self, pid: int) -> bool:
+    async def in_place(self, pid: int, kind: Kind = "session") -> bool:
         await self.turn("in_place")
-        return self._box(pid).protected
+        return self._box(pid).protected == kind
 
 
 class MortalStore(Store):

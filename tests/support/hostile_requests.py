@@ -7,6 +7,8 @@ from typing import Any
 
 from support.door import LIMITS, SESSION, valid_create
 
+API_LIMITS = {**LIMITS, "disk": 0}
+
 #: Options of Docker's API, of its SDK and of DockerSpawner that would give away the host.
 FORBIDDEN: dict[str, Any] = {
     "privileged": True,
@@ -103,6 +105,8 @@ BAD_SESSIONS = (
 
 BAD_NAMES = ("", "\0", "a\0b", "a/b", "../x", "/etc", "a\nb", "\x7f", "x" * 256, "\x1b[2J", "\r\n")
 
+BAD_APIS = ("", "Fib", "9fib", "-fib", "fib_", "a/b", "../x", "a\n", "ä", "x" * 41, "_", "$(id)")
+
 BAD_TASKS = ("", "../x", "/bin/sh", "a b", "-x", ".x", "a\0", "a\n", "ä", "x" * 64, "a:b", "$(id)")
 
 BAD_IMAGES = (
@@ -122,12 +126,42 @@ def hostile_bodies() -> Iterator[tuple[str, Any]]:
         yield f"stop-{field}", {"verb": "session.stop", "session": SESSION, field: value}
         yield f"ensure-{field}", {"verb": "image.ensure", "image": "juliabox/julia", field: value}
         yield f"run-{field}", {"verb": "task.run", "task": "disk-use", "data": {}, field: value}
+        yield f"api-{field}", valid_api(**{field: value})
+        yield f"api-limits-{field}", valid_api(limits={**API_LIMITS, field: value})
+        if field != "container":
+            yield f"api-start-{field}", _api_start(**{field: value})
     for verb in ABSENT_VERBS:
         yield f"verb-{verb!r}", {"verb": verb, "session": SESSION}
     yield from _bad_names()
+    yield from _bad_apis()
     yield from _bad_limits()
     yield from _bad_environments()
     yield from _bad_shapes()
+
+
+def valid_api(**changes: Any) -> dict[str, Any]:
+    """Return the body of a valid ``api.create``, with changes."""
+    body = {"verb": "api.create", "publisher": "ada", "api": "fib", "version": 1}
+    return {**body, "limits": API_LIMITS, **changes}
+
+
+def _api_start(**changes: Any) -> dict[str, Any]:
+    return {"verb": "api.start", "container": SESSION, "environment": {}, **changes}
+
+
+def _bad_apis() -> Iterator[tuple[str, Any]]:
+    for name in BAD_APIS:
+        yield f"api-name-{name[:9]!r}", valid_api(api=name)
+    for name in BAD_NAMES:
+        yield f"api-publisher-{name[:9]!r}", valid_api(publisher=name)
+    for version in (-1, 2**40, 1.5, "1", None):
+        yield f"api-version-{version!r}", valid_api(version=version)
+    for disk in (1, 2**24, -1):
+        yield f"api-disk-{disk}", valid_api(limits={**API_LIMITS, "disk": disk})
+    yield "api-image", valid_api(image="juliabox/julia-api")
+    for container in BAD_SESSIONS:
+        yield f"api.start-{container!r}", _api_start(container=container)
+        yield f"api.retire-{container!r}", {"verb": "api.retire", "container": container}
 
 
 def _start(**changes: Any) -> dict[str, Any]:

@@ -24,6 +24,9 @@ import msgspec
 
 from juliabox_manager.keys import make_key
 from juliabox_manager.protocol import (
+    ApiContainer,
+    ApiCreate,
+    ApiStart,
     Limits,
     Ping,
     SessionCreate,
@@ -37,8 +40,11 @@ from support import tiny_image
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1024**2
 IMAGE = "juliabox/julia"
+API_IMAGE = "juliabox/julia-api"
 LIMITS = Limits(memory=128 * MIB, cpu=1.0, pids=64, disk=32 * MIB)
 CEILINGS = Limits(memory=1024 * MIB, cpu=2.0, pids=512, disk=256 * MIB)
+API_LIMITS = Limits(memory=128 * MIB, cpu=1.0, pids=64, disk=0)
+API_CEILINGS = Limits(memory=256 * MIB, cpu=1.0, pids=128, disk=0)
 
 #: Refuses what the real profile refuses, as far as tests try it.
 SECCOMP = {
@@ -124,6 +130,13 @@ class ManagerProcess:
             "reconcile_interval": 2.0,
             "engine": self.engine,
         }
+        if "api" in self.changes:
+            settings["api"] = {
+                "image": API_IMAGE,
+                "trusted": [str(first + 4)],
+                "ceilings": msgspec.to_builtins(API_CEILINGS),
+                "pool": 0,
+            }
         for key, value in self.changes.items():
             merged = isinstance(value, dict) and key in settings
             settings[key] = {**settings[key], **value} if merged else value
@@ -220,6 +233,18 @@ def inside(container: str, code: str) -> tuple[int, str]:
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
+
+
+async def api_started(
+    client: ManagerClient,
+    publisher: str = "ada",
+    api: str = "fib",
+    version: int = 1,
+    **environment: str,
+) -> ApiContainer:
+    """Create and start an API container."""
+    made = await client.call(ApiCreate(publisher, api, version, API_LIMITS), 60.0)
+    return await client.call(ApiStart(made.container, environment), 60.0)  # type: ignore[no-any-return]
 
 
 async def started(

@@ -23,9 +23,11 @@ from juliabox_manager.metrics import METRICS
 from juliabox_manager.parts import Parts
 from juliabox_manager.pool import shelf
 from juliabox_manager.pool.demand import Demand
-from juliabox_manager.pool.size import Room, bounded, wanted
+from juliabox_manager.pool.images import Images
+from juliabox_manager.pool.size import Room
 from juliabox_manager.pool.warm import Maker, Warm
 from juliabox_manager.protocol import Limits, PoolInfo
+from juliabox_manager.records import Kind
 from juliabox_manager.settings import ManagerSettings
 from juliabox_manager.usage import read
 
@@ -60,18 +62,18 @@ class _Trouble:
 class Pool:
     """The warm containers of one manager."""
 
-    def __init__(self, settings: ManagerSettings, parts: Parts, room: Callable[[], Room]) -> None:
-        """Ask ``room`` for what sessions leave."""
-        self._settings = settings.pool
-        self._images = settings.images
+    def __init__(
+        self, settings: ManagerSettings, parts: Parts, room: Callable[[Kind], Room]
+    ) -> None:
+        """Ask ``room`` for what sessions, or API containers, leave."""
         self._store = parts.store
         self._network = parts.network
         self._engine = parts.engine
-        self._room = room
         self._maker = Maker(parts)
         self._demand = Demand(parts.store)
+        self._images = Images(settings, self._demand, room)
         self._warm: dict[str, Warm] = {}
-        self._counts: dict[str, Counter[str]] = {image: Counter() for image in settings.images}
+        self._counts: dict[str, Counter[str]] = {image: Counter() for image in self._images.ids}
         self._trouble: dict[str, _Trouble] = {}
         self._busy = 0
         self._last_busy = 0.0
@@ -82,16 +84,16 @@ class Pool:
     # -- for sessions -------------------------------------------------------------------------
 
     def take(self, image: str, limits: Limits) -> Warm | None:
-        """Take a loaded container out of the pool for a session; None if there is none.
+        """Take a loaded container of an image out of the pool; None if there is none.
 
         It is the caller's from now on, and never comes back.
         """
-        if not self._sized(image):
+        if not self._images.pooled(image):
             return None
         self._demand.note(image)
         self._changed.set()
         # what it has used already must fit
-        fits = limits.memory >= self._settings.warm_memory
+        fits = limits.memory >= self._images.warm_memory(image)
         for warm in self._warm.values() if fits else ():
             if warm.ready and warm.record.image == image:
                 del self._warm[warm.session]
@@ -126,8 +128,8 @@ class Pool:
     async def infos(self) -> list[PoolInfo]:
         """Describe the pool of each image."""
         held = await asyncio.to_thread(_held, list(self._warm.values()))
-        sizes, bound = self._sizes()
-        return [self._info(image, size, bound, held) for image, size in sorted(sizes.items())]
+        sizes = sorted(self._images.sizes().items())
+        return [self._info(image, size, bound, held) for image, (size, bound) in sizes]
 
     async def renew(self) -> None:
         """Remove all warm containers; they are made anew, also where that failed before."""
@@ -161,7 +163,7 @@ class Pool:
                 continue
             warm = self._warm[row.session] = Warm(row)
             found = containers.get(row.session)
-            image_id = self._images.get(row.image)
+            image_id = self._images.ids.get(row.image)
             if found is None or not found.running:
                 self._remove_later(warm)
             elif self._maker.is_present(row, image_id, found.digest):
@@ -203,7 +205,7 @@ class Pool:
             found = await self._engine.inspect(warm.session)
             if found is None or not found.running or found.pid != warm.pid:
                 return False
-            if await self._network.in_place(warm.pid):
+            if await self._network.in_place(warm.pid, warm.record.kind):
                 return True
         except JuliaBoxError as error:
             log.warning("warm container", session=warm.session, error=error.message)
@@ -262,8 +264,8 @@ class Pool:
         """Begin to make what is missing, remove what is too much; return when to look again."""
         again = LOOK
         # also of images that are to have none any more
-        none = {warm.record.image: 0 for warm in self._warm.values()}
-        for image, size in {**none, **self._sizes()[0]}.items():
+        none = {warm.record.image: (0, "") for warm in self._warm.values()}
+        for image, (size, _) in {**none, **self._images.sizes()}.items():
             present = [warm for warm in self._of(image) if not warm.gone]
             present.sort(key=lambda warm: not warm.ready)
             for warm in present[size:]:
@@ -282,7 +284,7 @@ class Pool:
         return sum(not warm.ready and not warm.gone for warm in self._warm.values())
 
     def _make_later(self, image: str) -> None:
-        warm = self._maker.new(image, self._images[image])
+        warm = self._maker.new(image, self._images.ids[image], self._images.kind(image))
         self._warm[warm.session] = warm
         warm.task = self._spawn(self._make(warm))
 
@@ -340,13 +342,6 @@ class Pool:
             self._changed.set()
 
     # -- counting -----------------------------------------------------------------------------
-
-    def _sizes(self) -> tuple[dict[str, int], str]:
-        sized = {image: self._demand.most(image) for image in self._images if self._sized(image)}
-        return bounded(self._settings, wanted(self._settings, sized), self._room())
-
-    def _sized(self, image: str) -> bool:
-        return self._settings.sizes.get(image, self._settings.size) > 0
 
     def _of(self, image: str) -> list[Warm]:
         return [warm for warm in self._warm.values() if warm.record.image == image]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from juliabox_manager.settings import PoolSettings
+from juliabox_manager.settings import ApiContainers, PoolSettings
 
 
 @dataclass(frozen=True)
 class Room:
-    """What sessions leave: their number, and bytes of memory; None where there is no bound."""
+    """What a kind leaves: a number, and bytes of memory; None where there is no bound."""
 
-    sessions: int
+    containers: int
     memory: int | None
 
 
@@ -41,7 +41,7 @@ def bounded(
     bounds = {
         "pool.maximum admits no more": settings.maximum,
         "pool.memory admits no more": settings.memory // settings.warm_memory,
-        "sessions need the room: capacity.sessions": room.sessions,
+        "sessions need the room: capacity.sessions": room.containers,
     }
     if room.memory is not None:
         bounds["sessions need the room: capacity.memory"] = room.memory // settings.warm_memory
@@ -52,3 +52,17 @@ def bounded(
             given[image] += 1
         left -= min(left, len(short))
     return given, reason if given != dict(wishes) else ""
+
+
+def of_apis(settings: ApiContainers, room: Room) -> tuple[int, str]:
+    """Return the size of the pool of API containers, and what bounds it, if anything.
+
+    It takes nothing from the pools of sessions.
+    """
+    bounds = {"API containers need the room: apis.containers": room.containers}
+    if room.memory is not None:
+        bounds["API containers need the room: api.memory"] = room.memory // settings.warm_memory
+    reason, most = min(bounds.items(), key=lambda item: item[1])
+    if most >= settings.pool:
+        return settings.pool, ""
+    return max(0, most), reason

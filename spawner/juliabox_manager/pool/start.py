@@ -15,7 +15,6 @@ from typing import Final
 import structlog
 
 from juliabox_ext.errors import ConflictError, InternalError, JuliaBoxError
-from juliabox_ext.volume import Disk
 from juliabox_manager.live import Live, settle, to_its_end, while_it_lives
 from juliabox_manager.parts import Parts
 from juliabox_manager.pool.pool import Pool
@@ -45,7 +44,7 @@ class WarmStart:
         self._hand_over = hand_over
 
     async def begin(
-        self, live: Live, environment: dict[str, str], attach: Callable[[], Awaitable[Disk]]
+        self, live: Live, environment: dict[str, str], attach: Callable[[], Awaitable[None]]
     ) -> bool:
         """Start a session; False if its container did not become it, and must be replaced.
 
@@ -74,7 +73,7 @@ class WarmStart:
         return True
 
     async def _begin(
-        self, live: Live, environment: dict[str, str], home: asyncio.Future[Disk]
+        self, live: Live, environment: dict[str, str], home: asyncio.Future[None]
     ) -> None:
         if not live.pid:
             await self._find(live)
@@ -92,7 +91,7 @@ class WarmStart:
             await self._find(live)
 
     async def _hand_over_when_mounted(
-        self, live: Live, environment: dict[str, str], home: asyncio.Future[Disk]
+        self, live: Live, environment: dict[str, str], home: asyncio.Future[None]
     ) -> None:
         await self._slots.await_entry(live.record.session, live.pid, ENTRY_LIMIT)
         await home
@@ -110,7 +109,7 @@ class WarmStart:
         if found is None or not found.running or found.id != record.container:
             raise InternalError("the warm container is gone", code="pool.died")
         if not live.pid:
-            if not await self._network.in_place(found.pid):
+            if not await self._network.in_place(found.pid, record.kind):
                 raise ConflictError("the warm container is not protected", code="pool.outdated")
             await self._slots.prepare(record.session)
         record.address, live.pid = found.address, found.pid

@@ -15,7 +15,7 @@ from juliabox_ext.errors import ConflictError, InternalError
 from juliabox_manager.live import Live, to_its_end
 from juliabox_manager.parts import Parts
 from juliabox_manager.pool import shelf
-from juliabox_manager.records import WarmRecord
+from juliabox_manager.records import Kind, WarmRecord
 
 #: Seconds for a new container's entry program to connect, and to load its modules: it has the
 #: lowest priority and may wait long for others.
@@ -47,7 +47,7 @@ class Warm:
 
     @property
     def session(self) -> str:
-        """Id of the session that it will become."""
+        """Id of the session, or API container, that it will become."""
         return self.record.session
 
     @property
@@ -78,14 +78,15 @@ class Maker:
         self._network = parts.network
         self._hardening = parts.hardening
 
-    def new(self, image: str, image_id: str) -> Warm:
+    def new(self, image: str, image_id: str, kind: Kind = "session") -> Warm:
         """Return a warm container that is not made yet."""
         return Warm(
             WarmRecord(
                 session=secrets.token_hex(8),
                 image=image,
                 image_id=image_id,
-                digest=self._digest(image_id),
+                digest=self._digest(image_id, kind),
+                kind=kind,
             )
         )
 
@@ -93,25 +94,25 @@ class Maker:
         """Return whether a container is made as it would be made now."""
         if image_id is None or image_id != record.image_id:
             return False
-        return digest == record.digest == self._digest(image_id)
+        return digest == record.digest == self._digest(image_id, record.kind)
 
     async def make(self, warm: Warm) -> None:
         """Make, start, protect and load; return when it waits, loaded."""
         session = warm.session
         await shelf.write(self._store, warm.record)
         await self._slots.prepare(session)
-        config = self._hardening.warm_config(session, warm.record.image_id)
+        config = self._hardening.warm_config(session, warm.record.image_id, warm.record.kind)
         warm.container = await to_its_end(self._engine.create(session, config))
         await to_its_end(self._engine.start(session))
         await self._look(warm)
-        await to_its_end(self._network.apply(warm.pid))
+        await to_its_end(self._network.apply(warm.pid, warm.record.kind))
         await self._slots.await_entry(session, warm.pid, ENTRY_LIMIT)
         await self._load(warm)
 
     async def adopt(self, warm: Warm) -> None:
         """Take over one that an earlier manager made; raise if it is not as it should be."""
         await self._look(warm)
-        if not await self._network.in_place(warm.pid):
+        if not await self._network.in_place(warm.pid, warm.record.kind):
             raise ConflictError("its network policy is not the present one", code="pool.outdated")
         await self._slots.prepare(warm.session)
         await self._slots.await_entry(warm.session, warm.pid, ADOPTION_LIMIT)
@@ -129,7 +130,7 @@ class Maker:
         found = await self._engine.inspect(warm.session)
         if found is None or not found.running:
             raise InternalError("a warm container ended at once", code="pool.died")
-        if found.memory != self._hardening.warm_limits.memory:
+        if found.memory != self._hardening.warm_limits(warm.record.kind).memory:
             raise ConflictError("a warm container has other limits", code="pool.outdated")
         warm.container, warm.pid, warm.address = found.id, found.pid, found.address
 
@@ -137,5 +138,5 @@ class Maker:
         async with asyncio.timeout(LOAD_LIMIT):
             await self._slots.await_loaded(warm.session)
 
-    def _digest(self, image_id: str) -> str:
-        return self._hardening.digest(image_id, self._hardening.warm_limits)
+    def _digest(self, image_id: str, kind: Kind) -> str:
+        return self._hardening.digest(image_id, self._hardening.warm_limits(kind), kind)

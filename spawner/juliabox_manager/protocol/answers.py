@@ -12,7 +12,15 @@ from juliabox_manager.protocol.terms import (
 )
 
 SessionState = Literal["created", "starting", "running", "stopping", "ended"]
-EventKind = Literal["cursor", "session.state", "session.stage", "session.failed", "task.done"]
+EventKind = Literal[
+    "cursor",
+    "session.state",
+    "session.stage",
+    "session.failed",
+    "api.state",
+    "api.failed",
+    "task.done",
+]
 
 
 class ExitInfo(Struct, frozen=True):
@@ -91,6 +99,30 @@ class UsageInfo(Struct, frozen=True):
     disk: int | None = None
     #: Bytes of the home's disk; 0 where it has no bound.
     disk_size: int = 0
+
+
+class ApiContainer(Struct, frozen=True):
+    """What the manager knows of a container that serves one version of a published API."""
+
+    #: Its id, as sessions have one; not Docker's.
+    container: str
+    publisher: str
+    api: str
+    version: int
+    state: SessionState
+    #: Address on the sessions network, empty unless running, and port of the first worker.
+    address: str
+    port: int
+    #: Whether it runs, or will be started, in a warm container of the pool.
+    warm: bool
+    #: Unix time; 0 until running.
+    started: float
+    #: How it ended, once it has.
+    exit: ExitInfo | None = None
+    #: Whether image or settings changed since the container was made.
+    stale: bool = False
+    #: Whether it is being ended behind.
+    retired: bool = False
 
 
 class ImageInfo(Struct, frozen=True):
@@ -197,17 +229,22 @@ class StatsInfo(Struct, frozen=True):
     sessions: int
     sessions_limit: int
     memory_total: int
+    #: What the limits of all containers add up to, those of APIs included.
     memory_promised: int
     disk_free: int
     engine: str
     #: Percentage of the room for homes that is in use, as their volume plugin tells.
     volumes_used: float = 0.0
+    #: API containers that have not ended.
+    api_containers: int = 0
 
 
 class Event(Struct, frozen=True):
     """Something that happened to a session: its state or stage changed, or its start failed.
 
-    ``task.done`` tells of the end of a task's run.
+    ``api.state`` and ``api.failed`` tell the same of an API container: ``session`` is its id,
+    ``owner`` its publisher and ``server`` the name of the API. ``task.done`` tells of the end of a
+    task's run.
     """
 
     sequence: int

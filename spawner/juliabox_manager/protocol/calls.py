@@ -7,6 +7,9 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, field
 
 from juliabox_manager.protocol.terms import (
+    SMALLEST_DISK,
+    ApiName,
+    ApiVersion,
     EnvironmentName,
     EnvironmentValue,
     ImageName,
@@ -35,6 +38,11 @@ class SessionCreate(Verb, frozen=True, tag="session.create"):
     image: ImageName
     limits: Limits
     profile: ProfileName = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a home that no file system fits in."""
+        if self.limits.disk < SMALLEST_DISK:
+            raise ValueError(f"Expected `int` >= {SMALLEST_DISK} in `limits.disk` of a session")
 
 
 class SessionStart(Verb, frozen=True, tag="session.start"):
@@ -100,6 +108,47 @@ class SessionUsages(Verb, frozen=True, tag="session.usages"):
     """Answer a list of :class:`UsageInfo`: of the named sessions that run, or of all that run."""
 
     sessions: Annotated[list[SessionId], Meta(max_length=1000)] | None = None
+
+
+class ApiCreate(Verb, frozen=True, tag="api.create"):
+    """Make a container for one version of a published API; answers :class:`ApiContainer`.
+
+    It is not yet running, and has no home: the disk of its limits is 0. There may be many of the
+    same words.
+    """
+
+    publisher: Owner
+    api: ApiName
+    version: ApiVersion
+    limits: Limits
+
+    def __post_init__(self) -> None:
+        """Refuse a disk: there is none to give."""
+        if self.limits.disk:
+            raise ValueError("Expected 0 in `limits.disk` of an API container")
+
+
+class ApiStart(Verb, frozen=True, tag="api.start"):
+    """Start, protect and release an API container; answers :class:`ApiContainer`, running.
+
+    It is answered when the first worker's port listens. The environment reaches the container
+    through its slot only; it is never stored.
+    """
+
+    container: SessionId
+    environment: Annotated[dict[EnvironmentName, EnvironmentValue], Meta(max_length=256)]
+
+
+class ApiList(Verb, frozen=True, tag="api.list"):
+    """Answer a list of :class:`ApiContainer`, oldest first."""
+
+
+class ApiRetire(Verb, frozen=True, tag="api.retire"):
+    """End an API container behind and forget it; answers null. Nothing if it is unknown."""
+
+    container: SessionId
+    #: Seconds between SIGTERM and SIGKILL; 0 also hurries one that is retired already.
+    grace: Annotated[float, Meta(ge=0, le=60)] = 0.0
 
 
 class ImageList(Verb, frozen=True, tag="image.list"):
@@ -192,6 +241,10 @@ AnyVerb = (
     | SessionRemove
     | SessionUsage
     | SessionUsages
+    | ApiCreate
+    | ApiStart
+    | ApiList
+    | ApiRetire
     | ImageList
     | ImageEnsure
     | VolumeList

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from juliabox_ext.errors import FAMILIES, InternalError, JuliaBoxError, RequestError
 from juliabox_manager.protocol.answers import (
+    ApiContainer,
     Event,
     ImageInfo,
     Pong,
@@ -23,6 +24,10 @@ from juliabox_manager.protocol.answers import (
 )
 from juliabox_manager.protocol.calls import (
     AnyVerb,
+    ApiCreate,
+    ApiList,
+    ApiRetire,
+    ApiStart,
     Events,
     ImageEnsure,
     ImageList,
@@ -96,6 +101,10 @@ RESULTS: dict[type[Verb], Any] = {
     SessionRetire: None,
     SessionUsage: UsageInfo,
     SessionUsages: list[UsageInfo],
+    ApiCreate: ApiContainer,
+    ApiStart: ApiContainer,
+    ApiList: list[ApiContainer],
+    ApiRetire: None,
     ImageList: list[ImageInfo],
     ImageEnsure: ImageInfo,
     VolumeList: list[VolumeInfo],
@@ -117,6 +126,7 @@ _READ_ONLY: tuple[type[Verb], ...] = (
     SessionList,
     SessionUsage,
     SessionUsages,
+    ApiList,
     ImageList,
     ImageEnsure,
     VolumeList,
