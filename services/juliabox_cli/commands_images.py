@@ -6,13 +6,14 @@ import click
 from rich.console import Console
 
 from juliabox_cli import engine_install, images
+from juliabox_cli.config import API_IMAGE
 from juliabox_cli.installation import open_installation
 from juliabox_cli.steps import Steps
 
 
 @click.group()
 def image() -> None:
-    """Build the images of the control parts and of sessions; remove old ones."""
+    """Build the images of the control parts, of sessions and of published APIs; remove old ones."""
 
 
 @image.command()
@@ -30,6 +31,7 @@ def build(refresh: bool) -> None:
     click.echo(f"{found.control} {installation.engine.image_id(found.control)}")
     for name, identity in found.sessions.items():
         click.echo(f"{name} {identity}")
+    click.echo(f"{API_IMAGE} {found.api}")
 
 
 @image.command()

@@ -28,6 +28,8 @@ MIB = 1024**2
 
 #: Image of a session unless a profile says otherwise.
 SESSION_IMAGE = "juliabox/julia"
+#: Image of the containers that carry out calls of published APIs; no image of sessions.
+API_IMAGE = "juliabox/julia-api"
 
 
 def _network(value: str) -> str:

@@ -1,8 +1,9 @@
 """Build, load or pull the images, each tagged by a hash of exactly what goes into it.
 
-Three images: ``base``, ``control`` and ``julia`` (see ``images/``). A tag names its content, so
-an image that exists is never built again, and an edit rebuilds only what it concerns. The engine's
-own builder does the work (no BuildKit is needed); control and julia are built side by side.
+The images: ``base``, ``control``, ``julia`` for sessions and ``julia-api`` for API containers (see
+``images/``). A tag names its content, so an image that exists is never built again, and an edit
+rebuilds only what it concerns. The engine's own builder does the work (no BuildKit is needed);
+control is built beside the two with Julia.
 """
 
 from __future__ import annotations

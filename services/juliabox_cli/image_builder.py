@@ -32,6 +32,8 @@ WEIGHTS = {
     "control": 0.02,
     "julia-parts": 0.4,
     "julia": 0.02,
+    "julia-api-parts": 0.02,
+    "julia-api": 0.02,
 }
 TITLES = {
     "rootfs": "Debian",
@@ -41,7 +43,13 @@ TITLES = {
     "control": "control image",
     "julia-parts": "Julia and JupyterLab",
     "julia": "session image",
+    "julia-api-parts": "Julia for API containers",
+    "julia-api": "image of API containers",
 }
+#: Images that are built side by side; those of one line share steps, so one after the other.
+SIDE_BY_SIDE = (("julia", "julia-api"), ("control",))
+#: Steps that a renewal need not do again: what they are made of was just made anew.
+REPEATED = ("tools", "julia-api-parts")
 #: Free bytes that a build is not started below.
 ROOM = 4 * 1024**3
 #: What a failed build's output tells, and what to do about it.
@@ -186,10 +194,19 @@ class Builder:
         if "base" in missing:
             self._image("base", context, arguments, target="base")
         self._image("tools", context, arguments, target="tools")
-        wanted = [name for name in ("julia", "control") if name in missing or "base" in missing]
         with ThreadPoolExecutor(2) as pool:
-            for job in [pool.submit(self._parts_and_own, name, arguments) for name in wanted]:
+            jobs = [
+                pool.submit(self._one_by_one, names, missing, arguments) for names in SIDE_BY_SIDE
+            ]
+            for job in jobs:
                 job.result()
+
+    def _one_by_one(
+        self, names: tuple[str, ...], missing: list[str], arguments: dict[str, str]
+    ) -> None:
+        for name in names:
+            if name in missing or "base" in missing:
+                self._parts_and_own(name, arguments)
 
     def _parts_and_own(self, name: str, arguments: dict[str, str]) -> None:
         """Build the lower part of an image where it is missing, and the image on it."""
@@ -240,7 +257,7 @@ class Builder:
                 target=target or "",
                 buildargs=used | self.options.proxies,
                 labels=labels or {},
-                nocache=self.refresh and step != "tools",
+                nocache=self.refresh and step not in REPEATED,
                 rm=True,
                 forcerm=True,
                 decode=True,

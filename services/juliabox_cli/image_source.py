@@ -30,7 +30,7 @@ PROJECT = (
 )
 #: A fixed time for all files: in the past, and one that a zip file can hold.
 TIME = 631152000
-IMAGES = ("base", "control", "julia")
+IMAGES = ("base", "control", "julia", "julia-api")
 #: What the lower, slowly changing part of an image is made of (``images/<name>/Dockerfile``); all
 #: other files go into the image itself (``images/<name>/own.Dockerfile``).
 PARTS = {
@@ -42,7 +42,10 @@ PARTS = {
         "seccomp.py",
     },
     "julia": {"Dockerfile", "julia.sh", "lab.sh", "requirements.lock", "system.sh"},
+    "julia-api": {"Dockerfile"},
 }
+#: Files of another image's folder that a lower part is made of as well, for the same layers.
+SHARED = {"julia-api": ("julia/julia.sh", "julia/system.sh")}
 DIST_INFO_SKIPPED = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 
 
@@ -120,7 +123,8 @@ class Sources:
             return Context(files | dict(_tree(self.images / "stages", "stages")))
         lower = {f"{name}/{file}" for file in PARTS[name]}
         if image.endswith("-parts"):
-            return Context({path: files[path] for path in lower})
+            shared = {path: (self.images / path).read_bytes() for path in SHARED.get(name, ())}
+            return Context({path: files[path] for path in lower} | shared)
         own = {path: files[path] for path in files.keys() - lower}
         return Context(own | (self._project() if name == "control" else {}))
 
@@ -128,7 +132,8 @@ class Sources:
         """Return image -> ``juliabox/<image>:<hash>``, for the parts and the tools as well."""
         base = self.context("base").digest()
         digests = {"base": base, "tools": base}
-        for name, more in (("control", ()), ("julia", (julia_source,))):
+        julia = (julia_source,)
+        for name, more in (("control", ()), ("julia", julia), ("julia-api", julia)):
             parts = self.context(f"{name}-parts").digest(base, *more)
             digests |= {f"{name}-parts": parts, name: self.context(name).digest(parts)}
         return {image: f"juliabox/{image}:{digest}" for image, digest in digests.items()}

@@ -16,6 +16,8 @@ from juliabox_cli.plugin_choice import Choice
 from juliabox_cli.rendering import Images
 from juliabox_cli.source import source_folder
 
+#: Images that containers are made of; the others are what these stand on.
+_USED = ("control", "julia", "julia-api")
 #: Seconds without a byte from the engine during a build, before it is given up.
 _BUILD_TIMEOUT = 1800
 
@@ -36,7 +38,7 @@ def options(config: Config) -> image_build.BuildOptions:
 def missing_images(config: Config, engine: Engine) -> list[str]:
     """Return the names of JuliaBox's images that this engine lacks."""
     tags = image_build.image_tags(source_folder(), options(config))
-    return [name for name in ("control", "julia") if engine.image_id(tags[name]) is None]
+    return [name for name in _USED if engine.image_id(tags[name]) is None]
 
 
 def prune(config: Config, engine: Engine) -> list[str]:
@@ -79,7 +81,7 @@ def ensure_images(
     """Make all images that the installation uses exist, and return how to name them."""
     chosen = options(config)
     tags = image_build.image_tags(source_folder(), chosen)
-    found = {name: engine.image_id(tags[name]) for name in ("control", "julia")}
+    found = {name: engine.image_id(tags[name]) for name in _USED}
     if refresh or None in found.values():
         builder = docker_engine.connect(engine.socket, timeout=_BUILD_TIMEOUT)
         found = dict(
@@ -96,4 +98,8 @@ def ensure_images(
         if profile.image and profile.image not in sessions:
             progress(profile.image, 1.0)
             sessions[profile.image] = engine.image_id(profile.image) or engine.pull(profile.image)
-    return Images(control=tags["control"], sessions=dict(sorted(sessions.items())))
+    return Images(
+        control=tags["control"],
+        sessions=dict(sorted(sessions.items())),
+        api=str(found["julia-api"]),
+    )

@@ -90,6 +90,8 @@ class Images:
 
     control: str
     sessions: dict[str, str]
+    #: Id of the image of API containers; empty where there are none.
+    api: str = ""
     #: Part -> the control image with plugins that it loads, for parts that load some.
     plugins: dict[str, str] = field(default_factory=dict)
 

@@ -12,9 +12,14 @@ from juliabox_cli.image_build import BuildOptions
 
 pytestmark = pytest.mark.engine
 
-FINAL = ["base", "control", "julia"]
+FINAL = ["base", "control", "julia", "julia-api"]
 #: Bytes; a session image is pulled or kept by every instance.
-LARGEST = {"base": 200_000_000, "control": 500_000_000, "julia": 1_300_000_000}
+LARGEST = {
+    "base": 200_000_000,
+    "control": 500_000_000,
+    "julia": 1_300_000_000,
+    "julia-api": 900_000_000,
+}
 MOST_LAYERS = 8
 
 
@@ -103,7 +108,10 @@ def certificates(text: str) -> set[str]:
     return set(re.findall(r"-----BEGIN CERTIFICATE-----\n(.*?)-----END", text, re.S))
 
 
-@pytest.mark.parametrize(("name", "user"), [("control", "900:900"), ("julia", "1000:1000")])
+@pytest.mark.parametrize(
+    ("name", "user"),
+    [("control", "900:900"), ("julia", "1000:1000"), ("julia-api", "1000:1000")],
+)
 def test_an_image_runs_under_an_init_as_a_user_with_a_check_and_labels(
     engine: docker.DockerClient, images: dict[str, str], name: str, user: str
 ) -> None:
@@ -113,6 +121,19 @@ def test_an_image_runs_under_an_init_as_a_user_with_a_check_and_labels(
     assert config["Healthcheck"]["Test"]
     assert config["Labels"]["org.opencontainers.image.title"].startswith("JuliaBox")
     assert config["Labels"]["juliabox.base"] == images["base"]
+
+
+def test_both_images_with_julia_share_their_layers(
+    engine: docker.DockerClient, images: dict[str, str]
+) -> None:
+    base, session, api = (
+        engine.images.get(images[name]).attrs["RootFS"]["Layers"]
+        for name in ("base", "julia", "julia-api")
+    )
+    # the base image's, Debian's packages, Julia
+    shared = len(base) + 2
+    assert session[:shared] == api[:shared]
+    assert len(api) == shared + 1
 
 
 def test_the_control_image_has_every_program_that_its_parts_call(

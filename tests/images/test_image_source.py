@@ -45,8 +45,10 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
         ("images/control/requirements.lock", {"control"}),
         ("images/julia/jupyter/jupyter_server_config.py", {"julia"}),
         ("images/julia/requirements.lock", {"julia"}),
-        ("images/stages/apt.sh", {"base", "control", "julia"}),
-        ("images/base/Dockerfile", {"base", "control", "julia"}),
+        ("images/julia/julia.sh", {"julia", "julia-api"}),
+        ("images/julia-api/worker/serve.jl", {"julia-api"}),
+        ("images/stages/apt.sh", {"base", "control", "julia", "julia-api"}),
+        ("images/base/Dockerfile", {"base", "control", "julia", "julia-api"}),
         ("images/julia/requirements.in", set()),
     ],
 )
@@ -59,8 +61,18 @@ def test_an_edit_changes_only_the_tags_of_images_it_goes_into(
     assert changed(before, tags(checkout)) == concerned
 
 
-def test_the_kind_of_julia_is_part_of_the_session_images_tag_alone(checkout: Path) -> None:
-    assert changed(tags(checkout), tags(checkout, "official")) == {"julia"}
+def test_the_kind_of_julia_is_part_of_the_tags_of_images_with_julia_alone(checkout: Path) -> None:
+    assert changed(tags(checkout), tags(checkout, "official")) == {"julia", "julia-api"}
+
+
+def test_both_images_with_julia_begin_with_the_same_steps(checkout: Path) -> None:
+    def steps(name: str) -> list[str]:
+        text = (checkout / f"images/{name}/Dockerfile").read_text()
+        stages = text[text.index("ARG BASE") :].split("FROM ")
+        copied = [line for line in stages[-1].splitlines() if "/out/ /" in line]
+        return [*stages[:3], *copied]
+
+    assert steps("julia-api") == steps("julia")
 
 
 def test_caches_and_byte_code_change_no_tag(checkout: Path) -> None:

@@ -1,0 +1,19 @@
+# julia-api: one worker of the REST API engine, or several. Julia alone, on a read-only root.
+ARG PARTS
+ARG TOOLS
+FROM ${TOOLS} AS own
+COPY julia-api/ /build/julia-api/
+RUN /build/julia-api/own.sh
+
+FROM ${PARTS}
+USER 1000:1000
+WORKDIR /
+EXPOSE 8888
+ENTRYPOINT ["/usr/bin/tini", "--", "/opt/juliabox/api/start"]
+# for an image that is run by hand: the manager turns it off
+HEALTHCHECK --interval=60s --timeout=5s --start-period=60s \
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8888"]
+LABEL org.opencontainers.image.title="JuliaBox API container" \
+      org.opencontainers.image.description="Julia that carries out calls of published functions" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=own /out/ /

@@ -1,0 +1,134 @@
+# Values of JSON as arguments of Julia's methods.
+#
+# JSON knows one kind of numbers, no symbols and no empty vector of something. So where no method
+# takes the values as they are, they are converted to what a method declares, if nothing is lost.
+
+"""A call that cannot be made as it was asked for: `api.body` or `api.arguments`."""
+struct Refusal <: Exception
+    code::String
+    message::String
+end
+
+refuse_arguments(message) = throw(Refusal("api.arguments", message))
+
+struct NoFit <: Exception end
+
+"""The arguments as some method takes them. Throws `Refusal` where none does."""
+function fit(published::Published, arguments::Vector{Any})
+    applicable(published.value, arguments...) && return arguments
+    for signature in published.signatures
+        fitted = fit_method(signature, arguments)
+        fitted === nothing || !applicable(published.value, fitted...) || return fitted
+    end
+    refuse_arguments(no_method(published, arguments))
+end
+
+function fit_method(signature::Signature, arguments::Vector{Any})
+    count = length(signature.kinds)
+    length(arguments) == count || (signature.more && length(arguments) > count) || return nothing
+    try
+        fitted = copy(arguments)
+        for place in 1:count
+            fitted[place] = fit_value(signature.kinds[place], arguments[place])
+        end
+        return fitted
+    catch
+        return nothing
+    end
+end
+
+function no_method(published::Published, arguments::Vector{Any})
+    counts = sort(unique([length(signature.kinds) for signature in published.signatures]))
+    open_ended = any(signature -> signature.more, published.signatures)
+    length(arguments) in counts || open_ended ||
+        return "$(published.name) takes $(join(counts, ", ", " or ")) arguments, not $(length(arguments))"
+    kinds = join([shown_kind(argument) for argument in arguments], ", ")
+    wanted = join(unique([join(map(string, signature.kinds), ", ") for signature in published.signatures]), "; ")
+    return shortened("$(published.name) does not take arguments of types ($kinds); it takes ($wanted)")
+end
+
+shown_kind(value) = string(typeof(value))
+
+"""The value as one of type `kind`. Throws anything where it is none."""
+function fit_value(kind, value)
+    kind isa Union && return fit_union(kind, value)
+    value isa kind && return value
+    kind isa Type || throw(NoFit())
+    return convert_value(kind, value)
+end
+
+function fit_union(kind::Union, value)
+    value isa kind && return value
+    for one in Base.uniontypes(kind)
+        try
+            return fit_value(one, value)
+        catch
+        end
+    end
+    throw(NoFit())
+end
+
+convert_value(kind::Type, value) = throw(NoFit())
+convert_value(::Type{Missing}, ::Nothing) = missing
+
+function convert_value(kind::Type{<:Number}, value::Number)
+    (value isa Bool || kind === Bool) && throw(NoFit())
+    converted = convert(kind, value)
+    isfinite(converted) || throw(NoFit())
+    return converted
+end
+
+convert_value(::Type{Symbol}, value::String) = Symbol(value)
+convert_value(::Type{<:AbstractChar}, value::String) = only(value)
+convert_value(kind::Type{<:Dates.TimeType}, value::String) = kind(value)
+convert_value(kind::Type{<:AbstractDict}, value::Dict) = convert(kind, value)
+convert_value(kind::Type{<:Tuple}, value::AbstractVector) = convert(kind, Tuple(value))
+convert_value(kind::Type{<:AbstractVector}, value::AbstractVector) =
+    eltype(kind) === Any ? convert(kind, value) :
+    convert(kind, [fit_value(eltype(kind), one) for one in value])
+
+"""A matrix from its rows, as results have them."""
+function convert_value(kind::Type{<:AbstractMatrix}, rows::AbstractVector)
+    width = isempty(rows) ? 0 : length(first(rows))
+    all(row -> row isa AbstractVector && length(row) == width, rows) || throw(NoFit())
+    element = eltype(kind) === Any ? Any : eltype(kind)
+    matrix = [fit_value(element, row[column]) for row in rows, column in 1:width]
+    return matrix isa kind ? matrix : convert(kind, matrix)
+end
+
+# --- keywords -----------------------------------------------------------------------------------
+
+"""The keywords as the method takes them that these arguments lead to. Throws `Refusal`."""
+function fit_keywords(published::Published, arguments::Vector{Any}, given::Dict{String,Any})
+    isempty(given) && all(one -> isempty(one.keywords), published.signatures) && return Pair{Symbol,Any}[]
+    signature = signature_for(published, arguments)
+    known = Dict(String(keyword.name) => keyword for keyword in signature.keywords)
+    for keyword in signature.keywords
+        !keyword.required || haskey(given, String(keyword.name)) ||
+            refuse_arguments("$(published.name) needs the keyword argument $(keyword.name)")
+    end
+    return Pair{Symbol,Any}[
+        fit_keyword(published, signature, get(known, name, nothing), name, value)
+        for (name, value) in given
+    ]
+end
+
+function signature_for(published::Published, arguments::Vector{Any})
+    chosen = which(published.value, Tuple{map(typeof, arguments)...})
+    for signature in published.signatures
+        signature.method === chosen && return signature
+    end
+    return published.signatures[1]
+end
+
+function fit_keyword(published::Published, signature::Signature, keyword, name::String, value)
+    if keyword === nothing
+        signature.more_keywords && !occursin('\0', name) && return Symbol(name) => value
+        refuse_arguments(shortened("$(published.name) has no keyword argument $(repr(name))"))
+    end
+    try
+        return keyword.name => fit_value(keyword.kind, value)
+    catch
+        refuse_arguments("the keyword argument $name of $(published.name) must be of type $(keyword.kind)")
+    end
+end

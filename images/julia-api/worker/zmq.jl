@@ -1,0 +1,124 @@
+# libzmq, as much of it as one server needs.
+
+const LIBZMQ = "libzmq.so.5"
+const ROUTER, DEALER = 6, 5
+const IDENTITY, LINGER, SEND_LIMIT, RECEIVE_LIMIT = 5, 17, 23, 24
+const ROUTER_MANDATORY, CURVE_SERVER, CURVE_SECRET_KEY = 33, 47, 49
+const SEND_MORE = 2
+const UNREACHABLE = 113   # EHOSTUNREACH: the one who asked has gone
+
+"""Messages that wait for a slow reader; then sending waits."""
+const OUTGOING = 64
+
+"""libzmq refused; the message says what."""
+struct ZMQError <: Exception
+    message::String
+end
+
+Base.showerror(io::IO, error::ZMQError) = print(io, error.message)
+
+zmq_errno() = ccall((:zmq_errno, LIBZMQ), Cint, ())
+
+function zmq_failed(what::String)
+    number = zmq_errno()
+    reason = unsafe_string(ccall((:zmq_strerror, LIBZMQ), Cstring, (Cint,), number))
+    throw(ZMQError("$what: $reason"))
+end
+
+mutable struct Socket
+    context::Ptr{Cvoid}
+    handle::Ptr{Cvoid}
+    message::Vector{UInt8}   # a zmq_msg_t
+end
+
+function Socket(kind::Integer)
+    context = ccall((:zmq_ctx_new, LIBZMQ), Ptr{Cvoid}, ())
+    context == C_NULL && zmq_failed("making a context")
+    return Socket(context, kind)
+end
+
+function Socket(context::Ptr{Cvoid}, kind::Integer)
+    handle = ccall((:zmq_socket, LIBZMQ), Ptr{Cvoid}, (Ptr{Cvoid}, Cint), context, kind)
+    handle == C_NULL && zmq_failed("making a socket")
+    return Socket(context, handle, zeros(UInt8, 64))
+end
+
+function set_option(socket::Socket, option::Integer, value::Integer)
+    status = ccall(
+        (:zmq_setsockopt, LIBZMQ), Cint, (Ptr{Cvoid}, Cint, Ref{Cint}, Csize_t),
+        socket.handle, option, value, sizeof(Cint),
+    )
+    status == 0 || zmq_failed("option $option of a socket")
+end
+
+function set_option(socket::Socket, option::Integer, value::String)
+    status = ccall(
+        (:zmq_setsockopt, LIBZMQ), Cint, (Ptr{Cvoid}, Cint, Cstring, Csize_t),
+        socket.handle, option, value, ncodeunits(value),
+    )
+    status == 0 || zmq_failed("option $option of a socket")
+end
+
+function bind(socket::Socket, address::String)
+    status = ccall((:zmq_bind, LIBZMQ), Cint, (Ptr{Cvoid}, Cstring), socket.handle, address)
+    status == 0 || zmq_failed("listening on $address")
+end
+
+function connect_to(socket::Socket, address::String)
+    status = ccall((:zmq_connect, LIBZMQ), Cint, (Ptr{Cvoid}, Cstring), socket.handle, address)
+    status == 0 || zmq_failed("connecting to $address")
+end
+
+"""
+Open the socket of a worker: whoever knows the public half of `key` may ask. There is no list of
+clients: the engine keeps that half for itself, and nobody else reaches the port.
+"""
+function listen(address::String, key::String)
+    socket = Socket(ROUTER)
+    set_option(socket, CURVE_SERVER, 1)
+    set_option(socket, CURVE_SECRET_KEY, key)
+    set_option(socket, ROUTER_MANDATORY, 1)   # else answers to a slow reader are dropped
+    set_option(socket, SEND_LIMIT, OUTGOING)
+    set_option(socket, LINGER, 500)
+    bind(socket, address)
+    return socket
+end
+
+"""Wait for one message, in which no task runs; return its frames."""
+function receive(socket::Socket)
+    frames = Vector{UInt8}[]
+    message = socket.message
+    while true
+        ccall((:zmq_msg_init, LIBZMQ), Cint, (Ptr{UInt8},), message)
+        while ccall((:zmq_msg_recv, LIBZMQ), Cint, (Ptr{UInt8}, Ptr{Cvoid}, Cint), message, socket.handle, 0) < 0
+            zmq_errno() == Libc.EINTR || zmq_failed("waiting for a message")
+        end
+        size = Int(ccall((:zmq_msg_size, LIBZMQ), Csize_t, (Ptr{UInt8},), message))
+        data = ccall((:zmq_msg_data, LIBZMQ), Ptr{UInt8}, (Ptr{UInt8},), message)
+        frame = Vector{UInt8}(undef, size)
+        GC.@preserve frame unsafe_copyto!(pointer(frame), data, size)
+        more = ccall((:zmq_msg_more, LIBZMQ), Cint, (Ptr{UInt8},), message) != 0
+        ccall((:zmq_msg_close, LIBZMQ), Cint, (Ptr{UInt8},), message)
+        push!(frames, frame)
+        more || return frames
+    end
+end
+
+"""Send one message; false if the one it is for has gone."""
+function send(socket::Socket, frames::Vector{Vector{UInt8}})
+    for (number, frame) in enumerate(frames)
+        flags = number < length(frames) ? SEND_MORE : 0
+        while ccall((:zmq_send, LIBZMQ), Cint, (Ptr{Cvoid}, Ptr{UInt8}, Csize_t, Cint), socket.handle, frame, length(frame), flags) < 0
+            zmq_errno() == UNREACHABLE && return false
+            zmq_errno() == Libc.EINTR || zmq_failed("sending a message")
+        end
+    end
+    return true
+end
+
+"""Send what is under way, for as long as the socket lingers, and close."""
+function close_socket(socket::Socket)
+    ccall((:zmq_close, LIBZMQ), Cint, (Ptr{Cvoid},), socket.handle)
+    ccall((:zmq_ctx_term, LIBZMQ), Cint, (Ptr{Cvoid},), socket.context)
+    return nothing
+end

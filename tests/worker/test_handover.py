@@ -1,0 +1,93 @@
+"""The slot: what the container tells its manager, and what is in it before it is anybody's."""
+
+from __future__ import annotations
+
+import time
+
+import docker
+import pytest
+import zmq
+
+from support.api_worker import api_container
+
+pytestmark = pytest.mark.engine
+
+HELD = "cat /proc/*/environ 2>/dev/null; ls -A /run/juliabox /tmp"
+
+
+def test_a_prepared_container_holds_nothing_and_listens_when_it_is_released(
+    engine: docker.DockerClient, image: str
+) -> None:
+    with api_container(engine, image, network_mode="bridge") as container:
+        assert container.told() == "loaded"
+        print(f"prepared after {time.monotonic() - container.started:.2f} s")
+        _, held = container.container.exec_run(["sh", "-c", HELD])
+        assert "JULIABOX_WORKER" not in held.decode()
+        assert held.decode().split("/run/juliabox:")[-1].split() == ["/tmp:"]
+        assert container.log == ""
+        begin = time.monotonic()
+        container.release()
+        print(f"released in {1000 * (time.monotonic() - begin):.0f} ms")
+        assert time.monotonic() - begin < 1
+        link = container.link()
+        begin = time.monotonic()
+        assert link.load("f(n) = n + 1", "f").kind == "loaded"
+        assert link.call("f", 1).value == 2
+        print(f"first call {1000 * (time.monotonic() - begin):.0f} ms after the release")
+        status = container.container.exec_run(["cat", "/proc/1/status"])[1].decode()
+        assert "NoNewPrivs:\t1" in status and "CapEff:\t0000000000000000" in status
+        assert container.log == ""
+
+
+def test_a_container_that_is_released_at_once_is_ready_soon(
+    engine: docker.DockerClient, image: str
+) -> None:
+    with api_container(engine, image) as container:
+        container.release()
+        link = container.link()
+        assert link.load("f(n) = n + 1", "f").kind == "loaded"
+        assert link.call("f", 1).value == 2
+        print(f"cold: first call {time.monotonic() - container.started:.2f} s after the start")
+
+
+def test_a_manager_that_restarts_finds_the_container_again(
+    engine: docker.DockerClient, image: str
+) -> None:
+    with api_container(engine, image) as container:
+        assert container.told() == "loaded"
+        container.again()
+        assert container.told() == "loaded"
+        container.say('{"version": 3, "environment": {}}')
+        container.again()
+        assert container.told() == "loaded"
+        container.say('{"version": 2, "environment": {"A": 1}}')
+        container.again()
+        assert container.told() == "loaded"
+        container.release()
+        assert container.link().ask("health", {}).kind == "healthy"
+
+
+def test_only_who_knows_the_workers_key_is_let_in(engine: docker.DockerClient, image: str) -> None:
+    with api_container(engine, image) as container:
+        container.release()
+        stranger, _ = zmq.curve_keypair()
+        with pytest.raises(Exception, match=r"no answer|^$"):
+            container.link(key=stranger).ask("health", {}, seconds=2)
+        assert container.link().ask("health", {}).kind == "healthy"
+
+
+def test_a_container_without_a_key_says_so(engine: docker.DockerClient, image: str) -> None:
+    with api_container(engine, image) as container:
+        container.say('{"version": 2, "environment": {}}')
+        assert container.container.wait(timeout=30)["StatusCode"] == 70
+        assert "JULIABOX_WORKER_KEY" in container.log
+
+
+def test_nobody_in_the_container_reaches_its_log(engine: docker.DockerClient, image: str) -> None:
+    with api_container(engine, image) as container:
+        container.release()
+        link = container.link()
+        source = 'f() = try; write("/proc/1/fd/1", "hello"); catch e; sprint(showerror, e); end'
+        assert link.load(source, "f").kind == "loaded"
+        assert "ermission denied" in str(link.call("f").value)
+        assert container.log == ""
