@@ -91,7 +91,7 @@ class SecondEngine:
         image_build.ensure_images(root, engine=client)
         client.close()
         tags = image_build.image_tags(root)
-        self.bring(tags["control"], tags["julia"])
+        self.bring(tags["control"], tags["julia"], tags["julia-api"])
 
     def bring(self, *tags: str) -> None:
         """Copy images from the host's engine."""
