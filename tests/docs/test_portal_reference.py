@@ -13,6 +13,9 @@ from juliabox_services.portal.settings import PortalSettings
 from support.documentation import Page, code
 
 _GROUP = re.compile(r"\([^)]*\)")
+_NAMES = re.compile(r"\b(ID|SERVER|PUBLISHER|API|N|FUNCTION)\b")
+#: Page -> how its address ends.
+ENDS = {"session": "/SERVER", "api": "/PUBLISHER/API"}
 
 
 def test_each_page_is_told_with_its_data_and_who_may_open_it(
@@ -20,7 +23,7 @@ def test_each_page_is_told_with_its_data_and_who_may_open_it(
 ) -> None:
     rows = reference("portal").section("Pages").rows()
     told = {code(row["data"])[0]: row for row in rows}
-    rest = {name: "/SERVER" if name == "session" else "" for name in PAGES}
+    rest = {name: ENDS.get(name, "") for name in PAGES}
     assert set(told) == {f"{info.api}{rest[name]}" for name, info in PAGES.items()}
     roles = {name for name, info in PAGES.items() if code(told[f"{info.api}{rest[name]}"]["role"])}
     assert roles == set(NEEDS)
@@ -28,7 +31,7 @@ def test_each_page_is_told_with_its_data_and_who_may_open_it(
 
 def test_each_route_is_told_with_its_methods(reference: Callable[[str], Page]) -> None:
     rows = reference("portal").section("Routes").rows()
-    told = {re.sub(r"\b(ID|SERVER)\b", "X", code(row["route"])[0]): row["methods"] for row in rows}
+    told = {_NAMES.sub("X", code(row["route"])[0]): row["methods"] for row in rows}
     for route, handler in ROUTES.items():
         named = _GROUP.sub("X", route)
         assert named in told, route

@@ -13,6 +13,7 @@ from tornado.web import RequestHandler
 
 from juliabox_services.portal.app import ROUTES
 from juliabox_services.portal.models import PAGES
+from support.portal_routes import address, data_address
 from support.portal_stand import PREFIX, Guest, PortalStand
 from support.visitor import add_person
 
@@ -20,6 +21,7 @@ SAMPLE = {
     r"api/tokens/([A-Za-z0-9]{1,64})": "api/tokens/a1",
     r"api/packages/([a-z0-9-]{0,64})": "api/packages/",
 }
+SAMPLE |= {route: route.replace("([^/]+)", "a1") for route in ROUTES if "([^/]+)" in route}
 
 
 def mutating() -> Iterator[tuple[str, str]]:
@@ -35,8 +37,8 @@ def readable() -> list[str]:
         for route, handler in ROUTES.items()
         if handler.get is not RequestHandler.get
     ]
-    pages = [info.route for info in PAGES.values()]
-    data = ["api/session/" if info.name == "session" else info.api for info in PAGES.values()]
+    pages = [address(info) for info in PAGES.values()]
+    data = [data_address(info) for info in PAGES.values()]
     return [*found, *pages, *data]
 
 
@@ -44,7 +46,7 @@ MUTATING = list(mutating())
 
 
 def test_the_routes_that_change_something_are_found() -> None:
-    assert len(MUTATING) == 9
+    assert len(MUTATING) == 17
 
 
 @pytest.mark.parametrize(("method", "path"), MUTATING, ids=str)

@@ -12,10 +12,13 @@ from playwright.sync_api import Browser, Page
 from juliabox_services.portal.models import PAGES
 from support import portal_preview
 from support.portal_browsing import Watched, watched
+from support.portal_routes import address
 
 pytestmark = pytest.mark.e2e
 
-ADDRESSES = {name: info.route for name, info in PAGES.items()} | {"error": "error"}
+ADDRESSES = {name: address(info) for name, info in PAGES.items()} | {"error": "error"}
+TABS = ("source", "versions", "log", "use", "tokens")
+ADDRESSES |= {f"api-{tab}": f"apis/ada/sums?{tab}#{tab}" for tab in TABS}
 SIZES = {"desk": (1280, 800), "phone": (390, 844)}
 
 

@@ -26,6 +26,7 @@ from juliabox_plugins.session_head import SessionHead
 from juliabox_services.portal import presentation
 from juliabox_services.portal.base import POLICY
 from juliabox_services.portal.models import PAGES, Me, Page, Section, SessionFrame, Settings
+from support import api_preview, api_samples
 from support import portal_samples as samples
 
 PREFIX = samples.PORTAL
@@ -49,7 +50,8 @@ DATA: dict[str, Any] = {
     "sessions": samples.sessions,
     "volumes": samples.volumes,
     "instances": samples.instances,
-    "apis": samples.apis,
+    "apis": api_samples.all_apis,
+    "my-apis": api_samples.my_apis,
     "plugins": samples.plugins,
     "failures": samples.failures,
     "tasks": samples.tasks,
@@ -68,6 +70,11 @@ class State:
         self.changes: list[tuple[str, str, Any, str]] = []
         #: Answer of every request below ``api/`` instead of data: status, code, message.
         self.fault: tuple[int, str, str] | None = None
+        #: One API, what the check of a source finds, and the answer to every change of an API
+        #: instead of data: status and body.
+        self.api = api_samples.api_page()
+        self.checked = api_samples.checked()
+        self.refused: tuple[int, Any] | None = None
         #: How often data was fetched, by path.
         self.fetched: dict[str, int] = {}
 
@@ -119,6 +126,8 @@ class Base(tornado.web.RequestHandler):
             return self.state.home
         if name == "message":
             return self.state.message
+        if name == "api":
+            return self.state.api
         if name == "session":
             return SessionFrame(session=self.state.home.sessions[0])
         if name == "usage":
@@ -155,6 +164,7 @@ class PageView(Base):
             xsrf_token=XSRF,
             message=self.state.message if self.state.message.text else None,
             features=samples.FEATURES,
+            apis=True,
             version="0.1.0",
         )
         templates = self.settings["templates"]
@@ -254,8 +264,9 @@ def application(state: State) -> tornado.web.Application:
         routes.append(
             (rf"{PREFIX}plugins/{name}/static/(.*)", tornado.web.StaticFileHandler, {"path": path})
         )
+    routes.append((rf"{PREFIX}api/apis/(.+)", api_preview.engine_view(Change)))
     for name, info in PAGES.items():
-        rest = "([^/]*)" if name == "session" else ""
+        rest = info.rest
         api = f"{info.api}/" if rest else info.api
         routes.append((rf"{PREFIX}{info.route}{rest}", PageView, {"name": name}))
         if name not in ("tokens", "message"):

@@ -13,11 +13,24 @@ from msgspec.structs import replace
 from tornado.web import RequestHandler
 
 from juliabox_services.portal.app import Portal
+from juliabox_services.portal.models import PageInfo
 from juliabox_services.portal.settings import load
 from support.portal_stand import PREFIX, PortalStand
 from support.strangers import site
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+#: Page of one thing of several -> how its addresses end in tests.
+ENDS = {"session": "", "api": "ada/sums"}
+
+
+def address(info: PageInfo) -> str:
+    """Return the address of a page below the portal's, for one thing if it shows one."""
+    return info.route + ENDS[info.name] if info.rest else info.route
+
+
+def data_address(info: PageInfo) -> str:
+    """Return the address of a page's data."""
+    return f"{info.api}/{ENDS[info.name]}" if info.rest else info.api
 
 
 @dataclass(frozen=True)

@@ -327,11 +327,6 @@ def instances() -> a.Instances:
     )
 
 
-def apis() -> a.PublishedApis:
-    """Return none: their engine comes later."""
-    return a.PublishedApis()
-
-
 def plugins() -> a.Plugins:
     """Return built-in plugins, a stranger's, and two that are faulty."""
     built_in = [

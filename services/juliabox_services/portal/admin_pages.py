@@ -25,7 +25,6 @@ from juliabox_services.portal.models_admin import (
     Overview,
     Plugins,
     PoolRow,
-    PublishedApis,
     SessionRow,
     Sessions,
     StopSession,
@@ -259,11 +258,6 @@ async def _names(handler: Handler) -> dict[str, Any]:
         }
 
     return await plugins.call(compute, "cloud.compute", ask) or {}
-
-
-async def apis(handler: Handler, _: str = "") -> PublishedApis:
-    """Return nothing: this version has no engine of published APIs."""
-    return PublishedApis()
 
 
 async def plugins(handler: Handler, _: str = "") -> Plugins:

@@ -11,6 +11,7 @@ from tornado.escape import json_encode
 
 from juliabox_services.portal import (
     admin_pages,
+    api_pages,
     archive,
     person_pages,
     presentation,
@@ -18,6 +19,7 @@ from juliabox_services.portal import (
     usage,
 )
 from juliabox_services.portal.base import PortalHandler, SafeErrors
+from juliabox_services.portal.engine import Engine
 from juliabox_services.portal.handlers import DataHandler, HeadHandler, PageHandler
 from juliabox_services.portal.hub import Hub, Shared
 from juliabox_services.portal.login import Callback, make_auth
@@ -45,12 +47,14 @@ DATA: dict[str, Any] = {
     "files": archive.files,
     "settings": person_pages.settings,
     "session": person_pages.session,
+    "my-apis": api_pages.my_apis,
+    "api": api_pages.api,
     "overview": admin_pages.overview,
     "users": admin_pages.users,
     "sessions": admin_pages.sessions,
     "volumes": admin_pages.volumes,
     "instances": admin_pages.instances,
-    "apis": admin_pages.apis,
+    "apis": api_pages.all_apis,
     "plugins": admin_pages.plugins,
     "usage": usage.usage,
     "failures": admin_pages.failures,
@@ -58,6 +62,9 @@ DATA: dict[str, Any] = {
     "configuration": admin_pages.configuration,
     "message": admin_pages.message,
 }
+
+#: A publisher and an API in an address.
+_ONE = "([^/]+)/([^/]+)"
 
 #: Route below the portal's address -> its handler, pages and their data aside.
 ROUTES: dict[str, type[PortalHandler]] = {
@@ -68,6 +75,17 @@ ROUTES: dict[str, type[PortalHandler]] = {
     "api/servers/start": person_pages.StartHandler,
     "api/servers/stop": person_pages.StopHandler,
     "api/servers/remove": person_pages.RemoveHandler,
+    "api/apis/check": api_pages.ApiCheck,
+    f"api/apis/{_ONE}": api_pages.ApiItem,
+    f"api/apis/{_ONE}/activate": api_pages.ApiActivate,
+    f"api/apis/{_ONE}/stop": api_pages.ApiStop,
+    f"api/apis/{_ONE}/start": api_pages.ApiStart,
+    f"api/apis/{_ONE}/versions/([^/]+)": api_pages.ApiVersion,
+    f"api/apis/{_ONE}/log": api_pages.ApiLog,
+    f"api/apis/{_ONE}/stats": api_pages.ApiStats,
+    f"api/apis/{_ONE}/openapi.json": api_pages.ApiDocument,
+    f"api/apis/{_ONE}/tokens": api_pages.ApiTokens,
+    f"api/apis/{_ONE}/try/([^/]+)": api_pages.ApiTry,
     "api/packages/([a-z0-9-]{0,64})": archive.PackagesHandler,
     "api/archive": archive.AccountJson,
     "api/archive/account.zip": archive.AccountZip,
@@ -148,6 +166,7 @@ class Portal:
         self.parts = Parts(
             settings=settings,
             hub=hub,
+            engine=Engine(settings.api_url),
             instance=Instance(client),
             servers=Servers(settings, hub),
             session_client=SessionClient(settings),
@@ -169,6 +188,7 @@ class Portal:
         self.parts.keeper.close()
         self.parts.instance.client.close()
         self.parts.hub.close()
+        self.parts.engine.close()
         self.parts.session_client.close()
         await asyncio.get_running_loop().run_in_executor(None, self.parts.plugins.close)
 
@@ -220,8 +240,7 @@ class Portal:
         """Return the routes of the pages and of their data."""
         found: list[tuple[str, Any, dict[str, Any]]] = []
         for name, info in PAGES.items():
-            given = {"info": info, "data": DATA[name]}
-            rest = r"([^/]*)" if name == "session" else ""
+            given, rest = {"info": info, "data": DATA[name]}, info.rest
             api = f"{info.api}/" if rest else info.api
             found.append((f"{self.settings.prefix}{info.route}{rest}", PageHandler, given))
             found.append((f"{self.settings.prefix}{api}{rest}", DataHandler, given))

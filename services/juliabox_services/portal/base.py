@@ -85,10 +85,12 @@ class SafeErrors(RequestHandler):
             log.error("request broke", exc_info=(kind, value, trace), **where)
 
     def write_error(self, status_code: int, **details: Any) -> None:
-        """Write an error as JSON or as a page: code and message, never more."""
+        """Write an error as JSON or as a page: code and message, and when to try again."""
         error = details.get("exc_info", (None, None, None))[1]
         status, code, message = describe(error, status_code)
         self.set_status(status)
+        if getattr(error, "retryable", False):
+            self.set_header("Retry-After", "5")
         if self.api:
             self.set_header("Content-Type", "application/json")
             self.finish(msgspec.json.encode({"code": code, "message": message}))

@@ -91,6 +91,7 @@ class Handler(PortalHandler):
             message=message,
             features=self.parts.plugins.features(),
             scripts=scripts,
+            apis=self.parts.engine.available,
             version=self.settings["version"],
         )
 
@@ -191,13 +192,6 @@ class ApiHandler(Handler):
     """A route whose errors are JSON."""
 
     api = True
-
-    def write_error(self, status_code: int, **details: Any) -> None:
-        """Say when to try again, where that helps."""
-        error = details.get("exc_info", (None, None, None))[1]
-        if getattr(error, "retryable", False):
-            self.set_header("Retry-After", "5")
-        super().write_error(status_code, **details)
 
     def refuse_method(self) -> None:
         """Answer that the method is not one of this route."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -69,6 +70,20 @@ class Hub:
         except (OSError, HTTPClientError, HTTPStreamClosedError, HTTPTimeoutError) as error:
             raise _away() from error
         return _result(answer)
+
+    @contextlib.asynccontextmanager
+    async def borrowed(
+        self, owner: str, token: str, scope: str, seconds: int
+    ) -> AsyncIterator[str]:
+        """Give a token of a person that admits one thing for a moment; revoke it after."""
+        path = f"/users/{segment(owner)}/tokens"
+        body = {"note": "visit of the portal", "expires_in": seconds, "scopes": [scope]}
+        made = await self.call("POST", path, token, body)
+        try:
+            yield str(made["token"])
+        finally:
+            with contextlib.suppress(JuliaBoxError):  # it ends by itself
+                await self.call("DELETE", f"{path}/{segment(str(made['id']))}", token)
 
     def close(self) -> None:
         """Give the client up."""

@@ -26,6 +26,7 @@ from juliabox_services.portal.models_admin import (
     Users,
     Volumes,
 )
+from juliabox_services.portal.models_apis import ApiPage, MyApis
 
 
 class Fault(Struct, frozen=True, kw_only=True):
@@ -66,6 +67,8 @@ class Page(Struct, frozen=True, kw_only=True):
     features: dict[str, list[str]] = field(default_factory=dict)
     #: Addresses of the plugins' scripts (``JBP_JS_TOP``).
     scripts: list[str] = field(default_factory=list)
+    #: Whether this installation runs published APIs.
+    apis: bool = False
     #: Version of JuliaBox, for the foot of the page.
     version: str = ""
 
@@ -310,10 +313,17 @@ class PageInfo(NamedTuple):
     #: Below ``portal_url``; admin pages have ``api/admin/…``.
     api: str
     admin: bool = False
+    #: Pattern of what its addresses end with; a page that has one is not in the menu.
+    rest: str = ""
 
 
 def _person(name: str, route: str, data: type[Struct], title: str) -> PageInfo:
-    return PageInfo(name, route, f"{name}.html", data, title, f"api/{name}")
+    return PageInfo(name, route, f"{name}.html", data, title, f"api/{route or name}")
+
+
+def _one(name: str, route: str, data: type[Struct], title: str, rest: str = "([^/]*)") -> PageInfo:
+    """Return a page of one thing of several, which its address names."""
+    return PageInfo(name, f"{route}/", f"{name}.html", data, title, f"api/{route}", rest=rest)
 
 
 def _admin(name: str, data: type[Struct], title: str) -> PageInfo:
@@ -323,16 +333,19 @@ def _admin(name: str, data: type[Struct], title: str) -> PageInfo:
 
 #: Every page, in the order of the navigation. A template's context is ``page`` (:class:`Page`),
 #: ``info`` (:class:`PageInfo`), ``data`` and, for HTML of plugins, ``sections``. The session
-#: frame's route and address end with the server's name (nothing: the default server).
+#: frame's route and address end with the server's name (nothing: the default server), those of an
+#: API with its publisher and its name.
 PAGES: dict[str, PageInfo] = {
     info.name: info
     for info in (
         _person("home", "", Home, "Sessions"),
+        _person("my-apis", "apis", MyApis, "APIs"),
         _person("packages", "packages", Packages, "Packages"),
         _person("tokens", "tokens", Tokens, "Tokens"),
         _person("files", "files", Archive, "Downloads"),
         _person("settings", "settings", Settings, "Settings"),
-        _person("session", "session/", SessionFrame, "Session"),
+        _one("session", "session", SessionFrame, "Session"),
+        _one("api", "apis", ApiPage, "API", "([^/]+/[^/]+)"),
         _admin("overview", Overview, "Overview"),
         _admin("users", Users, "Users"),
         _admin("sessions", Sessions, "Sessions"),

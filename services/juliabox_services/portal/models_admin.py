@@ -11,6 +11,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from juliabox_services.api.models import AuditRow, Summary
+
 
 class Message(Struct, frozen=True, kw_only=True):
     """Message of the day; body of PUT ``api/admin/message``, where an empty text takes it away."""
@@ -176,24 +178,12 @@ class Instances(Struct, frozen=True, kw_only=True):
     instances: list[InstanceView]
 
 
-class PublishedApi(Struct, frozen=True, kw_only=True):
-    """A published API."""
-
-    publisher: str
-    name: str
-    version: int
-    functions: list[str] = field(default_factory=list)
-    access: str = ""
-    containers: int = 0
-    #: Calls within the last day.
-    calls: int = 0
-
-
 class PublishedApis(Struct, frozen=True, kw_only=True):
-    """Data of ``apis``."""
+    """Data of ``apis``: those of all publishers, and who did what to them, newest first."""
 
-    apis: list[PublishedApi] = field(default_factory=list)
-    #: Whether this version has the engine of published APIs.
+    apis: list[Summary] = field(default_factory=list)
+    audit: list[AuditRow] = field(default_factory=list)
+    #: Whether this installation runs published APIs.
     available: bool = False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from juliabox_services.portal.engine import Engine
 from juliabox_services.portal.hub import Hub, Shared
 from juliabox_services.portal.manager import Instance
 from juliabox_services.portal.messages import Messages
@@ -21,6 +22,7 @@ class Parts:
 
     settings: PortalSettings
     hub: Hub
+    engine: Engine
     instance: Instance
     servers: Servers
     session_client: SessionClient

@@ -145,6 +145,25 @@ def _kind(token: dict[str, Any]) -> Literal["token", "login"]:
     return "token" if own and not str(token.get("note") or "").startswith("Server at ") else "login"
 
 
+async def make_token(handler: Handler, scopes: list[str] | None = None) -> MadeToken:
+    """Make a token of the caller as the request's body says; with all of their rights, or some."""
+    given = handler.body(NewToken)
+    note = given.note.strip()
+    if not 0 < len(note) <= NOTE:
+        raise RequestError(f"a note has 1 to {NOTE} characters", code="portal.token")
+    seconds = given.expires_in
+    if seconds is not None and not 1 <= seconds <= 10 * 366 * 86400:
+        raise RequestError("expires_in is 1 second to ten years", code="portal.token")
+    body: dict[str, Any] = {"note": note, "expires_in": None if seconds is None else int(seconds)}
+    if scopes is not None:
+        body["scopes"] = scopes
+    path = f"/users/{segment(handler.name)}/tokens"
+    made = await handler.parts.hub.call("POST", path, handler.token, body)
+    return MadeToken(
+        token=made["token"], id=str(made["id"]), expires=moment(made.get("expires_at"))
+    )
+
+
 class TokenList(ApiHandler):
     """The caller's tokens."""
 
@@ -154,20 +173,7 @@ class TokenList(ApiHandler):
 
     async def post(self) -> None:
         """Make one; its secret is answered this once."""
-        given = self.body(NewToken)
-        note = given.note.strip()
-        if not 0 < len(note) <= NOTE:
-            raise RequestError(f"a note has 1 to {NOTE} characters", code="portal.token")
-        seconds = given.expires_in
-        if seconds is not None and not 1 <= seconds <= 10 * 366 * 86400:
-            raise RequestError("expires_in is 1 second to ten years", code="portal.token")
-        body = {"note": note, "expires_in": None if seconds is None else int(seconds)}
-        path = f"/users/{segment(self.name)}/tokens"
-        made = await self.parts.hub.call("POST", path, self.token, body)
-        token = MadeToken(
-            token=made["token"], id=str(made["id"]), expires=moment(made.get("expires_at"))
-        )
-        self.answer(token, 201)
+        self.answer(await make_token(self), 201)
 
 
 class TokenItem(ApiHandler):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from juliabox_ext.errors import JuliaBoxError, RequestError
+from juliabox_ext.errors import RequestError
 from juliabox_manager import protocol as p
 from juliabox_services.portal.hub import Hub, Shared, segment
 from juliabox_services.portal.models import Gauge, Gauges, Link, SessionView
@@ -83,18 +83,9 @@ class Servers:
         What runs in a session may be anybody's code: the caller's own token, with which all that
         the caller may is done at the hub, is never sent there.
         """
-        path = f"/users/{segment(owner)}/tokens"
-        body = {
-            "note": "visit of the portal",
-            "expires_in": VISIT,
-            "scopes": [f"access:servers!server={owner}/{server}"],
-        }
-        made = await self._hub.call("POST", path, token, body)
-        try:
-            yield str(made["token"])
-        finally:
-            with contextlib.suppress(JuliaBoxError):  # it ends by itself
-                await self._hub.call("DELETE", f"{path}/{segment(str(made['id']))}", token)
+        scope = f"access:servers!server={owner}/{server}"
+        async with self._hub.borrowed(owner, token, scope, VISIT) as visiting:
+            yield visiting
 
     def time_left(self, started: float | None, active: float | None, now: float) -> TimeLeft:
         """Return seconds until a running server is stopped, why, and the span that counts."""

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from juliabox_ext.errors import ConfigurationError
 from juliabox_ext.selection import PluginSelection
+from juliabox_services.api.settings import SERVICE as APIS
 from juliabox_spawner.settings import LimitSettings, ManagerAddress, ProfileSettings
 
 #: Name of the hub's service, of its OAuth client, and of the folder in addresses.
@@ -37,6 +38,9 @@ class PortalSettings(Struct, frozen=True, forbid_unknown_fields=True):
     proxy: str
     manager: ManagerAddress
     limits: LimitSettings
+    #: The engine of published APIs on the edge network, such as
+    #: ``http://10.64.16.5:8093/services/api/``; empty: this installation has none.
+    api_url: str = ""
     base_url: str = "/"
     https: bool = False
     #: With subdomains: the hub's own host and the portal's; else empty.
@@ -63,16 +67,26 @@ class PortalSettings(Struct, frozen=True, forbid_unknown_fields=True):
         """Path under which the portal lives."""
         return f"{self.base_url}services/{SERVICE}/"
 
+    @property
+    def api_host(self) -> str:
+        """The engine's own scheme and host with subdomains; else empty."""
+        return service_host(self.hub_host, APIS)
 
-def portal_host(subdomain_host: str) -> str:
-    """Return the portal's own scheme and host; empty without subdomains.
+
+def service_host(subdomain_host: str, service: str) -> str:
+    """Return a service's own scheme and host; empty without subdomains.
 
     It is the one that JupyterHub makes of a service's name: its ``subdomain_hook_idna``.
     """
     if not subdomain_host:
         return ""
     parts = urlsplit(subdomain_host)
-    return f"{parts.scheme}://{SERVICE}--service.{parts.netloc}"
+    return f"{parts.scheme}://{service}--service.{parts.netloc}"
+
+
+def portal_host(subdomain_host: str) -> str:
+    """Return the portal's own scheme and host; empty without subdomains."""
+    return service_host(subdomain_host, SERVICE)
 
 
 def _decode_path(kind: type, value: object) -> Path:

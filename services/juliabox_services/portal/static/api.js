@@ -6,12 +6,13 @@ export const page = JSON.parse(document.getElementById("juliabox-page").textCont
 /** The data that came with the page. */
 export const data = () => JSON.parse(document.getElementById("juliabox-data").textContent);
 
-/** An answer that is an error: `message` is for people, `code` is stable. */
+/** An answer that is an error: `message` is for people, `code` is stable, `body` all it tells. */
 export class Fault extends Error {
-  constructor(status, code, message) {
+  constructor(status, code, message, body = null) {
     super(message);
     this.status = status;
     this.code = code;
+    this.body = body;
   }
 }
 
@@ -46,7 +47,7 @@ async function ask(method, path, body, again = method === "GET") {
     throw new Fault(answer.status, `http.${answer.status}`, "The service answered with something that is not data.");
   }
   if (!answer.ok) {
-    throw new Fault(answer.status, content?.code ?? `http.${answer.status}`, content?.message ?? "The service refused this.");
+    throw new Fault(answer.status, content?.code ?? `http.${answer.status}`, content?.message ?? "The service refused this.", content);
   }
   return content;
 }

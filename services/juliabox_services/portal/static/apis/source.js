@@ -1,0 +1,137 @@
+// The source of an API and what it is published with: checked, and saved as a new version.
+import { Fault, attempt, post, put } from "../api.js";
+import { alertBox, busy, fill, h, toast } from "../dom.js";
+import { Editor } from "./editor.js";
+import { signature, words } from "./words.js";
+
+const SAMPLE = `"The n-th Fibonacci number."
+function fib(n::Integer)
+    a, b = big(0), big(1)
+    for _ in 1:n
+        a, b = b, a + b
+    end
+    a
+end
+`;
+const MIB = 1024 ** 2;
+const NUMBERS = ["timeout", "minimum", "maximum", "workers", "recycle_calls", "rate"];
+const LISTS = ["users", "groups", "origins", "idempotent"];
+const DEFAULTS = { description: "", access: "users", users: [], groups: [], timeout: null, memory: null, minimum: 0, maximum: null, workers: 1, recycle_calls: 10000, rate: null, origins: [], cache: "", content: [], idempotent: [] };
+
+const field = (id) => document.getElementById(id);
+
+export class Source {
+  /** `saved` is told of the service's answer to a save. */
+  constructor(path, saved) {
+    this.path = path;
+    this.saved = saved;
+    this.form = field("edit");
+    this.problem = field("problem");
+    this.editor = new Editor(field("code"), field("functions"));
+    this.dirty = false;
+    this.form.addEventListener("input", () => (this.dirty = true));
+    field("code").addEventListener("edited", () => (this.dirty = true));
+    field("access").addEventListener("change", () => this.showAccess());
+    field("check").addEventListener("click", () => this.check());
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.save();
+    });
+    // a field that is wrong must be seen
+    this.form.addEventListener("invalid", (event) => event.target.closest("details")?.setAttribute("open", ""), true);
+    addEventListener("beforeunload", (event) => this.dirty && event.preventDefault());
+  }
+
+  /** Show a page's data; what somebody is writing stays. */
+  show({ detail, bounds }) {
+    field("save").querySelector("span").textContent = detail ? `Publish version ${detail.summary.newest + 1}` : "Publish";
+    field("timeout").placeholder = String(bounds.timeout);
+    field("timeout").max = String(bounds.longest_timeout);
+    field("memory").placeholder = String(Math.round(bounds.memory / MIB));
+    field("memory").max = String(Math.floor(bounds.most_memory / MIB));
+    field("maximum").placeholder = String(bounds.containers_per_api);
+    field("rate").placeholder = String(bounds.rate);
+    const newest = detail?.summary.newest ?? 0;
+    if (this.dirty || this.after === newest) return;
+    this.after = newest;
+    this.fill(detail?.version ?? null);
+  }
+
+  /** Put a version's source and options into the form. */
+  fill(version) {
+    const options = version?.options ?? DEFAULTS;
+    this.editor.value = version ? version.source : SAMPLE;
+    field("functions").value = version ? version.functions.map((one) => one.name).join(" ") : "fib";
+    field("about").value = options.description;
+    field("access").value = options.access;
+    for (const name of NUMBERS) field(name).value = options[name] ?? "";
+    for (const name of LISTS) field(name).value = options[name].join(" ");
+    field("memory").value = options.memory === null ? "" : Math.round(options.memory / MIB);
+    field("cache").value = options.cache;
+    for (const box of field("content").querySelectorAll("input")) box.checked = options.content.includes(box.value);
+    field("why").value = "";
+    fill(this.problem);
+    this.showAccess();
+    this.dirty = false;
+  }
+
+  showAccess() {
+    for (const place of this.form.querySelectorAll("[data-access]")) place.hidden = place.dataset.access !== field("access").value;
+  }
+
+  options() {
+    const numbers = Object.fromEntries(NUMBERS.map((name) => [name, field(name).value === "" ? null : field(name).valueAsNumber]));
+    const lists = Object.fromEntries(LISTS.map((name) => [name, words(field(name).value)]));
+    const memory = field("memory").value === "" ? null : Math.round(field("memory").valueAsNumber * MIB);
+    const content = [...field("content").querySelectorAll("input:checked")].map((box) => box.value);
+    return { description: field("about").value, access: field("access").value, cache: field("cache").value, memory, content, ...numbers, ...lists };
+  }
+
+  functions() {
+    return words(field("functions").value);
+  }
+
+  async check() {
+    this.editor.clear();
+    await busy(field("check"), () =>
+      attempt(async () => {
+        const found = await post("api/apis/check", { source: this.editor.value, functions: this.functions() });
+        if (found.code) this.tell(found.message, found.code, found.frames, found.printed);
+        else this.praise(found);
+      }),
+    );
+  }
+
+  async save() {
+    this.editor.clear();
+    const body = { source: this.editor.value, functions: this.functions(), options: this.options(), note: field("why").value.trim(), after: this.after ?? 0 };
+    try {
+      const detail = await busy(field("save"), () => put(this.path, body));
+      this.dirty = false;
+      this.after = undefined;
+      toast("success", `Version ${detail.summary.newest} answers now.`);
+      this.saved(detail);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.tell(error.message, error.code, error.body?.frames ?? [], error.body?.output ?? "");
+    }
+  }
+
+  /** Tell what is wrong with the source, at its line too. */
+  tell(message, code, frames, printed) {
+    const first = frames[0];
+    const way = first ? h("button", { type: "button", class: "btn btn-link jb-inline", onclick: () => this.editor.show(first.line) }, `Line ${first.line}`) : null;
+    fill(
+      this.problem,
+      alertBox("danger", h("p", { class: "jb-lines" }, way, way ? ": " : "", message, " ", h("code", {}, code)), printed ? h("pre", { class: "jb-printed", tabindex: "0", "aria-label": "What it printed" }, printed) : null),
+    );
+    this.editor.tell(message, frames);
+    if (!first) this.problem.scrollIntoView({ block: "nearest" });
+  }
+
+  praise(found) {
+    const lines = found.functions.flatMap((one) => one.methods.map((method) => h("li", {}, h("code", {}, signature(one.name, method)))));
+    fill(this.problem, alertBox("success", h("p", {}, "It loads. Programs can call:"), h("ul", { class: "jb-plain" }, ...lines)));
+    this.problem.scrollIntoView({ block: "nearest" });
+  }
+}

@@ -1,0 +1,404 @@
+"""What people do with published APIs on the portal's pages, in Chromium on the preview."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from juliabox_services.api.engine_contract import Checked
+from juliabox_services.api.models import Fault
+from juliabox_services.portal.models_apis import MyApis
+from support import api_samples, portal_preview
+from support.portal_browsing import Watched, watched
+from support.portal_preview import XSRF, State
+
+pytestmark = pytest.mark.e2e
+
+PATH = "api/apis/ada/sums"
+
+
+@pytest.fixture(scope="module")
+def preview() -> Iterator[tuple[str, State]]:
+    with portal_preview.running() as running:
+        yield running
+
+
+@pytest.fixture
+def state(preview: tuple[str, State]) -> State:
+    """Return the preview's memory, as new."""
+    preview[1].__init__()  # type: ignore[misc]
+    return preview[1]
+
+
+@pytest.fixture(scope="module")
+def window(browser: Browser) -> Iterator[Watched]:
+    context = browser.new_context(reduced_motion="reduce", timezone_id="UTC", locale="en-GB")
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    with watched(context) as opened:
+        yield opened
+    context.close()
+
+
+@pytest.fixture
+def portal(preview: tuple[str, State], window: Watched, state: State) -> Watched:
+    window.base = preview[0]
+    return window
+
+
+def open_tab(portal: Watched, tab: str) -> Page:
+    """Open ada's sums at a tab."""
+    # the query lets the page load: a change of the fragment alone does not
+    page = portal.open(f"{portal.base}apis/ada/sums?{uuid4().hex}#{tab}")
+    expect(page.locator(f"#{tab}")).to_be_visible()
+    return page
+
+
+def sent(state: State, method: str, path: str) -> dict[str, object]:
+    """Return the body of the one request of a method to a path."""
+    found = [one for one in state.changes if one[:2] == (method, path)]
+    assert len(found) == 1, state.changes
+    assert found[0][3] == XSRF
+    body: dict[str, object] = found[0][2]
+    return body
+
+
+def source_of(page: Page) -> str:
+    return str(page.evaluate("document.querySelector('.CodeMirror').CodeMirror.getValue()"))
+
+
+def write(page: Page, text: str) -> None:
+    """Replace what the editor has, as somebody who types."""
+    page.locator(".CodeMirror-code").first.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(text)
+
+
+def test_an_address_leads_to_a_tab_and_a_tab_to_an_address(portal: Watched) -> None:
+    page = open_tab(portal, "call")
+    page.get_by_role("tab", name="Versions").click()
+    expect(page.locator("#versions")).to_be_visible()
+    assert page.url.endswith("#versions")
+    page.evaluate("location.hash = '#tokens'")
+    expect(page.locator("#tokens")).to_be_visible()
+    page.evaluate("location.hash = '#nothing-of-the-kind'")
+    expect(page.locator("#tokens")).to_be_visible()
+
+
+def test_ones_own_apis_and_those_of_others_are_listed(portal: Watched) -> None:
+    page = portal.open(f"{portal.base}apis")
+    own = page.get_by_role("region", name="Yours")
+    expect(own.get_by_role("article")).to_have_count(3)
+    expect(own.get_by_role("article", name="sums")).to_contain_text(
+        "18,204 calls in 24 h, 12 failed"
+    )
+    stopped = own.get_by_role("article", name="a-name-that-is-as-long")
+    expect(stopped).to_contain_text("stopped by an admin")
+    others = page.get_by_role("region", name="Of others")
+    expect(others.get_by_role("link")).to_have_text(["emmy/primes", "grace/maps"])
+    expect(page.get_by_role("link", name="APIs", exact=True)).to_have_attribute(
+        "aria-current", "page"
+    )
+
+
+def test_a_new_api_gets_a_name_that_addresses_can_carry(portal: Watched, state: State) -> None:
+    page = portal.open(f"{portal.base}apis")
+    name = page.get_by_label("Name of a new API")
+    for wrong in ("Sums", "9lives", "a b", "-x"):
+        name.fill(wrong)
+        assert name.evaluate("field => field.checkValidity()") is False, wrong
+    state.api = api_samples.new_page()
+    name.fill("fresh")
+    page.get_by_role("button", name="New API").click()
+    page.wait_for_url("**/apis/ada/fresh")
+    expect(page.get_by_text("not published yet")).to_be_visible()
+    expect(page.get_by_role("tab")).to_have_text(["Source"])
+    assert source_of(page).startswith('"The n-th Fibonacci number."')
+    page.get_by_label("Access").select_option("public")
+    with page.expect_response(lambda one: one.request.method == "PUT"):
+        page.get_by_role("button", name="Publish", exact=True).click()
+    body = sent(state, "PUT", "api/apis/ada/fresh")
+    assert (body["functions"], body["after"]) == (["fib"], 0)
+    assert body["options"]["access"] == "public"  # type: ignore[index]
+    expect(page.get_by_role("tab", name="Call")).to_be_visible()
+
+
+def test_somebody_who_may_neither_publish_nor_call_is_told_why(
+    portal: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(portal_preview.DATA, "my-apis", lambda: MyApis(available=True))
+    page = portal.open(f"{portal.base}apis")
+    expect(page.get_by_text("they give the role api-publisher")).to_be_visible()
+    expect(page.get_by_role("button", name="New API")).to_have_count(0)
+    monkeypatch.setitem(portal_preview.DATA, "my-apis", MyApis)
+    portal.open(f"{portal.base}apis")
+    expect(page.get_by_text("has not turned them on")).to_be_visible()
+
+
+def test_a_function_is_tried_with_its_arguments(portal: Watched, state: State) -> None:
+    page = open_tab(portal, "call")
+    expect(page.get_by_text("The n-th Fibonacci number, of any size.")).to_be_visible()
+    page.get_by_label("n::Integer").fill("30")
+    page.get_by_role("button", name="Call", exact=True).click()
+    answer = page.get_by_role("region", name="Answer")
+    expect(answer).to_contain_text("832040")
+    expect(answer).to_contain_text("200")
+    assert sent(state, "POST", f"{PATH}/try/fib") == {"arguments": ["30"], "keywords": {}}
+    command = page.get_by_label("Command")
+    expect(command).to_contain_text("/services/api/ada/sums/fib/30'")
+    expect(command).to_contain_text("Authorization: token $TOKEN")
+    assert portal.complaints == []
+
+
+def test_texts_lists_and_keywords_are_given_as_they_are_written(
+    portal: Watched, state: State
+) -> None:
+    page = open_tab(portal, "call")
+    page.get_by_label("Function", exact=True).select_option("product")
+    page.get_by_label("one::Vector").fill("[1, 2.50, 12345678901234567890]")
+    page.get_by_label("other::Vector").fill("a word")
+    page.get_by_label("scale::Real").fill("2")
+    page.get_by_role("button", name="Call", exact=True).click()
+    assert sent_after(page, state, f"{PATH}/try/product") == {
+        "arguments": ["[1, 2.50, 12345678901234567890]", '"a word"'],
+        "keywords": {"scale": "2"},
+    }
+    expect(page.get_by_label("Command")).to_contain_text("-d '[[1, 2.50, 12345678901234567890]")
+
+
+def sent_after(page: Page, state: State, path: str) -> dict[str, object]:
+    expect(page.get_by_role("region", name="Answer")).to_be_visible()
+    return sent(state, "POST", path)
+
+
+def test_any_number_of_arguments_and_a_picture(portal: Watched, state: State) -> None:
+    page = open_tab(portal, "call")
+    page.get_by_label("Function", exact=True).select_option("halves")
+    further = page.get_by_label("Further arguments")
+    further.fill("{")
+    assert further.evaluate("field => field.checkValidity()") is False
+    further.fill('[1, "a"]')
+    page.get_by_role("button", name="Call", exact=True).click()
+    assert sent_after(page, state, f"{PATH}/try/halves")["arguments"] == ["1", '"a"']
+    picture = page.get_by_role("img", name="The picture that the function gave")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") == 1
+    assert portal.complaints == []
+
+
+def test_an_error_of_a_function_leads_to_its_line(portal: Watched) -> None:
+    page = open_tab(portal, "call")
+    page.get_by_label("n::Integer").fill("-1")
+    page.get_by_role("button", name="Call", exact=True).click()
+    answer = page.get_by_role("region", name="Answer")
+    expect(answer).to_contain_text("n must be within 0 and 10000")
+    answer.get_by_role("button", name="fib, line 7").click()
+    expect(page.locator("#source")).to_be_visible()
+    cursor = "document.querySelector('.CodeMirror').CodeMirror.getCursor().line"
+    page.wait_for_timeout(200)
+    assert page.evaluate(cursor) == 6
+
+
+def test_the_address_is_copied(portal: Watched) -> None:
+    page = open_tab(portal, "call")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("status").filter(has_text="Copied.")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").endswith("/services/api/ada/sums/")
+
+
+def test_the_source_is_coloured_and_can_be_left_by_keyboard(portal: Watched) -> None:
+    page = open_tab(portal, "source")
+    words = page.locator(".cm-keyword").all_inner_texts()
+    assert {"using", "function", "for", "end"} <= set(words)
+    expect(page.locator(".cm-comment").first).to_contain_text("# beyond that")
+    page.locator(".CodeMirror-code").first.click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Functions to publish")).to_be_focused()
+
+
+def test_a_version_is_saved_with_what_was_written(portal: Watched, state: State) -> None:
+    page = open_tab(portal, "source")
+    write(page, "cube(x) = x^3\n")
+    page.get_by_label("Functions to publish").fill("cube, fib")
+    page.get_by_label("Access").select_option("listed")
+    page.get_by_label("Users", exact=True).fill("emmy, grace")
+    page.get_by_text("Limits and answers").click()
+    page.get_by_label("Seconds for a call").fill("2.5")
+    page.get_by_label("Memory, MiB").fill("256")
+    page.get_by_label("image/png").check()
+    page.get_by_label("What is new").fill("cubes")
+    with page.expect_response(lambda one: one.request.method == "PUT"):
+        page.get_by_role("button", name="Publish version 4").click()
+    body = sent(state, "PUT", PATH)
+    options = body.pop("options")
+    assert body == {
+        "source": "cube(x) = x^3\n",
+        "functions": ["cube", "fib"],
+        "note": "cubes",
+        "after": 3,
+    }
+    assert isinstance(options, dict)
+    assert (options["timeout"], options["memory"]) == (2.5, 256 * 1024**2)
+    assert (options["users"], options["groups"]) == (["emmy", "grace"], ["course-2026"])
+    assert options["content"] == ["image/png"]
+    expect(page.get_by_role("status").filter(has_text="Version 4 answers now.")).to_be_visible()
+    expect(page.get_by_role("button", name="Publish version 5")).to_be_visible()
+
+
+def test_a_fault_of_the_source_is_told_at_its_line(portal: Watched, state: State) -> None:
+    page = open_tab(portal, "source")
+    state.refused = (400, api_samples.REFUSAL)
+    page.get_by_role("button", name="Publish version 4").click()
+    problem = page.locator("#problem")
+    expect(problem).to_contain_text("missing comma or )")
+    expect(problem).to_contain_text("source.syntax")
+    expect(problem.get_by_label("What it printed")).to_contain_text("loading")
+    expect(page.locator(".jb-line-note")).to_contain_text("missing comma or )")
+    expect(page.locator(".jb-bad-line")).to_have_count(1)
+    problem.get_by_role("button", name="Line 7").click()
+    assert page.evaluate("document.querySelector('.CodeMirror').CodeMirror.getCursor().line") == 6
+    state.refused = None
+    page.get_by_role("button", name="Check").click()
+    expect(page.locator(".jb-line-note")).to_have_count(0)
+
+
+def test_a_check_shows_what_programs_could_call(portal: Watched, state: State) -> None:
+    page = open_tab(portal, "source")
+    page.get_by_role("button", name="Check").click()
+    told = page.locator("#problem")
+    expect(told).to_contain_text("product(one::Vector, other::Vector; scale::Real=…)")
+    expect(told).to_contain_text("halves(…)")
+    state.checked = Checked(code="source.missing", message="There is no function half.")
+    page.get_by_role("button", name="Check").click()
+    expect(told).to_contain_text("There is no function half. source.missing")
+
+
+def test_what_somebody_writes_stays_while_the_page_looks_again(
+    portal: Watched, state: State
+) -> None:
+    page = open_tab(portal, "source")
+    write(page, "mine(x) = x\n")
+    state.api = api_samples.api_page(newest=9, active=9)
+    with page.expect_response(f"**/{PATH}"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.get_by_role("button", name="Publish version 10")).to_be_visible()
+    assert source_of(page) == "mine(x) = x\n"
+    fault = Fault(code="api.conflict", message="There is version 9 by now.")
+    state.refused = (409, fault)
+    page.get_by_role("button", name="Publish version 10").click()
+    expect(page.locator("#problem")).to_contain_text("There is version 9 by now.")
+    assert sent(state, "PUT", PATH)["after"] == 3
+
+
+def test_versions_are_compared_and_rolled_back(portal: Watched, state: State) -> None:
+    page = open_tab(portal, "versions")
+    items = page.locator("#version-list li")
+    expect(items).to_have_count(3)
+    expect(items.first).to_contain_text("Version 3")
+    expect(items.first).to_contain_text("answers")
+    page.get_by_role("button", name="Compare version 2").click()
+    found = page.get_by_role("region", name="From version 3 to version 2")
+    gone = found.locator(".jb-diff-gone")
+    expect(gone).to_have_count(2)
+    expect(gone.first).to_contain_text("10_000")
+    expect(found.locator(".jb-diff-new")).to_contain_text("1_000")
+    expect(found.locator(".jb-diff-gap").first).to_be_visible()
+    expect(found).to_contain_text("timeout: null → 5")
+    page.get_by_role("button", name="Let version 2 answer").click()
+    with page.expect_response("**/activate"):
+        page.get_by_role("dialog").get_by_role("button", name="Let it answer").click()
+    assert sent(state, "POST", f"{PATH}/activate") == {"version": 2}
+
+
+def test_the_log_follows_and_can_be_held_to_failures(portal: Watched, state: State) -> None:
+    page = open_tab(portal, "log")
+    lines = page.locator(".jb-log-line")
+    expect(lines).to_have_count(4)
+    expect(lines.first).to_contain_text("DomainError with -1")
+    expect(lines.first).to_contain_text("500")
+    page.get_by_label("failures alone").check()
+    expect(lines).to_have_count(1)
+    asked = f"{PATH.removeprefix('api/apis/')}/log"
+    before = state.fetched[asked]
+    page.get_by_role("tab", name="Tokens").click()
+    page.wait_for_timeout(300)
+    held = state.fetched[asked]
+    assert held >= before
+    page.wait_for_timeout(4500)
+    assert state.fetched[asked] == held
+
+
+def test_use_is_drawn_and_told_in_words(portal: Watched) -> None:
+    page = open_tab(portal, "use")
+    calls = page.locator('.jb-plot[aria-label^="Plot: Calls in 15 minutes"]')
+    expect(calls).to_have_count(1)
+    assert "at most" in (calls.get_attribute("aria-label") or "")
+    expect(page.locator("#now")).to_have_text("3 calls under way, 2 containers")
+    expect(page.locator('.jb-plot[aria-label*="Median at most"]')).to_have_count(1)
+    with page.expect_response("**/stats?hours=168"):
+        page.get_by_role("button", name="1 week").click()
+    expect(page.get_by_role("heading", name="Calls in 2 hours")).to_be_visible()
+    assert portal.complaints == []
+
+
+def test_a_token_of_the_api_is_made_and_shown_once(portal: Watched, state: State) -> None:
+    page = open_tab(portal, "tokens")
+    expect(page.locator("#token-list")).to_contain_text("nightly run on the laptop")
+    page.get_by_label("What it is for").fill("shop")
+    page.get_by_role("button", name="Make a token").click()
+    expect(page.get_by_label("The new token")).to_have_value("jbx-of-this-api-alone")
+    assert sent(state, "POST", f"{PATH}/tokens") == {"note": "shop", "expires_in": 2592000}
+
+
+def test_an_api_is_stopped_started_and_removed_after_a_question(
+    portal: Watched, state: State
+) -> None:
+    page = open_tab(portal, "call")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    assert state.changes == []
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("stopped", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    page.wait_for_url("**/services/portal/apis")
+    assert state.changes[-1][:2] == ("DELETE", PATH)
+
+
+def test_somebody_else_sees_how_to_call_it_and_nothing_to_change(
+    portal: Watched, state: State
+) -> None:
+    state.api = api_samples.api_page(mine=False)
+    page = portal.open(f"{portal.base}apis/ada/sums")
+    expect(page.get_by_role("tab")).to_have_text(["Call", "Tokens"])
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
+    assert page.locator("script[src*=codemirror]").count() == 0
+    assert portal.complaints == []
+
+
+def test_an_engine_that_is_away_is_told_over_what_is_known(portal: Watched, state: State) -> None:
+    page = open_tab(portal, "call")
+    state.fault = (503, "portal.engine", "JuliaBox's engine of APIs does not answer.")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#degraded")).to_contain_text("What you see may be old.")
+    state.fault = None
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#degraded")).to_be_hidden()
+
+
+def test_an_admin_stops_the_api_of_somebody(portal: Watched, state: State) -> None:
+    page = portal.open(f"{portal.base}admin/apis")
+    row = page.get_by_role("row").filter(has_text="ada/sums")
+    expect(row).to_contain_text("18,204")
+    expect(page.get_by_role("region", name="Changes")).to_contain_text("ada · save · ada/sums")
+    page.get_by_role("button", name="Stop ada/sums").click()
+    with page.expect_response("**/stop"):
+        page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+    assert sent(state, "POST", f"{PATH}/stop") == {}
+    page.get_by_role("button", name="Start ada/a-name").click()
+    expect(page.get_by_role("status").filter(has_text="answers calls again")).to_be_visible()
