@@ -1,0 +1,131 @@
+"""The look at a source before it is saved: does it load, and has it the functions it must have?
+
+Each look has a container of its own, which serves nothing before or after, since the source may
+have done anything to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+import zmq
+
+from juliabox_ext.errors import JuliaBoxError
+from juliabox_manager import protocol as p
+from juliabox_services.api import refusals, wire
+from juliabox_services.api.container import Container, LoadFailed, Order, Worker
+from juliabox_services.api.engine_contract import Checked
+from juliabox_services.api.fleet import Fleet
+from juliabox_services.api.link import LinkEnded
+from juliabox_services.api.settings import Bounds
+
+#: Looks at one time, and the seconds that one waits for its turn and for room.
+MOST, WAIT_SECONDS = 4, 20.0
+_PAUSE = 0.1
+
+log = structlog.get_logger("juliabox.api")
+
+
+class _Apart:
+    """Keeper of a container that takes no calls."""
+
+    active = False
+    minimum = 0
+    serving = 0
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def freed(self, worker: Worker) -> None:
+        """Leave it alone."""
+
+    def wore(self, container: Container) -> None:
+        """Leave it alone."""
+
+    def gone(self, container: Container) -> None:
+        """Give its room back."""
+        self._fleet.gone_apart(container)
+
+
+class Checks:
+    """Looks at sources: one of a publisher at a time, and few of all."""
+
+    def __init__(self, bounds: Bounds, fleet: Fleet) -> None:
+        self._bounds = bounds
+        self._fleet = fleet
+        self._turns = asyncio.Semaphore(MOST)
+        self._own: dict[str, asyncio.Lock] = {}
+
+    async def check(self, publisher: str, api: str, source: str, functions: list[str]) -> Checked:
+        """Load a source; see :class:`Back`."""
+        own = self._own.setdefault(publisher, asyncio.Lock())
+        try:
+            async with asyncio.timeout(WAIT_SECONDS) as patience:
+                async with own, self._turns:
+                    while not self._fleet.room_apart(publisher):
+                        await self._fleet.change(_PAUSE)
+                    patience.reschedule(None)
+                    return await self._look(publisher, api, source, functions)
+        except TimeoutError:
+            raise refusals.starting(
+                "there is no room for a container now, in which the source could be looked at",
+                refusals.LATER,
+            ) from None
+
+    async def _look(self, publisher: str, api: str, source: str, functions: list[str]) -> Checked:
+        bounds = self._bounds
+        order = Order(
+            publisher=publisher,
+            api=api,
+            version=0,
+            source=source,
+            functions=functions,
+            limits=p.Limits(bounds.memory, bounds.cpu, bounds.pids, 0),
+        )
+        container = self._fleet.apart(order, _Apart(self._fleet))
+        try:
+            loaded = await container.start()
+        except LoadFailed as error:
+            return _failed(error.told)
+        except LinkEnded as error:
+            return await self._ended(container, error)
+        except (JuliaBoxError, zmq.ZMQError) as error:
+            log.warning("a source cannot be looked at", publisher=publisher, reason=str(error))
+            raise refusals.starting(
+                "no container can be started now to look at the source in", refusals.LATER
+            ) from None
+        finally:
+            container.end("check")
+        return _loaded(loaded, functions)
+
+    async def _ended(self, container: Container, error: LinkEnded) -> Checked:
+        if not error.sent:
+            raise refusals.starting(
+                "the container for the source did not get ready", refusals.LATER
+            )
+        if error.cause == "timeout":
+            seconds = self._bounds.load_timeout
+            message = f"the source did not finish loading within {seconds:g} s"
+            return Checked(code="source.timeout", message=message)
+        if error.cause == "closed":
+            raise refusals.draining()
+        fate = await container.fate()
+        message = "Julia ended while it loaded the source"
+        return Checked(code="source.crash", message=f"{message}: {fate}" if fate else message)
+
+
+def _failed(told: wire.Failed) -> Checked:
+    code = told.code if told.code.startswith("source.") else "source.error"
+    return Checked(
+        code=code, message=told.message, frames=told.frames, printed=wire.output(told.printed)
+    )
+
+
+def _loaded(loaded: wire.Loaded, functions: list[str]) -> Checked:
+    found = {function.name for function in loaded.functions}
+    missing = [name for name in functions if name not in found]
+    if missing:
+        message = f"the source does not define {', '.join(missing)}"
+        return Checked(code="source.missing", message=message, printed=wire.output(loaded.printed))
+    return Checked(functions=loaded.functions, printed=wire.output(loaded.printed))

@@ -1,0 +1,298 @@
+"""The connection with one worker: ZMQ over CURVE, one request at a time.
+
+The worker listens, the engine connects; what lets the engine in is that it knows the public half of
+the worker's key, which it made itself and told nobody. Plain sockets on the event loop's own
+readers, since a call costs little more than its way through here.
+
+A connection that was lost once is over: nothing is ever sent again by it, so that a request reaches
+a worker at most once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from juliabox_manager.keys import KeyPair
+from juliabox_services.api.wire import MARGIN_BYTES, Garbled, Reply, read
+
+#: Why a connection is over: the worker went away, did not answer in time, said what cannot be
+#: read, or was let go.
+Cause = Literal["lost", "timeout", "garbled", "closed"]
+
+#: Replies of one request that wait for whoever reads them before the worker has to wait, and how
+#: many are left when it may go on.
+BACKLOG, RESUME = 64, 16
+#: Messages that are read before others get their turn.
+_PER_TURN = 100
+_HEARTBEAT_MS, _SILENCE_MS = 2000, 6000
+_HANDSHAKE_MS, _CONNECT_MS, _RECONNECT_MS = 5000, 2000, 30
+
+_EVENTS = int(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+
+
+class LinkEnded(Exception):
+    """There will be no answer, for this cause; ``sent``: the worker may have got the request."""
+
+    def __init__(self, cause: Cause, sent: bool) -> None:
+        super().__init__(cause)
+        self.cause: Cause = cause
+        self.sent = sent
+
+
+class Exchange:
+    """One request, and what is answered to it until it is over.
+
+    It goes on without anybody who waits for it: ``then`` is for those who must know the end.
+    """
+
+    __slots__ = ("_after", "_forgotten", "_replies", "_resume", "_waiter", "cause", "ended", "sent")
+
+    def __init__(self, resume: Callable[[], None]) -> None:
+        self._replies: deque[Reply] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._after: list[Callable[[], None]] = []
+        self._resume = resume
+        self._forgotten = False
+        self.ended = False
+        self.sent = False
+        #: Why there was no last reply.
+        self.cause: Cause | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether as many replies wait as may."""
+        return len(self._replies) >= BACKLOG
+
+    async def next(self) -> Reply:
+        """Return the next reply; raise :class:`LinkEnded`."""
+        while not self._replies:
+            if self.ended:
+                raise LinkEnded(self.cause or "closed", self.sent)
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        reply = self._replies.popleft()
+        if len(self._replies) == RESUME:
+            self._resume()
+        return reply
+
+    def forget(self) -> None:
+        """Let what is answered from now on be lost: nobody reads it."""
+        self._forgotten = True
+        self._replies.clear()
+        self._resume()
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Call when it is over: at once if it is."""
+        if self.ended:
+            call()
+        else:
+            self._after.append(call)
+
+    def take(self, reply: Reply) -> None:
+        """Note a reply; called by the link."""
+        if not self._forgotten:
+            self._replies.append(reply)
+        if reply.last:
+            self._end()
+        self._wake()
+
+    def fail(self, cause: Cause) -> None:
+        """Note that no further reply will come; called by the link."""
+        if not self.ended:
+            self.cause = cause
+            self._end()
+            self._wake()
+
+    def _end(self) -> None:
+        self.ended = True
+        after, self._after = self._after, []
+        for call in after:
+            call()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+class Link:
+    """A connection with the worker at ``endpoint`` whose public key is ``server_key``.
+
+    ``keys`` are the engine's own, ``most`` the bytes of the largest body. ``lost`` is told once if
+    it ends otherwise than by ``close``. To be made and used within the event loop.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        *,
+        server_key: str,
+        keys: KeyPair,
+        most: int,
+        lost: Callable[[Cause], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._lost = lost
+        self._exchange: Exchange | None = None
+        self._request = b""
+        self._timer: asyncio.TimerHandle | None = None
+        self._paused = False
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self.ended = False
+        self._socket = context.socket(zmq.DEALER)
+        self._prepare(server_key, keys, most, ipv6="[" in endpoint)
+        self._monitor: zmq.Socket[bytes] = self._socket.get_monitor_socket(_EVENTS)
+        self._readers = [int(s.getsockopt(zmq.FD)) for s in (self._socket, self._monitor)]
+        self._loop.add_reader(self._readers[0], self._readable)
+        self._loop.add_reader(self._readers[1], self._news)
+        self._socket.connect(endpoint)
+        self._news()
+
+    def _prepare(self, server_key: str, keys: KeyPair, most: int, ipv6: bool) -> None:
+        """Set what protects the engine before the socket connects."""
+        self._socket.curve_serverkey = server_key.encode()
+        self._socket.curve_publickey = keys.public.encode()
+        self._socket.curve_secretkey = keys.secret.encode()
+        options = {
+            zmq.LINGER: 0,
+            zmq.MAXMSGSIZE: most + MARGIN_BYTES,
+            zmq.SNDHWM: 10,
+            zmq.RCVHWM: BACKLOG,
+            zmq.HEARTBEAT_IVL: _HEARTBEAT_MS,
+            zmq.HEARTBEAT_TIMEOUT: _SILENCE_MS,
+            zmq.HANDSHAKE_IVL: _HANDSHAKE_MS,
+            zmq.CONNECT_TIMEOUT: _CONNECT_MS,
+            zmq.RECONNECT_IVL: _RECONNECT_MS,
+            zmq.IPV6: int(ipv6),
+        }
+        for option, value in options.items():
+            self._socket.setsockopt(option, value)
+
+    async def connected(self) -> None:
+        """Wait until the worker has proved its key; raise :class:`LinkEnded`."""
+        await asyncio.shield(self._ready)
+
+    def begin(self, request: bytes, message: list[bytes], deadline: float) -> Exchange:
+        """Send a request, which must be answered until ``deadline`` of the loop's time."""
+        exchange = Exchange(self._resume)
+        if self.ended or self._exchange is not None or not self._ready.done():
+            exchange.fail("closed")
+            return exchange
+        try:
+            self._socket.send_multipart(message, zmq.DONTWAIT, copy=True)
+        except zmq.ZMQError:
+            exchange.fail("lost")
+            self._end("lost")
+            return exchange
+        exchange.sent = True
+        self._exchange, self._request = exchange, request
+        self._timer = self._loop.call_at(deadline, self._end, "timeout")
+        self._again()
+        return exchange
+
+    def close(self, cause: Cause = "closed") -> None:
+        """End it without telling; a request under way fails for this cause."""
+        self._lost = _nothing
+        self._end(cause)
+
+    # -- what comes in -----------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        """Read what is there, at most so much; libzmq tells of news once only."""
+        for _ in range(_PER_TURN):
+            if self.ended:
+                return
+            if self._paused:
+                # takes the notice away, which would come again and again
+                self._socket.getsockopt(zmq.EVENTS)
+                return
+            try:
+                frames = self._socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            self._take(frames)
+        self._loop.call_soon(self._readable)
+
+    def _take(self, frames: list[bytes]) -> None:
+        try:
+            request, reply = read(frames)
+        except Garbled:
+            self._end("garbled")
+            return
+        exchange = self._exchange
+        if exchange is None or request != self._request:
+            # no request is ever given up without the connection: nothing can be late
+            self._end("garbled")
+            return
+        if reply.last:
+            self._exchange = None
+            self._stop_timer()
+        exchange.take(reply)
+        self._paused = exchange.full and not reply.last
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._again()
+
+    def _again(self) -> None:
+        """Look again soon if something is there: sending uses up the notice of what came in."""
+        if not self.ended and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            self._loop.call_soon(self._readable)
+
+    def _news(self) -> None:
+        """Read what libzmq tells of the connection."""
+        while not self.ended:
+            try:
+                told = parse_monitor_message(self._monitor.recv_multipart(zmq.DONTWAIT))
+            except zmq.Again:
+                return
+            if told["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                if not self._ready.done():
+                    self._ready.set_result(None)
+            elif self._ready.done():
+                # what the worker said last has come before this
+                self._paused = False
+                self._readable()
+                self._end("lost")
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _end(self, cause: Cause) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        self._stop_timer()
+        for reader in self._readers:
+            self._loop.remove_reader(reader)
+        with contextlib.suppress(zmq.ZMQError):
+            self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=0)
+        if not self._ready.done():
+            self._ready.set_exception(LinkEnded(cause, False))
+            # nobody need have waited for it
+            self._ready.exception()
+        exchange, self._exchange = self._exchange, None
+        # the owner first: it must not hand the worker out when the request's end frees it
+        lost, self._lost = self._lost, _nothing
+        lost(cause)
+        if exchange is not None:
+            exchange.fail(cause)
+
+
+def _nothing(_cause: Cause) -> None:
+    pass

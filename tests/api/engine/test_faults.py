@@ -1,0 +1,223 @@
+"""The manager is away, a container cannot be had, the engine is stopped: never a wrong answer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import pytest
+
+from juliabox_manager import protocol as p
+from juliabox_services.api import container as container_module
+from juliabox_services.api.engine_contract import CallError
+from juliabox_services.api.settings import Bounds
+from support.engine_stand import Stand, standing, until, version
+
+
+async def test_running_containers_serve_while_the_manager_is_away(stand: Stand) -> None:
+    one, other = version(), version(api="other")
+    await stand.call(one, "echo")
+    stand.containers.away = True
+    assert (await stand.call(one, "echo", 2)).body
+    with pytest.raises(CallError) as caught:
+        await stand.call(other, "echo")
+    assert (caught.value.code, caught.value.http_status) == ("api.starting", 503)
+    assert caught.value.retry_after >= 1
+
+
+async def test_calls_are_refused_at_once_while_it_is_known_that_no_container_can_be_had(
+    stand: Stand,
+) -> None:
+    one = version()
+    stand.containers.away = True
+    for _ in range(3):
+        with pytest.raises(CallError):
+            await stand.call(one, "echo")
+        await asyncio.sleep(0)
+    asked = stand.containers.asked["ApiCreate"]
+    begun = time.monotonic()
+    with pytest.raises(CallError) as caught:
+        await stand.call(one, "echo")
+    assert time.monotonic() - begun < 0.1
+    assert caught.value.retry_after >= 1
+    assert stand.containers.asked["ApiCreate"] == asked
+    stand.containers.away = False
+    await asyncio.sleep(0.6)
+    assert (await stand.call(one, "echo")).body
+
+
+async def test_a_container_that_must_go_is_ended_when_the_manager_is_back(stand: Stand) -> None:
+    one = version()
+    await stand.call(one, "echo")
+    running = asyncio.create_task(stand.call(one, "hang", seconds=0.2))
+    await asyncio.sleep(0.05)
+    stand.containers.away = True
+    with pytest.raises(CallError, match="in time"):
+        await running
+    await asyncio.sleep(0.2)
+    assert stand.containers.running
+    stand.containers.away = False
+    await until(lambda: not stand.containers.there, 3.0)
+
+
+async def test_what_an_earlier_engine_left_is_taken_away_at_the_start() -> None:
+    stand = Stand(Bounds(idle=60.0, load_timeout=5.0))
+    verb = p.ApiCreate("eve", "old", 1, p.Limits(2**29, 1.0, 128, 0))
+    left = [await stand.containers.call(verb) for _ in range(3)]
+    await stand.engine.open()
+    await until(lambda: not stand.containers.there)
+    assert len(left) == 3
+    await stand.engine.close()
+    stand.containers.close()
+
+
+async def test_it_is_taken_away_later_if_the_manager_was_away_at_the_start() -> None:
+    stand = Stand(Bounds(idle=60.0, load_timeout=5.0))
+    await stand.containers.call(p.ApiCreate("eve", "old", 1, p.Limits(2**29, 1.0, 128, 0)))
+    stand.containers.away = True
+    await stand.engine.open()
+    assert stand.containers.there
+    stand.containers.away = False
+    await until(lambda: not stand.containers.there, 3.0)
+    await stand.engine.close()
+    stand.containers.close()
+
+
+async def test_a_container_that_dies_while_it_loads_is_tried_once_more(stand: Stand) -> None:
+    one = version(source="exit!")
+    with pytest.raises(CallError, match="died while it loaded") as caught:
+        await stand.call(one, "echo")
+    assert (caught.value.code, caught.value.http_status) == ("api.load", 500)
+    assert len(stand.containers.made) == 2
+    await until(lambda: not stand.containers.there)
+
+
+async def test_a_source_that_does_not_load_any_more_is_told_with_its_line(stand: Stand) -> None:
+    one = version(source="syntax!")
+    for _ in range(2):
+        with pytest.raises(CallError, match="syntax: incomplete") as caught:
+            await stand.call(one, "echo")
+        assert (caught.value.code, caught.value.http_status) == ("api.load", 500)
+        assert caught.value.frames is not None
+        assert caught.value.frames[0].line == 3
+    assert len(stand.containers.made) == 1
+
+
+async def test_a_source_that_never_finishes_is_given_up() -> None:
+    async with standing(load_timeout=0.5) as stand:
+        with pytest.raises(CallError, match=r"within 0\.5 s") as caught:
+            await stand.call(version(source="never!"), "echo")
+        assert caught.value.code == "api.load"
+        await until(lambda: not stand.containers.there)
+
+
+async def test_no_room_with_the_manager_is_a_matter_of_trying_again(stand: Stand) -> None:
+    one = version()
+    stand.containers.room = 0
+    with pytest.raises(CallError, match="no room") as caught:
+        await stand.call(one, "echo")
+    assert (caught.value.code, caught.value.retry_after) == ("api.starting", 2)
+    stand.containers.room = 10
+    await asyncio.sleep(1.1)
+    assert (await stand.call(one, "echo")).body
+
+
+async def test_a_call_that_no_container_was_ready_for_in_time_was_not_made(stand: Stand) -> None:
+    stand.containers.delay = 0.6
+    one = version()
+    with pytest.raises(CallError) as caught:
+        await stand.call(one, "echo", seconds=0.2)
+    assert caught.value.code == "api.starting"
+    assert stand.containers.executed == []
+    assert (await stand.call(one, "echo")).body
+    assert len(stand.containers.made) == 1
+
+
+async def test_an_idle_container_that_dies_is_no_bodys_error(stand: Stand) -> None:
+    one = version()
+    await stand.call(one, "echo")
+    stand.containers.running[0].die()
+    await until(lambda: stand.engine.load("ada", "sums").containers == 0)
+    assert (await stand.call(one, "echo")).body
+
+
+async def test_calls_under_way_are_ended_well_when_the_engine_drains(stand: Stand) -> None:
+    one = version(maximum=1)
+    await stand.call(one, "echo")
+    running = [asyncio.create_task(stand.call(one, "wait", 0.3)) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    drained = asyncio.create_task(stand.engine.drain(5.0))
+    await asyncio.sleep(0)
+    with pytest.raises(CallError) as caught:
+        await stand.call(one, "echo")
+    assert (caught.value.code, caught.value.http_status) == ("api.draining", 503)
+    begun = time.monotonic()
+    await drained
+    assert time.monotonic() - begun < 1.5
+    assert [answer.body for answer in await asyncio.gather(*running)] == [b"0.3"] * 2
+
+
+async def test_the_end_of_the_engine_ends_all_containers_and_the_calls_that_are_late() -> None:
+    async with standing() as stand:
+        one = version()
+        running = asyncio.create_task(stand.call(one, "hang", seconds=30))
+        await until(lambda: stand.containers.executed)
+        await stand.engine.drain(0.1)
+        await stand.engine.close()
+        with pytest.raises(CallError) as caught:
+            await running
+        assert caught.value.http_status == 503
+        assert stand.containers.there == {}
+
+
+async def test_an_engine_that_ends_while_containers_start_leaves_none() -> None:
+    async with standing() as stand:
+        stand.containers.delay = 0.2
+        calls = [asyncio.create_task(stand.call(version(api=f"a{n}"), "echo")) for n in range(3)]
+        await until(lambda: len(stand.containers.there) == 3)
+        await stand.engine.close()
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(one, CallError) for one in results)
+        assert stand.containers.there == {}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_load_with_kills_answers_each_call_once_or_with_an_error(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(container_module, "_LOOKS", (0.01,))
+    chance = random.Random(seed)
+    async with standing() as stand:
+        one = version(workers=2, maximum=3)
+        failed: list[str] = []
+        good: list[int] = []
+
+        async def client(number: int) -> None:
+            for turn in range(40):
+                mine = number * 1000 + turn
+                try:
+                    answer = await stand.call(one, "echo", mine)
+                except CallError as error:
+                    assert error.http_status in (502, 503)
+                    failed.append(error.code)
+                    await asyncio.sleep(0.05)
+                else:
+                    assert answer.body.startswith(f"[[{mine}]".encode())
+                    good.append(mine)
+                await asyncio.sleep(chance.random() * 0.02)
+
+        async def killer() -> None:
+            while True:
+                await asyncio.sleep(0.1 + chance.random() * 0.1)
+                if stand.containers.running:
+                    chance.choice(stand.containers.running).die()
+
+        killing = asyncio.create_task(killer())
+        await asyncio.gather(*(client(number) for number in range(8)))
+        killing.cancel()
+        assert len(good) + len(failed) == 320
+        assert len(good) > 200
+        executed = stand.containers.executed
+        assert len(executed) == len(set(executed))
+        assert stand.engine.load("ada", "sums").outstanding == 0
