@@ -250,6 +250,12 @@ class Worker:
     async def do_die(self, _arguments: Any, _parts: list[bytes]) -> None:
         self.container.die(3)
 
+    async def do_exit(self, _arguments: Any, _parts: list[bytes]) -> None:
+        told = {"code": "api.error", "message": "the code ended Julia (exit)", "leaving": True}
+        await self.say(b"error", told)
+        await asyncio.sleep(0.2)
+        self.container.die(3)
+
     async def do_starve(self, _arguments: Any, _parts: list[bytes]) -> None:
         self.container.die(137, oom=True)
 

@@ -68,6 +68,8 @@ class Checks:
                     patience.reschedule(None)
                     return await self._look(publisher, api, source, functions)
         except TimeoutError:
+            if not patience.expired():
+                raise
             raise refusals.starting(
                 "there is no room for a container now, in which the source could be looked at",
                 refusals.LATER,

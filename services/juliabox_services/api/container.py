@@ -144,6 +144,10 @@ class Worker:
         self.container.look_at_memory()
 
     def _over(self) -> None:
+        last = self.running.last if self.running is not None else None
+        if last is not None and wire.leaves(last):
+            # the next call must not go to it
+            self.container.close("lost")
         self.running = None
         self.calls += 1
         self.container.calls += 1

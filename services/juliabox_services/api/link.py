@@ -52,7 +52,17 @@ class Exchange:
     It goes on without anybody who waits for it: ``then`` is for those who must know the end.
     """
 
-    __slots__ = ("_after", "_forgotten", "_replies", "_resume", "_waiter", "cause", "ended", "sent")
+    __slots__ = (
+        "_after",
+        "_forgotten",
+        "_replies",
+        "_resume",
+        "_waiter",
+        "cause",
+        "ended",
+        "last",
+        "sent",
+    )
 
     def __init__(self, resume: Callable[[], None]) -> None:
         self._replies: deque[Reply] = deque()
@@ -62,6 +72,8 @@ class Exchange:
         self._forgotten = False
         self.ended = False
         self.sent = False
+        #: What it ended with.
+        self.last: Reply | None = None
         #: Why there was no last reply.
         self.cause: Cause | None = None
 
@@ -100,6 +112,7 @@ class Exchange:
         if not self._forgotten:
             self._replies.append(reply)
         if reply.last:
+            self.last = reply
             self._end()
         self._wake()
 

@@ -169,6 +169,11 @@ def is_type(name: str) -> bool:
     return len(name) <= 100 and _TYPE.fullmatch(name) is not None
 
 
+def leaves(reply: Reply) -> bool:
+    """Return whether a worker says with its answer that it is about to end."""
+    return reply.kind == ERROR and b'"leaving"' in reply.header
+
+
 def healthy(reply: Reply) -> Healthy:
     """Read the answer to ``health``."""
     if reply.kind != HEALTHY:

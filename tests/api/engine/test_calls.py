@@ -91,6 +91,14 @@ async def test_a_worker_that_dies_is_told_and_the_call_is_not_made_again(stand: 
     await until(lambda: not stand.containers.there)
 
 
+async def test_a_worker_that_says_that_it_leaves_gets_no_further_call(stand: Stand) -> None:
+    one = version()
+    with pytest.raises(CallError, match="ended Julia"):
+        await stand.call(one, "exit")
+    assert (await stand.call(one, "echo")).body
+    assert len(stand.containers.made) == 2
+
+
 async def test_a_worker_that_ran_out_of_memory_is_told_so(stand: Stand) -> None:
     with pytest.raises(CallError, match="ran out of its memory of 512 MiB"):
         await stand.call(version(), "starve")
