@@ -77,6 +77,7 @@ def live_routes(stand: PortalStand, folder: Path) -> list[Route]:
 
 def _route(rule: Any) -> Route:
     pattern = rule.matcher.regex.pattern.removesuffix("$")
-    path = re.sub(r"\([^()]*\)", "a1", pattern.removeprefix(PREFIX)).replace(".*", "nothing")
+    pattern = pattern.removeprefix(PREFIX).replace("([^/]+/[^/]+)", "a1/a1")
+    path = re.sub(r"\([^()]*\)", "a1", pattern).replace(".*", "nothing")
     info = (rule.target_kwargs or {}).get("info")
     return Route(path.replace("\\", ""), rule.target, info.name if info and info.admin else "")
