@@ -234,12 +234,12 @@ def rehearse(line: Line) -> None:
     gc.freeze()
 
 
-def prepare_kernel() -> None:
+def prepare_kernel(how: str = "prepare") -> None:
     """Have a kernel started ahead, where the image can and the operator did not forbid it."""
     if os.environ.get(WARM_KERNEL) == "0":
         return
     try:
-        importlib.import_module("juliabox_kernel.warm").prepare()
+        getattr(importlib.import_module("juliabox_kernel.warm"), how)()
     except ImportError:
         pass
     except Exception as error:
@@ -364,7 +364,7 @@ def listening(line: Line) -> None:
     line.listening()
     gc.enable()
     if not line.has_kernel:
-        threading.Thread(target=prepare_kernel, daemon=True).start()
+        threading.Thread(target=prepare_kernel, args=("prepare_when_idle",), daemon=True).start()
 
 
 def watch(line: Line) -> None:

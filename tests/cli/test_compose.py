@@ -94,6 +94,8 @@ def test_the_rendered_variables_fill_every_place_of_the_file(state: State) -> No
     # in the host's PID namespace it is not the first process, which reaps without being told
     assert services["manager"]["environment"]["TINI_SUBREAPER"] == "1"
     assert all(service["mem_limit"] for service in services.values())
+    # each counts for many sessions, which have 1024, when the processors are not enough
+    assert all(service["cpu_shares"] == 8192 for service in services.values())
 
 
 def test_an_installation_of_an_older_juliabox_can_be_stopped(state: State) -> None:

@@ -14,6 +14,8 @@ import sys
 import threading
 from pathlib import Path
 
+from juliabox_kernel.idle import await_idle
+
 SWITCH = "JULIABOX_WARM_KERNEL"
 KERNELS = Path(sys.prefix) / "share/jupyter/kernels"
 LARGEST = 100_000  # bytes of a hand-over; what is larger could block the server
@@ -71,6 +73,16 @@ def prepare() -> None:
     with _lock:
         if _prepared is None:
             _prepared = WarmKernel()
+
+
+def prepare_when_idle() -> None:
+    """Start a kernel ahead as soon as nobody else waits for the processors.
+
+    Where many servers start at once, each would keep the next waiting for a kernel that its first
+    notebook starts anyhow.
+    """
+    await_idle()
+    prepare()
 
 
 def take() -> WarmKernel | None:
