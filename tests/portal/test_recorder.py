@@ -52,6 +52,7 @@ class Plugins:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder_module, "PAUSE", (0.02, 0.05))
     monkeypatch.setattr(recorder_module, "WAIT", 0.3)
+    monkeypatch.setattr(recorder_module, "GATHER", 0.01)
 
 
 @pytest.fixture
@@ -107,6 +108,19 @@ async def test_a_session_is_recorded_when_it_runs_and_with_its_whole_time_when_i
         await manager.call(p.SessionStop(session))
         await manager.call(p.SessionRemove(session))
         await until(lambda: plugins.sessions()[session] >= 0.3)
+
+
+async def test_a_session_that_starts_costs_no_look_at_all_the_others(
+    manager: FakeManager, plugins: Plugins
+) -> None:
+    async with recording(manager, plugins):
+        first = await start(manager, "ada")
+        await until(lambda: first in plugins.sessions())
+        before = plugins.sessions()[first]
+        for number in range(5):
+            session = await start(manager, f"person{number}")
+            await until(lambda session=session: session in plugins.sessions())  # type: ignore[misc]
+        assert plugins.sessions()[first] == before
 
 
 async def test_sessions_that_came_and_went_while_the_portal_was_away_are_recorded_once(

@@ -33,6 +33,8 @@ CURSOR = "events"
 WAIT = 20.0
 LOOK = 60.0
 SAMPLE = 300.0
+#: Seconds for which further events are awaited before they are fetched and written together.
+GATHER = 1.0
 TIDY = 6 * 3600.0
 #: Seconds between tries while manager or database are away: the first, and the longest.
 PAUSE = (0.5, 15.0)
@@ -84,7 +86,9 @@ class Recorder:
         #: How often rows were written: what was read of them before is as good until it grows.
         self.written = 0
         self._news = asyncio.Event()
+        #: When all sessions were looked at last, and the Unix time at which that was asked for.
         self._looked = 0.0
+        self._seen = 0.0
         self._sampled = 0.0
         self._tidied = 0.0
         self._tasks: list[asyncio.Task[None]] = []
@@ -172,14 +176,17 @@ class Recorder:
         if time.monotonic() - self._looked >= LOOK:
             await self._look()
         self._news.set()
+        if events:
+            await asyncio.sleep(GATHER)
 
     def _take(self, events: Iterable[p.Event]) -> None:
         for event in events:
             if event.kind == "session.failed":
                 self._fail(event, "start", event.value, event.message)
             elif event.kind == "session.state" and event.value == "running":
-                # its row begins with a look: an event that is read again must not shorten it
-                self._looked = -LOOK
+                # an event that is read again must not shorten what a look has found since
+                if event.time > self._seen:
+                    self._run(event.session, event.image, event.owner, event.started, event.time)
                 self.endings.pop((event.owner, event.server), None)
             elif event.kind == "session.state" and event.value == "ended":
                 if event.started:
@@ -209,6 +216,7 @@ class Recorder:
 
     async def _look(self) -> None:
         """Compare all sessions that the manager knows: those that run have run until now."""
+        asked = time.time()
         sessions: list[p.SessionInfo] = await self._client.call(p.SessionList())
         now = time.time()
         for one in sessions:
@@ -222,7 +230,7 @@ class Recorder:
             running = sum(one.state == "running" for one in sessions)
             self._waiting.load = (now, running, memory)
             self._sampled = now
-        self._looked = time.monotonic()
+        self._looked, self._seen = time.monotonic(), asked
         self._news.set()
 
     async def _write(self) -> None:
