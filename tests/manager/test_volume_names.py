@@ -51,6 +51,7 @@ async def test_a_folder_is_found_in_a_long_mount_table(
     table = tmp_path / "mountinfo"
     table.write_text("\n".join([*others, own[0], "22 1 8:1 / / rw - ext4 /dev/sda rw", own[1], ""]))
     monkeypatch.setattr(mounts, "_MOUNTINFO", table)
+    monkeypatch.setattr(mounts, "_mount_id", str)  # that something is mounted there
     found = await mounts.at(target)
     assert [(mount.target, mount.minor) for mount in found] == [(target, 60), (target, 61)]
     assert mounts.holding(target / "inside") == found[-1]

@@ -383,4 +383,21 @@ async def test_no_descriptor_is_left_open(volumes: HomeDisks, state: Path) -> No
 
     first = await visit()
     assert [await visit() for _ in range(3)] == [first] * 3
-    assert loops.bound_to(image_of(state, "ada").stat()) == []
+    with image_of(state, "ada").open("rb+") as image:
+        assert loops.bound_to(image.fileno()) == []
+
+
+def test_a_device_that_somebody_bound_to_an_image_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(2**20))
+    with path.open("rb+") as image:
+        assert loops.bound_to(image.fileno()) == []
+        with path.open("rb"):
+            assert loops.bound_to(image.fileno()) == []
+    for options in ([], ["-r"]):
+        device = command("losetup", "-f", "--show", *options, str(path)).strip()
+        try:
+            with path.open("rb+") as image:
+                assert loops.bound_to(image.fileno()) == [int(device.removeprefix("/dev/loop"))]
+        finally:
+            command("losetup", "-d", device)

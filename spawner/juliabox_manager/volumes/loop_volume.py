@@ -86,7 +86,7 @@ class LoopVolume(Volume):
             raise
 
     async def _refuse_bound(self, owner: str, held: int) -> None:
-        devices = await in_thread(loops.bound_to, os.fstat(held))
+        devices = await in_thread(loops.bound_to, held)
         if devices:
             names = ", ".join(f"/dev/loop{number}" for number in devices)
             raise VolumeError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import struct
 import threading
 import time
@@ -55,14 +56,33 @@ def bind(image_fd: int) -> tuple[int, int]:
     raise OSError(errno.EBUSY, "no free loop device")
 
 
-def bound_to(image: os.stat_result) -> list[int]:
-    """Return the numbers of the loop devices that are bound to an image file.
+def bound_to(image: int) -> list[int]:
+    """Return the numbers of the loop devices that are bound to an open image file.
 
     Compares device and inode: the path that the kernel shows is seen from the mount namespace in
     which the device was bound, which may be that of a manager's container long gone.
     """
-    wanted = (image.st_dev, image.st_ino)
+    if _open_here_alone(image):
+        return []
+    status = os.fstat(image)
+    wanted = (status.st_dev, status.st_ino)
     return [number for number in bound_numbers() if backing(number) == wanted]
+
+
+def _open_here_alone(file: int) -> bool:
+    """Tell whether nobody else, so no loop device either, has a file open; False if in doubt.
+
+    The kernel grants a lease for writing to the only one who has a file open, and knows that
+    without a look at each of hundreds of devices.
+    """
+    try:
+        # should somebody open it in this very moment: a signal that does nothing
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return False
+    return True
 
 
 def bound_numbers() -> list[int]:

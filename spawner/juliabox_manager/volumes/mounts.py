@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from asyncio.subprocess import Process
 from collections.abc import Sequence
@@ -79,8 +80,29 @@ async def below(folder: Path) -> list[Mount]:
 
 async def at(target: Path) -> list[Mount]:
     """Return the mounts on exactly this folder, the topmost last."""
-    table = await in_thread(_MOUNTINFO.read_text, errors="surrogateescape")
-    return parse(_only(table, target))
+    return await in_thread(_at, target)
+
+
+def _at(target: Path) -> list[Mount]:
+    # the table has a line for each session, and most often there is nothing to be found in it
+    try:
+        if _mount_id(target) == _mount_id(target.parent):
+            return []
+    except FileNotFoundError:
+        return []
+    except OSError:
+        pass
+    return parse(_only(_MOUNTINFO.read_text(errors="surrogateescape"), target))
+
+
+def _mount_id(folder: Path) -> str:
+    """Return what the kernel calls the mount on which a folder lies."""
+    descriptor = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+    try:
+        told = Path(f"/proc/self/fdinfo/{descriptor}").read_text()
+    finally:
+        os.close(descriptor)
+    return next(line for line in told.splitlines() if line.startswith("mnt_id:"))
 
 
 def holding(path: Path) -> Mount | None:
