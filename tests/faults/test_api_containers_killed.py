@@ -28,7 +28,7 @@ CREATE = ApiCreate("ada", "fib", 1, API_LIMITS)
 ENVIRONMENT = {"JULIABOX_WORKER_KEY": "canary"}
 
 #: Steps of a life in a container of its own, and of one in a warm container.
-WARM = ("create.claimed", "start.warm", "start.releasing", "start.running", "end.stopping")
+WARM = ("create.claimed", "start.warm", "start.running", "end.stopping")
 COLD = [step for step in STEPS if step not in {"create.claimed", "create.vacant", "start.warm",
                                                "start.replacing"}]  # fmt: skip
 #: One kill in each stretch of a life; the soak kills before and after every step.

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import docker.errors
 import msgspec
 
 from juliabox_manager.keys import make_key
@@ -201,7 +202,11 @@ class ManagerProcess:
             found = client.containers(
                 all=True, filters={"label": f"juliabox.installation={self.name}"}
             )
-            return [client.inspect_container(item["Id"]) for item in found]
+            inspected = []
+            for item in found:
+                with contextlib.suppress(docker.errors.NotFound):  # it goes just now
+                    inspected.append(client.inspect_container(item["Id"]))
+            return inspected
         finally:
             client.close()
 
