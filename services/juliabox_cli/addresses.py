@@ -69,6 +69,9 @@ class Addresses:
             "JULIABOX_MANAGER_CONTROL": self.manager_control,
             "JULIABOX_PORTAL_EDGE": self.portal_edge,
             "JULIABOX_PORTAL_CONTROL": self.portal_control,
+            "JULIABOX_API_EDGE": self.api_edge,
+            "JULIABOX_API_CONTROL": self.api_control,
+            "JULIABOX_API_SESSIONS": self.api_sessions,
         }
 
     @property
@@ -115,6 +118,24 @@ class Addresses:
     def portal_control(self) -> str:
         """The portal's address on the control network; health and metrics are there."""
         return str(self.control[5])
+
+    @property
+    def api_edge(self) -> str:
+        """The API engine's address on the edge network; the proxy leads calls there."""
+        return str(self.edge[6])
+
+    @property
+    def api_control(self) -> str:
+        """The API engine's address on the control network; health and metrics are there."""
+        return str(self.control[6])
+
+    @property
+    def api_sessions(self) -> str:
+        """The API engine's address on the sessions network: where it reaches API containers from.
+
+        Sessions reach it there, too.
+        """
+        return str(self.sessions[6])
 
     def _part(self, index: int) -> IPv4Network:
         return list(self.block.subnets(prefixlen_diff=3))[index]

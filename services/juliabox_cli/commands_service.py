@@ -14,7 +14,7 @@ from juliabox_cli import doctor as doctor_checks
 from juliabox_cli import down as down_steps
 from juliabox_cli import health
 from juliabox_cli import up as up_steps
-from juliabox_cli.compose import PARTS
+from juliabox_cli.compose import PARTS, parts_of
 from juliabox_cli.installation import Installation, open_installation
 from juliabox_cli.rendering import public_url
 from juliabox_cli.state import find_state
@@ -72,7 +72,8 @@ def status(as_json: bool) -> None:
 def status_document(installation: Installation) -> dict[str, Any]:
     """Return what ``status --json`` prints."""
     if installation.state.read_install() is None:
-        components = {part: health.Component("missing") for part in PARTS}
+        parts = parts_of(installation.config)
+        components = {part: health.Component("missing") for part in parts}
     else:
         components = health.probe(
             installation.config, installation.engine_or_none, installation.manager

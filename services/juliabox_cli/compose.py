@@ -10,11 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from juliabox_cli.config import Config
 from juliabox_cli.state import State
 from juliabox_ext.errors import InternalError, UnavailableError
 
 #: The parts in ``compose.yaml``, in the order in which they are shown.
-PARTS = ("manager", "hub", "portal", "proxy")
+PARTS = ("manager", "hub", "portal", "api", "proxy")
+
+
+def parts_of(config: Config) -> tuple[str, ...]:
+    """Return the parts that an installation has: the API engine only where it is enabled."""
+    return tuple(part for part in PARTS if part != "api" or config.apis.enabled)
 
 
 @dataclass(frozen=True)
@@ -64,9 +70,10 @@ class Compose:
             )
         return done.stdout
 
-    def up(self) -> None:
-        """Make the parts as the file says; replace only what differs."""
-        self.run("up", "--detach", "--no-build", "--remove-orphans")
+    def up(self, parts: Sequence[str] = PARTS) -> None:
+        """Make the parts as the file says; replace only what differs, remove other parts."""
+        without = [f"--scale={part}=0" for part in PARTS if part not in parts]
+        self.run("up", "--detach", "--no-build", "--remove-orphans", *without)
 
     def stop(self, parts: Sequence[str], grace: int) -> None:
         """Stop and remove the containers of some parts."""

@@ -111,6 +111,9 @@ PoolMemory = Annotated[
     Literal["auto"] | Annotated[int, Field(ge=64 * MIB, le=2**44)], BeforeValidator(_auto_or_size)
 ]
 PoolSize = Annotated[int, Field(ge=0, le=1000)]
+Seconds = Annotated[Duration, Field(ge=1, le=86_400)]
+ApiMemory = Annotated[Size, Field(ge=128 * MIB, le=2**44)]
+Containers = Annotated[int, Field(ge=1, le=1000)]
 
 
 class Section(BaseModel):
@@ -220,6 +223,30 @@ class Volumes(Section):
     inodes_per_gib: Annotated[int, Field(ge=1024, le=1024**2)] = 65536
 
 
+class Apis(Section):
+    """Published APIs: whether there are any, their defaults, and what nobody may exceed."""
+
+    enabled: bool = True
+    internet: bool = False
+    timeout: Seconds = 30
+    longest_timeout: Seconds = 600
+    memory: ApiMemory = 512 * MIB
+    most_memory: ApiMemory = 2048 * MIB
+    cpu: Cpu = 1.0
+    pids: Pids = 128
+    containers_per_api: Containers = 8
+    containers_per_publisher: Containers = 8
+    containers: Annotated[int, Field(ge=1, le=10_000)] = 50
+    outstanding: Annotated[int, Field(ge=1, le=100_000)] = 200
+    apis_per_publisher: Annotated[int, Field(ge=1, le=10_000)] = 20
+    versions: Annotated[int, Field(ge=2, le=1000)] = 50
+    body: Annotated[Size, Field(ge=1024, le=2**30)] = 4 * MIB
+    result: Annotated[Size, Field(ge=1024, le=2**30)] = 16 * MIB
+    rate: Annotated[int, Field(ge=1, le=10_000_000)] = 600
+    idle: Annotated[Duration, Field(ge=1, le=86_400)] = 300
+    load_timeout: Annotated[Duration, Field(ge=5, le=3600)] = 60
+
+
 class Images(Section):
     """Where images come from."""
 
@@ -269,6 +296,7 @@ class Config(Section):
     users: dict[UserName, PartialLimits] = Field(default_factory=dict)
     network: Network = Network()
     volumes: Volumes = Volumes()
+    apis: Apis = Apis()
     images: Images = Images()
     plugins: Plugins = Plugins()
     announcement: Text = ""

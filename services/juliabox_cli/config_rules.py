@@ -22,6 +22,7 @@ def findings(config: Config) -> Iterator[Finding]:
     yield from _limits(config)
     yield from _profiles(config)
     yield from _pool(config)
+    yield from _apis(config)
     yield from _addresses(config)
     yield from _plugins(config)
 
@@ -79,6 +80,16 @@ def _pool(config: Config) -> Iterator[Finding]:
             yield place, f"must not be over pool.maximum, {config.pool.maximum}"
         if sizes.setdefault(image, profile.pool) != profile.pool:
             yield place, f"differs from another profile's: all profiles of {image} share one pool"
+
+
+def _apis(config: Config) -> Iterator[Finding]:
+    apis = config.apis
+    for key, most in (("timeout", "longest_timeout"), ("memory", "most_memory")):
+        if getattr(apis, key) > getattr(apis, most):
+            yield ("apis", key), f"must not be over apis.{most}"
+    for key in ("containers_per_api", "containers_per_publisher"):
+        if getattr(apis, key) > apis.containers:
+            yield ("apis", key), f"must not be over apis.containers, {apis.containers}"
 
 
 def _plugins(config: Config) -> Iterator[Finding]:

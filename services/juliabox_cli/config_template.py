@@ -130,6 +130,39 @@ volumes:
   deletion_grace: 7d
   inodes_per_gib: 65536
 
+# Published APIs: functions that people with the role api-publisher let programs call.
+apis:
+  # false: the API engine does not run, and no session is told of it.
+  enabled: true
+  # Whether published functions may reach the internet.
+  internet: false
+  # Time of one call, and memory of one container: unless an API says otherwise, and at most.
+  timeout: 30s
+  longest_timeout: 10m
+  memory: 512M
+  most_memory: 2G
+  # Cores, and processes and threads, of each container.
+  cpu: 1.0
+  pids: 128
+  # Most containers of one API unless it says otherwise, of one publisher, and of all.
+  containers_per_api: 8
+  containers_per_publisher: 8
+  containers: 50
+  # Calls of one publisher's APIs that may wait or run at one time; others are told to come again.
+  outstanding: 200
+  # APIs of one publisher, and versions that are kept of each.
+  apis_per_publisher: 20
+  versions: 50
+  # Largest body of a request, and largest result.
+  body: 4M
+  result: 16M
+  # Calls of one caller in a minute, unless an API says otherwise.
+  rate: 600
+  # A container goes after so long without a call.
+  idle: 5m
+  # How long a source may take to load.
+  load_timeout: 1m
+
 images:
   # Which Julia: official (with IJulia), debian, or auto (official where it can be reached). Left
   # out, the variable JULIA_SOURCE decides, else auto.

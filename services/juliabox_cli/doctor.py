@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from juliabox_cli import health, images, mounts
-from juliabox_cli.compose import find_program
+from juliabox_cli.compose import find_program, parts_of
 from juliabox_cli.docker_engine import SESSION_LABEL, check_version
 from juliabox_cli.installation import Installation
 from juliabox_cli.login_checks import login_problems
@@ -190,6 +190,8 @@ def check_part(part: str) -> Check:
     """Return the check that one part does its work."""
 
     def check(installation: Installation) -> str:
+        if part not in parts_of(installation.config):
+            return "is switched off"
         seen = health.probe(installation.config, installation.engine, installation.manager)[part]
         if not seen.running:
             reason = seen.detail.get("reason") or f"its container is {seen.state}"
@@ -238,6 +240,7 @@ CHECKS: dict[str, Check] = {
     "hub": check_part("hub"),
     "log-ins": check_logins,
     "portal": check_part("portal"),
+    "api": check_part("api"),
     "proxy": check_part("proxy"),
     "session images": check_allow_list,
     "pools": check_pools,

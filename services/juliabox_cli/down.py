@@ -16,6 +16,8 @@ from juliabox_manager.protocol import SessionInfo, SessionList, SessionRemove
 
 #: Seconds between SIGTERM and SIGKILL of a part.
 _GRACE = 10
+#: The same for the API engine, which lets calls under way end.
+_ENGINE_GRACE = 30
 
 
 def down(console: Console, *, keep_sessions: bool) -> None:
@@ -66,7 +68,8 @@ class _Down:
         if one.state.read_install() is None or not one.state.compose_env.exists():
             return
         preflight.check_name(one.config, one.state, one.engine)
-        with self._steps.step("Proxy, portal and hub") as step:
+        with self._steps.step("Proxy, services and hub") as step:
+            one.compose.stop(["api"], _ENGINE_GRACE)
             one.compose.stop(["proxy", "portal", "hub"], _GRACE)
             step.result = "stopped"
         if keep_sessions:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from juliabox_cli.compose import PARTS
+from juliabox_cli.compose import parts_of
 from juliabox_cli.config import Config
 from juliabox_cli.docker_engine import Engine
 from juliabox_cli.hub_api import through_proxy
 from juliabox_cli.manager_link import ManagerLink
 from juliabox_ext.errors import JuliaBoxError, UnavailableError
 from juliabox_manager.protocol import Ping, PoolInfo, PoolList
-from juliabox_services.portal.settings import SERVICE, portal_host
+from juliabox_services.portal.settings import service_host
 
 
 @dataclass
@@ -36,17 +36,20 @@ class Component:
 def probe(config: Config, engine: Engine | None, manager: ManagerLink) -> dict[str, Component]:
     """Look at the engine and every part: first its container, then whether it answers."""
     if engine is None:
-        silent = {part: Component("missing", {"reason": "no engine"}) for part in PARTS}
+        parts = parts_of(config)
+        silent = {part: Component("missing", {"reason": "no engine"}) for part in parts}
         return {"engine": Component("missing"), **silent}
     version = engine.version()
     components = {"engine": Component("running", {"version": version.get("Version", "")})}
-    for part in PARTS:
+    for part in parts_of(config):
         components[part] = container_state(engine.container(f"{config.name}-{part}"))
     _ask(components["manager"], lambda: _manager_trouble(manager))
     _tell_pools(components["manager"], manager)
     _ask(components["proxy"], lambda: _proxy_trouble(config))
     _ask(components["hub"], lambda: _hub_trouble(config))
-    _ask(components["portal"], lambda: _portal_trouble(config))
+    _ask(components["portal"], lambda: _service_trouble(config, PORTAL))
+    if "api" in components:
+        _ask(components["api"], lambda: _service_trouble(config, API))
     return components
 
 
@@ -115,9 +118,13 @@ def _hub_trouble(config: Config) -> str | None:
     return None if status == 200 else f"answers {status} through the proxy"
 
 
-def _portal_trouble(config: Config) -> str | None:
-    host = urlsplit(portal_host(config.subdomain_host)).netloc
-    status = through_proxy(config, f"services/{SERVICE}/health", timeout=3.0, host=host)
+#: Services of the hub, and where each answers whether it is well.
+PORTAL, API = "portal/health", "api/_/health"
+
+
+def _service_trouble(config: Config, page: str) -> str | None:
+    host = urlsplit(service_host(config.subdomain_host, page.partition("/")[0])).netloc
+    status = through_proxy(config, f"services/{page}", timeout=3.0, host=host)
     return None if status == 200 else f"answers {status} through the proxy"
 
 

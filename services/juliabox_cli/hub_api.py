@@ -11,7 +11,7 @@ import urllib3
 
 from juliabox_cli.addresses import Addresses
 from juliabox_cli.config import Config
-from juliabox_cli.rendering import HUB_PORT
+from juliabox_cli.ports import HUB_PORT
 from juliabox_cli.state import State
 from juliabox_ext.errors import (
     ConflictError,

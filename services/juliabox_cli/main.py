@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from juliabox_cli import (
+    commands_apis,
     commands_config,
     commands_images,
     commands_plugins,
@@ -61,6 +62,7 @@ for module in (
     commands_users,
     commands_sessions,
     commands_pools,
+    commands_apis,
     commands_volumes,
     commands_tasks,
     commands_config,

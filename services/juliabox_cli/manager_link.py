@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from juliabox_cli.addresses import Addresses
-from juliabox_cli.rendering import MANAGER_PORT
+from juliabox_cli.ports import MANAGER_PORT
 from juliabox_cli.secret_files import public_key
 from juliabox_cli.state import State
 from juliabox_manager.keys import load_key

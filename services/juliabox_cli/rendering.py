@@ -7,7 +7,6 @@ only the parts whose digest changed.
 from __future__ import annotations
 
 import hashlib
-import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +24,24 @@ from juliabox_cli.compose_hostdir import overlay
 from juliabox_cli.config import SESSION_IMAGE, Config
 from juliabox_cli.config_rules import LIMITS
 from juliabox_cli.plugin_choice import Choice
+from juliabox_cli.ports import (
+    HUB_PORT,
+    MANAGER_PORT,
+    METRICS_PORT,
+    PORTAL_METRICS_PORT,
+    PORTAL_PORT,
+    PROXY_API_PORT,
+    PROXY_PORT,
+)
+from juliabox_cli.rendering_api import (
+    API_VERBS,
+    api_address,
+    api_containers,
+    api_settings,
+    engine_url,
+    reached_by_sessions,
+)
+from juliabox_cli.rendering_pool import pool_settings
 from juliabox_cli.secret_files import public_key
 from juliabox_cli.state import CONTROL_UID, State
 from juliabox_ext.errors import ConfigurationError
@@ -36,8 +53,8 @@ from juliabox_manager.settings import (
     Client,
     ManagerSettings,
     NetworkSettings,
-    PoolSettings,
 )
+from juliabox_services.api.settings import ApiSettings
 from juliabox_services.portal.settings import PortalSettings, portal_host
 from juliabox_spawner.settings import (
     GroupSettings,
@@ -49,13 +66,7 @@ from juliabox_spawner.settings import (
     ProfileSettings,
 )
 
-MANAGER_PORT = 9500
-METRICS_PORT = 9501
-HUB_PORT = 8081
-PROXY_API_PORT = 8001
-PROXY_PORT = 8000
-PORTAL_PORT = 8090
-PORTAL_METRICS_PORT = 8091
+Settings = ManagerSettings | HubSettings | PortalSettings | ApiSettings
 
 #: Verbs that the hub's key admits; the operator's key admits all.
 HUB_VERBS = ["session.*", "image.*", "volume.*", "stats", "events", "ping"]
@@ -76,10 +87,6 @@ PORTAL_VERBS = [
     "ping",
 ]
 
-
-#: Most memory of warm containers unless the file says otherwise, and what it is a multiple of.
-_MOST_SPARE = 2 * 1024**3
-_MEMORY_STEP = 128 * 1024**2
 
 NO_PLUGINS = Choice()
 
@@ -136,6 +143,7 @@ def manager_settings(
         clients={
             "hub": Client(public_key(state.secrets / "hub" / "manager.key"), HUB_VERBS),
             "portal": Client(public_key(state.secrets / "portal" / "manager.key"), PORTAL_VERBS),
+            "api": Client(public_key(state.secrets / "api" / "manager.key"), API_VERBS),
             "operator": Client(public_key(state.secrets / "operator" / "manager.key"), ["*"]),
         },
         images=images.sessions,
@@ -146,6 +154,7 @@ def manager_settings(
             trusted=[addresses.proxy_sessions, addresses.hub_sessions],
             hub=addresses.hub_sessions,
             hub_port=HUB_PORT,
+            services=reached_by_sessions(config, addresses),
             internet=config.network.internet,
             allow=config.network.allow,
             deny=config.network.deny,
@@ -157,37 +166,11 @@ def manager_settings(
             disk_reserve=config.capacity.disk_reserve,
         ),
         pool=pool_settings(config),
+        api=api_containers(config, addresses, images.api),
         volume_grace=float(config.volumes.deletion_grace),
         inodes_per_gib=config.volumes.inodes_per_gib,
         plugins=choice.selection("manager", config.plugins.settings),
     )
-
-
-def pool_settings(config: Config) -> PoolSettings:
-    """Return the sizes of the pools, and what they may hold."""
-    pool = config.pool
-    own = {
-        profile.image or SESSION_IMAGE: profile.pool
-        for profile in config.profiles
-        if profile.pool is not None
-    }
-    return PoolSettings(
-        rule=pool.rule,
-        size=pool.size,
-        maximum=pool.maximum,
-        memory=spare_memory() if pool.memory == "auto" else pool.memory,
-        kernel=pool.kernel,
-        sizes=own if pool.size else {},
-    )
-
-
-def spare_memory() -> int:
-    """Return what warm containers may hold on this machine: a quarter of it, and 2 GiB at most.
-
-    In whole steps, so that a few bytes more or less after a restart of the machine change nothing.
-    """
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(_MEMORY_STEP, min(_MOST_SPARE, machine // 4 // _MEMORY_STEP * _MEMORY_STEP))
 
 
 def hub_settings(
@@ -231,6 +214,7 @@ def hub_settings(
             url=f"http://{addresses.portal_edge}:{PORTAL_PORT}",
             host=portal_host(config.subdomain_host),
         ),
+        api=api_address(config, addresses),
         plugins=choice.selection("hub", config.plugins.settings),
     )
 
@@ -251,6 +235,7 @@ def portal_settings(
         secrets=state.secrets / "portal",
         hub_api=f"http://{addresses.hub_edge}:{HUB_PORT}{config.base_url}hub/api",
         proxy=f"{secure}://{addresses.proxy_edge}:{PROXY_PORT}",
+        api_url=engine_url(config, addresses.api_edge),
         manager=ManagerAddress(
             endpoint=f"tcp://{addresses.manager_control}:{MANAGER_PORT}",
             server_key=public_key(state.secrets / "manager" / "curve.key"),
@@ -322,6 +307,7 @@ def render(
     manager = manager_settings(config, state, addresses, images, choice)
     hub = hub_settings(config, state, addresses, choice)
     portal = portal_settings(config, state, addresses, choice)
+    api = api_settings(config, state, addresses, public_url(config), choice)
     variables = {
         "JULIABOX_NAME": config.name,
         "JULIABOX_STATE": str(state.root),
@@ -342,6 +328,7 @@ def render(
             concern(hub), *_files(state.secrets / "hub"), *_files(state.config_folder)
         ),
         "JULIABOX_PORTAL_DIGEST": digest(concern(portal), *_files(state.secrets / "portal")),
+        "JULIABOX_API_DIGEST": digest(concern(api), *_files(state.secrets / "api")),
         "JULIABOX_PROXY_DIGEST": digest(*_files(state.secrets / "proxy")),
         **addresses.variables(),
     }
@@ -353,6 +340,7 @@ def render(
         "portal.json": write_bytes(
             state.run / "portal.json", encode(portal), mode=0o600, owner=CONTROL_UID
         ),
+        "api.json": write_bytes(state.run / "api.json", encode(api), mode=0o600, owner=CONTROL_UID),
         "features.json": write_bytes(
             state.features / FEATURES_FILE,
             msgspec.json.format(msgspec.json.encode(choice.features), indent=2) + b"\n",
@@ -368,13 +356,13 @@ def render(
     return [name for name, changed in written.items() if changed]
 
 
-def encode(settings: ManagerSettings | HubSettings | PortalSettings) -> bytes:
+def encode(settings: Settings) -> bytes:
     """Encode settings readably, with keys in a fixed order."""
     content = msgspec.json.encode(settings, enc_hook=str, order="sorted")
     return msgspec.json.format(content, indent=2) + b"\n"
 
 
-def concern(settings: ManagerSettings | HubSettings | PortalSettings) -> bytes:
+def concern(settings: Settings) -> bytes:
     """Return what a part must be replaced for when it changes.
 
     What plugins of other parts provide is not among it: a part sees that without a start.

@@ -30,6 +30,10 @@ def ensure_secrets(state: State) -> None:
     _once(folder / "portal" / "cookie_secret", _token, CONTROL_UID)
     portal_token = _once(folder / "portal" / "api_token", _token, CONTROL_UID)
     _copy(folder / "hub" / "portal_token", portal_token, CONTROL_UID)
+    _once(folder / "api" / "manager.key", _curve_key, CONTROL_UID)
+    _once(folder / "api" / "cookie_secret", _token, CONTROL_UID)
+    api_token = _once(folder / "api" / "api_token", _token, CONTROL_UID)
+    _copy(folder / "hub" / "api_token", api_token, CONTROL_UID)
     hub_token = _once(folder / "operator" / "hub_token", _token, None)
     _copy(folder / "hub" / "operator_token", hub_token, CONTROL_UID)
     for name in ("proxy_token", "routes_token"):

@@ -19,7 +19,7 @@ import msgspec
 from juliabox_cli.atomic_files import ensure_folder, write_bytes
 from juliabox_ext.errors import ConfigurationError, ConflictError, UnavailableError
 
-#: Uid and gid of the control parts without root: proxy, hub and portal.
+#: Uid and gid of the control parts without root: proxy, hub, portal and API engine.
 CONTROL_UID = 900
 
 #: A slot's socket path must stay under 108 bytes: STATE/slots/<16>/entry.sock.
@@ -33,6 +33,7 @@ LAYOUT = (
     "secrets",
     "hub",
     "portal",
+    "api",
     "plugins",
     "manager",
     "volumes",
@@ -98,6 +99,11 @@ class State:
     def portal(self) -> Path:
         """What the portal's plugins keep: the database of usage, among others."""
         return self.root / "portal"
+
+    @property
+    def api(self) -> Path:
+        """What the API engine's plugins keep: the database of what is published."""
+        return self.root / "api"
 
     @property
     def plugins(self) -> Path:
@@ -202,11 +208,12 @@ def make_folders(state: State) -> None:
         ensure_folder(state.root / name, mode=0o700)
     for name in ("manager", "operator"):
         ensure_folder(state.secrets / name, mode=0o700)
-    for name in ("hub", "proxy", "portal"):
+    for name in ("hub", "proxy", "portal", "api"):
         ensure_folder(state.secrets / name, mode=0o700, owner=CONTROL_UID)
     ensure_folder(state.hub, mode=0o700, owner=CONTROL_UID)
     ensure_folder(state.hub / "backups", mode=0o700, owner=CONTROL_UID)
     ensure_folder(state.portal, mode=0o700, owner=CONTROL_UID)
+    ensure_folder(state.api, mode=0o700, owner=CONTROL_UID)
     ensure_folder(state.config_folder, mode=0o755, owner=0)
 
 

@@ -16,7 +16,7 @@ from juliabox_cli import (
     plugin_sources,
     preflight,
 )
-from juliabox_cli.compose import PARTS
+from juliabox_cli.compose import PARTS, parts_of
 from juliabox_cli.images import add_plugins, ensure_images, missing_images
 from juliabox_cli.installation import Installation, open_installation
 from juliabox_cli.login_checks import secret_problems
@@ -139,7 +139,7 @@ class _Up:
         with self._steps.step("Parts") as step:
             before = self._running()
             self._clear_leftovers()
-            one.compose.up()
+            one.compose.up(parts_of(one.config))
             after = self._running()
             fresh = [part for part in after if after[part] != before.get(part)]
             step.result = f"started {', '.join(fresh)}" if fresh else "unchanged"

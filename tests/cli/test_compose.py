@@ -85,9 +85,11 @@ def test_the_rendered_variables_fill_every_place_of_the_file(state: State) -> No
     assert not sockets["hub"]
     assert not sockets["proxy"]
     assert not sockets["portal"]
+    assert not sockets["api"]
     assert set(services["portal"]["networks"]) == {"edge", "control"}
+    assert set(services["api"]["networks"]) == {"edge", "control", "sessions"}
     assert services["hub"]["user"] == services["proxy"]["user"] == "900:900"
-    assert services["portal"]["user"] == "900:900"
+    assert services["portal"]["user"] == services["api"]["user"] == "900:900"
     assert "$" not in yaml.safe_dump(written)
     levels = {one["environment"]["JULIABOX_LOG_LEVEL"] for one in services.values()}
     assert levels == {"warning"}
@@ -109,6 +111,19 @@ def test_an_installation_of_an_older_juliabox_can_be_stopped(state: State) -> No
     with pytest.raises(compose.InternalError, match="juliabox up"):
         one.run("config")
     assert "lab-manager" in one.run("config", stopping=True)
+
+
+def test_a_part_that_is_switched_off_is_not_made(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, ...]] = []
+    monkeypatch.setattr(Compose, "run", lambda _, *arguments, **__: seen.append(arguments))
+    one = _compose(state, "docker-compose")
+    one.up(compose.parts_of(Config()))
+    one.up(compose.parts_of(Config.model_validate({"apis": {"enabled": False}})))
+    assert [[word for word in line if word.startswith("--scale")] for line in seen] == [
+        [], ["--scale=api=0"]
+    ]  # fmt: skip
 
 
 def test_a_failing_compose_is_told_with_its_last_lines(state: State) -> None:

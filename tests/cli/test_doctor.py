@@ -142,6 +142,6 @@ def test_one_failure_keeps_no_other_check_from_running(
 def test_every_subject_of_the_issue_has_its_check() -> None:
     subjects = {
         *("engine", "images", "sockets", "mounts", "network policy", "disk", "clock"),
-        *("hub", "proxy", "manager", "portal"),
+        *("hub", "proxy", "manager", "portal", "api"),
     }
     assert subjects <= set(doctor.CHECKS)

@@ -15,7 +15,7 @@ from support.rest_user import RestUser, wait_for
 
 pytestmark = pytest.mark.engine
 
-PARTS = ("manager", "hub", "portal", "proxy")
+PARTS = ("manager", "hub", "portal", "api", "proxy")
 
 
 def _status(installation: Installation) -> dict[str, Any]:

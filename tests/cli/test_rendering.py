@@ -15,15 +15,21 @@ from juliabox_cli import config_file
 from juliabox_cli.addresses import Addresses
 from juliabox_cli.compose import PARTS
 from juliabox_cli.config import Config
-from juliabox_cli.rendering import Images, ceilings, pool_settings, public_url, render
+from juliabox_cli.rendering import Images, ceilings, public_url, render
+from juliabox_cli.rendering_pool import pool_settings
 from juliabox_cli.state import State
 from juliabox_ext.errors import ConfigurationError
 from juliabox_manager import settings as manager_settings
+from juliabox_services.api import settings as api_settings
 from juliabox_services.portal import settings as portal_settings
 from juliabox_spawner import settings as hub_settings
 
 ADDRESSES = Addresses(IPv4Network("10.64.16.0/20"))
-IMAGES = Images("juliabox/control:1", {"juliabox/julia": "sha256:" + "1" * 64})
+IMAGES = Images(
+    "juliabox/control:1",
+    {"juliabox/julia": "sha256:" + "1" * 64},
+    api="sha256:" + "3" * 64,
+)
 SOCKET = "/var/run/docker.sock"
 
 FULL = """
@@ -102,6 +108,43 @@ def test_the_portal_reads_what_was_rendered_and_the_hub_knows_where_it_is(state:
     assert not {"*", "session.*"} & set(manager.clients["portal"].verbs)
 
 
+def test_the_api_engine_reads_what_was_rendered_and_all_others_know_where_it_is(
+    state: State,
+) -> None:
+    text = FULL + "apis: {timeout: 20s, memory: 256M, containers: 9, internet: true}\n"
+    render(_config(text), state, ADDRESSES, IMAGES, SOCKET)
+    api = api_settings.load(state.run / "api.json")
+    assert api.addresses == ["10.64.16.6", "10.64.24.6"]
+    assert (api.metrics_address, api.port) == ("10.64.18.6", 8092)
+    assert api.prefix == "/julia/services/api/"
+    assert (api.bounds.timeout, api.bounds.memory) == (20, 256 * 1024**2)
+    assert api.plugins.enabled == []  # no choice was made here
+    manager = manager_settings.load(state.run / "manager.json")
+    assert manager.api is not None
+    assert (manager.api.image, manager.api.image_id) == ("juliabox/julia-api", IMAGES.api)
+    assert manager.api.trusted == ["10.64.24.6"]
+    assert manager.api.ceilings.memory == 2 * 1024**3
+    assert (manager.api.internet, manager.api.containers) == (True, 9)
+    assert manager.network.services == ["10.64.24.6:8092"]
+    assert "juliabox/julia-api" not in manager.images
+    assert "*" not in manager.clients["api"].verbs
+    hub = hub_settings.load(state.run / "hub.json")
+    assert hub.api is not None
+    assert hub.api.url == "http://10.64.16.6:8092"
+    assert hub.api.sessions_url == "http://10.64.24.6:8092/julia/services/api/"
+    assert hub.api.host == api.api_host == "https://api--service.julia.example.org"
+    portal = portal_settings.load(state.run / "portal.json")
+    assert portal.api_url == "http://10.64.16.6:8092/julia/services/api/"
+
+
+def test_nobody_is_told_of_an_api_engine_that_is_switched_off(state: State) -> None:
+    render(_config("apis: {enabled: false}"), state, ADDRESSES, IMAGES, SOCKET)
+    assert manager_settings.load(state.run / "manager.json").api is None
+    assert manager_settings.load(state.run / "manager.json").network.services == []
+    assert hub_settings.load(state.run / "hub.json").api is None
+    assert portal_settings.load(state.run / "portal.json").api_url == ""
+
+
 def test_the_portals_host_is_the_one_that_jupyterhub_makes_of_its_name() -> None:
     made = subdomain_hook_idna("portal", "julia.example.org", kind="service")
     assert portal_settings.portal_host("https://julia.example.org") == f"https://{made}"
@@ -132,6 +175,9 @@ def test_the_same_input_writes_nothing_and_changes_no_digest(state: State) -> No
         ("sessions: {memory: 8G}", {"hub", "manager", "portal"}),
         ("volumes: {deletion_grace: 1d}", {"manager", "portal"}),
         ("images: {julia_source: debian}", {"portal"}),
+        ("apis: {rate: 5}", {"api", "portal"}),
+        ("apis: {containers: 8}", {"api", "manager", "portal"}),
+        ("apis: {enabled: false}", {"hub", "manager", "portal"}),
     ],
 )
 def test_an_edit_concerns_only_the_parts_that_read_it(

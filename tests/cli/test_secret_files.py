@@ -23,6 +23,10 @@ LAYOUT = {
     "hub/operator_token": 900,
     "hub/routes_token": 900,
     "hub/portal_token": 900,
+    "hub/api_token": 900,
+    "api/api_token": 900,
+    "api/cookie_secret": 900,
+    "api/manager.key": 900,
     "portal/api_token": 900,
     "portal/cookie_secret": 900,
     "portal/manager.key": 900,
@@ -50,7 +54,8 @@ def test_what_two_parts_share_is_equal_and_all_else_differs(state: State) -> Non
         assert found[f"hub/{name}"] == found[f"proxy/{name}"]
     assert found["hub/operator_token"] == found["operator/hub_token"]
     assert found["hub/portal_token"] == found["portal/api_token"]
-    assert len(set(found.values())) == len(found) - 4
+    assert found["hub/api_token"] == found["api/api_token"]
+    assert len(set(found.values())) == len(found) - 5
     assert all(len(content.strip()) >= 20 for content in found.values())
 
 

@@ -21,7 +21,7 @@ MEMBERS: dict[str, type[BaseModel]] = {
     "users": PartialLimits,
 }
 PLACES = {"profiles": "profiles[]", "groups": "groups.NAME", "users": "users.NAME"}
-SIZES = {"memory", "disk"}
+SIZES = {"memory", "disk", "most_memory", "body", "result"}
 
 
 def keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, str, Any]]:

@@ -20,7 +20,7 @@ from support.wheels import EXAMPLE, build, small
 
 pytestmark = pytest.mark.e2e
 
-PARTS = ("manager", "hub", "portal", "proxy")
+PARTS = ("manager", "hub", "portal", "api", "proxy")
 ASKED = "import json, juliabox_ext; print(json.dumps(juliabox_ext.get_pluggedin_features()))"
 
 

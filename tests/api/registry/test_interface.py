@@ -1,0 +1,237 @@
+"""The interface lets in who may, answers what its page says, and every failure is a fault."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
+
+from juliabox_ext.errors import UnavailableError
+from juliabox_services.api.interface import routes
+from juliabox_services.api.models import Detail, Fault, SaveRequest, Stats, Summary, Version
+from juliabox_services.api.publishing import Publishing
+from support.published_stand import GREETING, CheckingBack, FaintDatabase
+
+ACCESS = "access:services!service=api"
+CALL, PUBLISH, ADMIN = "custom:juliabox:call", "custom:juliabox:publish", "admin-ui"
+
+#: Token -> what the hub would say of it.
+PEOPLE: dict[str, Mapping[str, Any]] = {
+    "ada": {"name": "ada", "scopes": [ACCESS, CALL, PUBLISH], "groups": []},
+    "bob": {"name": "bob", "scopes": [ACCESS, CALL, PUBLISH], "groups": ["lab"]},
+    "eve": {"name": "eve", "scopes": [ACCESS, CALL], "groups": []},
+    "root": {"name": "root", "scopes": [ACCESS, CALL, ADMIN], "groups": []},
+    "stranger": {"name": "ada", "scopes": [CALL, PUBLISH], "groups": []},
+    "robot": {"name": "ada", "scopes": [ACCESS, PUBLISH], "groups": [], "kind": "service"},
+}
+
+
+async def identify(handler: RequestHandler) -> Mapping[str, Any] | None:
+    said = handler.request.headers.get("Authorization", "").removeprefix("token ")
+    found = PEOPLE.get(said)
+    return {"kind": "user", **found} if found else None
+
+
+class Client:
+    """Asks the interface as one person after another."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.AsyncClient(base_url=f"{url}/services/api/_/", trust_env=False)
+
+    async def __call__(
+        self, who: str, method: str, path: str, body: Any = None, **more: Any
+    ) -> httpx.Response:
+        headers = {"Authorization": f"token {who}"} if who else {}
+        if body is not None:
+            more["content"] = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return await self._http.request(method, path, headers=headers, **more)
+
+    async def save(self, who: str, name: str, **options: Any) -> httpx.Response:
+        body = {"source": GREETING, "functions": ["hello"], "options": options}
+        return await self(who, "PUT", f"apis/{name}", body)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+@pytest.fixture
+async def ask(publishing: Publishing) -> AsyncIterator[Client]:
+    application = Application(
+        routes(publishing, identify), proxied=False, log_function=lambda _: None
+    )
+    server = HTTPServer(application)
+    listening, port = bind_unused_port(address="127.0.0.1")
+    server.add_socket(listening)
+    client = Client(f"http://127.0.0.1:{port}")
+    yield client
+    await client.close()
+    server.stop()
+    await server.close_all_connections()
+
+
+def fault(answer: httpx.Response, status: int) -> Fault:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Cache-Control"] == "no-store"
+    return msgspec.json.decode(answer.content, type=Fault)
+
+
+async def test_who_one_is_here_is_told_with_the_bounds(ask: Client) -> None:
+    found = (await ask("ada", "GET", "me")).json()
+    assert (found["name"], found["admin"], found["publisher"]) == ("ada", False, True)
+    assert found["bounds"]["timeout"] == 30
+    assert (await ask("eve", "GET", "me")).json()["publisher"] is False
+    assert (await ask("root", "GET", "me")).json()["admin"] is True
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_nobody_comes_in_without_a_token_for_this_service(ask: Client, method: str) -> None:
+    answer = await ask("", method, "apis/ada/hi")
+    assert fault(answer, 401).code == "api.login"
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    for who in ("stranger", "robot"):
+        assert fault(await ask(who, method, "apis/ada/hi"), 403).code == "api.access"
+
+
+async def test_an_api_is_saved_shown_listed_and_removed(ask: Client) -> None:
+    answer = await ask.save("ada", "ada/hi", access="users", description="Greets")
+    assert answer.status_code == 201
+    detail = msgspec.json.decode(answer.content, type=Detail)
+    assert detail.mine and detail.version.source == GREETING
+    assert detail.summary.url == "/services/api/ada/hi/"
+    assert [one.version for one in detail.versions] == [1]
+    assert (await ask.save("ada", "ada/hi")).status_code == 200
+    listed = (await ask("ada", "GET", "apis")).json()["apis"]
+    summary = msgspec.convert(listed, list[Summary])[0]
+    assert (summary.api, summary.newest, summary.functions) == ("hi", 2, ["hello"])
+    old = await ask("ada", "GET", "apis/ada/hi/versions/1")
+    assert msgspec.json.decode(old.content, type=Version).options.description == "Greets"
+    assert (await ask("ada", "DELETE", "apis/ada/hi")).status_code == 204
+    assert fault(await ask("ada", "GET", "apis/ada/hi"), 404).code == "api.unknown"
+    assert (await ask("ada", "GET", "apis")).json() == {"apis": []}
+
+
+async def test_only_its_publisher_and_admins_change_an_api(ask: Client) -> None:
+    await ask.save("ada", "ada/hi")
+    changes: list[tuple[str, str, Any]] = [
+        ("PUT", "apis/ada/hi", SaveRequest(source=GREETING)),
+        ("DELETE", "apis/ada/hi", None),
+        ("POST", "apis/ada/hi/activate", {"version": 1}),
+        ("POST", "apis/ada/hi/stop", None),
+        ("POST", "apis/ada/hi/start", None),
+        ("GET", "apis/ada/hi/log", None),
+        ("GET", "apis/ada/hi/stats", None),
+        ("GET", "apis/ada/hi/versions/1", None),
+    ]
+    for method, path, body in changes:
+        for who in ("bob", "eve"):
+            assert fault(await ask(who, method, path, body), 403).code == "api.owner"
+    assert fault(await ask.save("eve", "eve/hi"), 403).code == "api.publish"
+    assert fault(await ask("eve", "GET", "apis?all=1"), 403).code == "api.admin"
+    assert (await ask.save("root", "ada/hi")).status_code == 200
+    assert len((await ask("root", "GET", "apis?all=1")).json()["apis"]) == 1
+    stopped = await ask("root", "POST", "apis/ada/hi/stop")
+    assert stopped.json()["summary"]["stopped"] == "admin"
+    refused = await ask("ada", "POST", "apis/ada/hi/start")
+    assert fault(refused, 403).code == "api.stopped_by_admin"
+
+
+async def test_who_may_call_sees_an_api_and_neither_its_source_nor_its_lists(ask: Client) -> None:
+    await ask.save("ada", "ada/all", access="users")
+    await ask.save("ada", "ada/lab", access="listed", groups=["lab"], users=["cleo"])
+    await ask.save("ada", "ada/own", access="token")
+    seen = {}
+    for who in ("bob", "eve"):
+        apis = (await ask(who, "GET", "apis?shared=1")).json()["apis"]
+        seen[who] = {one["api"] for one in apis}
+    assert seen == {"bob": {"all", "lab"}, "eve": {"all"}}
+    detail = msgspec.json.decode((await ask("bob", "GET", "apis/ada/lab")).content, type=Detail)
+    assert not detail.mine and not detail.versions
+    assert (detail.version.source, detail.version.options.users) == ("", [])
+    assert fault(await ask("eve", "GET", "apis/ada/lab"), 404).code == "api.unknown"
+
+
+async def test_a_source_at_fault_is_told_with_its_lines_and_what_it_printed(ask: Client) -> None:
+    body = {"source": "(((", "functions": ["hello"]}
+    refused = fault(await ask("ada", "PUT", "apis/ada/hi", body), 400)
+    assert refused.code == "source.syntax"
+    assert refused.frames is not None and refused.frames[0].line == 1
+    body = {"source": "a(x) = 1", "functions": ["hello"]}
+    assert fault(await ask("ada", "PUT", "apis/ada/hi", body), 400).output == "hm"
+    checked = await ask("ada", "POST", "check", body)
+    assert checked.status_code == 200
+    assert checked.json()["code"] == "source.missing"
+    assert fault(await ask("eve", "POST", "check", body), 403).code == "api.publish"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"sauce": ""}',
+        b'{"source": 1}',
+        b'{"functions": ["a b"], "source": ""}',
+        b'{"source": "\\ud800", "functions": ["f"]}',
+        b'{"options": {"access": "everybody"}, "source": "", "functions": ["f"]}',
+        b"\xff",
+        b"[" * 100_000,
+    ],
+    ids=["empty", "list", "cut", "unknown", "kind", "name", "half", "word", "bytes", "deep"],
+)
+async def test_a_body_that_is_none_is_refused(ask: Client, body: bytes) -> None:
+    refused = fault(await ask("ada", "PUT", "apis/ada/hi", body), 400)
+    assert refused.code in {"api.body", "api.source"}
+
+
+async def test_what_is_too_large_or_no_method_or_no_argument_is_refused(ask: Client) -> None:
+    await ask.save("ada", "ada/hi")
+    assert fault(await ask("ada", "PUT", "apis/ada/hi", b" " * 2_000_000), 413)
+    answer = await ask("ada", "PATCH", "apis/ada/hi")
+    assert fault(answer, 405)
+    assert set(answer.headers["Allow"].split(", ")) == {"GET", "PUT", "DELETE"}
+    for query in ("log?limit=0", "log?after=x", "log?limit=²", "stats?hours=1000", "log?after=-1"):
+        assert fault(await ask("ada", "GET", f"apis/ada/hi/{query}"), 400).code == "api.query"
+    assert fault(await ask.save("root", "_/hi"), 400).code == "api.publisher"
+    assert fault(await ask("ada", "POST", "apis/ada/hi/activate", {"version": 9}), 404)
+    assert fault(await ask("ada", "POST", "apis/ada/hi/activate", {"version": 0}), 400)
+
+
+async def test_log_figures_and_audit_are_answered(ask: Client, publishing: Publishing) -> None:
+    await ask.save("ada", "ada/hi")
+    version = publishing.published.find("ada", "hi")[1]
+    publishing.ledger.called(version, "hello", 200, 0.01, "said")
+    lines = (await ask("ada", "GET", "apis/ada/hi/log")).json()["lines"]
+    assert [line["kind"] for line in lines] == ["audit", "call"]
+    assert lines[1]["text"] == "said"
+    after = lines[1]["number"]
+    assert (await ask("ada", "GET", f"apis/ada/hi/log?after={after}")).json() == {"lines": []}
+    answer = await ask("ada", "GET", "apis/ada/hi/stats?hours=2")
+    stats = msgspec.json.decode(answer.content, type=Stats)
+    assert len(stats.buckets) == 120
+    assert sum(bucket.calls for bucket in stats.buckets) == 1
+    assert stats.containers == 1
+    await ask.save("bob", "bob/ho")
+    own = (await ask("ada", "GET", "audit")).json()["rows"]
+    assert [row["publisher"] for row in own] == ["ada"]
+    assert len((await ask("root", "GET", "audit")).json()["rows"]) == 2
+
+
+async def test_a_database_that_is_away_is_503_with_a_time_to_come_again(
+    ask: Client, faint: FaintDatabase, back: CheckingBack
+) -> None:
+    await ask.save("ada", "ada/hi")
+    faint.fault = UnavailableError("gone", code="db.unavailable")
+    answer = await ask("ada", "POST", "apis/ada/hi/stop")
+    assert fault(answer, 503).code == "api.database"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert (await ask("ada", "GET", "apis")).status_code == 200
+    active = back.active["ada", "hi"]
+    assert active is not None

@@ -1,0 +1,210 @@
+"""``juliabox api`` against the engine's own interface, with tokens that are taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog.testing
+from click.testing import CliRunner, Result
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
+
+from juliabox_cli import commands_apis, rendering_api
+from juliabox_cli.addresses import Addresses
+from juliabox_cli.config import Config
+from juliabox_cli.main import cli
+from juliabox_services.api.interface import routes
+from support.published_stand import GREETING, FaintDatabase, publishing_on
+
+SCOPES = ["access:services!service=api", "custom:juliabox:call", "admin-ui"]
+
+
+class Hub:
+    """Makes tokens, takes them back, and knows whose they are."""
+
+    def __init__(self) -> None:
+        self.tokens: dict[str, tuple[str, str]] = {}
+        self.made = 0
+        self.people = [{"name": "ada"}, {"name": "root", "admin": True}]
+
+    def users(self) -> list[dict[str, Any]]:
+        return self.people
+
+    def call(self, method: str, path: str, body: Any = None, timeout: float = 30.0) -> Any:
+        _, _, name, _, *rest = path.split("/")
+        if method == "DELETE":
+            del self.tokens[rest[0]]
+            return None
+        assert body["expires_in"] <= 300
+        self.made += 1
+        identity, token = f"a{self.made}", secrets.token_hex(8)
+        self.tokens[identity] = (token, name)
+        return {"id": identity, "token": token}
+
+    async def identify(self, handler: RequestHandler) -> Mapping[str, Any] | None:
+        said = handler.request.headers.get("Authorization", "").removeprefix("token ")
+        for token, name in list(self.tokens.values()):
+            if token == said:
+                return {"name": name, "kind": "user", "groups": [], "scopes": SCOPES}
+        return None
+
+
+class Echo(RequestHandler):
+    """Answers a call with how it came."""
+
+    def get(self) -> None:
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps([self.request.uri, self.request.body.decode()]))
+
+    post = get
+
+
+class Engine(threading.Thread):
+    """The interface in a thread of its own, on a database in memory."""
+
+    def __init__(self, hub: Hub, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self.ready = threading.Event()
+        self.hub, self.folder = hub, folder
+        self.port = 0
+
+    def run(self) -> None:
+        asyncio.run(self._serve())
+
+    def end(self) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self.join(10)
+
+    async def _serve(self) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        publishing = publishing_on(FaintDatabase(), self.folder)
+        await publishing.open()
+        calls = (r"/services/api/[a-z].*", Echo)
+        server = HTTPServer(
+            Application(
+                [*routes(publishing, self.hub.identify), calls],
+                proxied=False,
+                log_function=lambda _: None,
+            )
+        )
+        listening, self.port = bind_unused_port(address="127.0.0.1")
+        server.add_socket(listening)
+        self.ready.set()
+        await self._over.wait()
+        server.stop()
+        await server.close_all_connections()
+        await publishing.close()
+
+
+@pytest.fixture
+def hub() -> Hub:
+    return Hub()
+
+
+@pytest.fixture
+def run(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Result]]:
+    # the engine of the test logs to the terminal of the command
+    monkeypatch.setattr("juliabox_services.api.audit.log", structlog.testing.CapturingLogger())
+    engine = Engine(hub, tmp_path)
+    engine.start()
+    assert engine.ready.wait(10)
+    monkeypatch.setattr(rendering_api, "API_PORT", engine.port)
+    monkeypatch.setattr(Addresses, "api_edge", "127.0.0.1")
+    installation = SimpleNamespace(
+        config=Config(), addresses=Addresses(IPv4Network("10.64.0.0/20")), hub=hub
+    )
+    monkeypatch.setattr(commands_apis, "open_installation", lambda: installation)
+
+    def run(*words: str, given: str = "", code: int = 0) -> Result:
+        done = CliRunner().invoke(cli, ["api", *words], input=given)
+        assert done.exit_code == code, (done.output, done.exception)
+        assert not hub.tokens  # each was taken back
+        return done
+
+    yield run
+    engine.end()
+
+
+def test_an_api_is_saved_looked_at_stopped_and_removed(
+    run: Callable[..., Result], hub: Hub, tmp_path: Path
+) -> None:
+    source = tmp_path / "hi.jl"
+    source.write_text(GREETING)
+    choices = ["-f", "hello", "--access", "public", "--timeout", "20s", "--memory", "256M"]
+    done = run("save", "ada/hi", str(source), *choices, "--origin", "*")
+    assert done.output == "saved as version 1; version 1 answers calls\n"
+    done = run("save", "ada/hi", "-", "--note", "kept", "--keep", given="hello(x) = 1\n")
+    assert done.output == "saved as version 2; version 1 answers calls\n"
+    detail = json.loads(run("show", "ada/hi", "--json").output)
+    options = detail["version"]["options"]
+    assert (options["timeout"], options["memory"]) == (20, 256 * 1024**2)
+    assert (options["access"], options["origins"]) == ("public", ["*"])
+    run("save", "ada/hi", "-", "--rate", "7", given="hello(x) = 1\n")
+    options = json.loads(run("show", "ada/hi", "--json").output)["version"]["options"]
+    assert (options["timeout"], options["rate"]) == (20, 7)
+    assert run("activate", "ada/hi", "1").output == "version 1 answers calls\n"
+    assert run("show", "ada/hi", "--source").output == GREETING
+    assert run("show", "ada/hi", "--source", "--version", "2").output == "hello(x) = 1\n"
+    assert "version 1: answers calls at /services/api/ada/hi/" in run("show", "ada/hi").output
+    run("stop", "ada/hi")
+    assert " admin " in run("list").output
+    run("start", "ada/hi")
+    assert json.loads(run("list", "--json").output)[0]["stopped"] == ""
+    assert "root: stop" in run("log", "ada/hi").output
+    assert all(json.loads(line) for line in run("log", "ada/hi", "--json").output.splitlines())
+    run("remove", "ada/hi", given="n\n", code=1)
+    run("remove", "ada/hi", "--yes")
+    assert json.loads(run("list", "--json").output) == []
+    rows = json.loads(run("audit", "--json").output)
+    assert [row["what"] for row in rows][:3] == ["remove", "start", "stop"]
+    assert {row["who"] for row in rows} == {"root"}
+    assert "remove" in run("audit", "--limit", "1").output
+    assert hub.made >= 10
+
+
+def test_a_source_at_fault_is_told_with_its_line(run: Callable[..., Result]) -> None:
+    done = run("save", "ada/hi", "-", "-f", "hello", given="(((", code=1)
+    assert "incomplete" in done.output
+    assert "line 1, in top-level scope" in done.output
+    assert "[source.syntax]" in done.output
+    done = run("save", "ada/hi", "-", "-f", "hello", given="other(x) = 1", code=1)
+    assert "it printed:\nhm" in done.output
+
+
+def test_a_call_is_made_as_a_program_makes_it(run: Callable[..., Result]) -> None:
+    done = run("call", "ada/hi/hello", "a b/c", "1", "-k", "n=2", "--body", "[3]")
+    assert json.loads(done.output) == ["/services/api/ada/hi/hello/a%20b%2Fc/1?n=2", "[3]"]
+    assert json.loads(run("call", "ada/hi/hello").output) == ["/services/api/ada/hi/hello", ""]
+    assert "[api.keyword]" in run("call", "ada/hi/hello", "-k", "n", code=1).output
+
+
+@pytest.mark.parametrize("name", ["hi", "ada/", "/hi", "a/b/c"])
+def test_a_name_that_is_none_is_refused(run: Callable[..., Result], name: str) -> None:
+    assert "[api.name]" in run("stop", name, code=1).output
+
+
+def test_what_is_not_there_or_switched_off_is_told(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, hub: Hub
+) -> None:
+    assert "[api.unknown]" in run("show", "ada/hi", code=1).output
+    monkeypatch.setattr(rendering_api, "API_PORT", 1)
+    assert "[api.silent]" in run("list", code=1).output
+    off = SimpleNamespace(
+        config=Config.model_validate({"apis": {"enabled": False}}),
+        addresses=Addresses(IPv4Network("10.64.0.0/20")),
+        hub=hub,
+    )
+    monkeypatch.setattr(commands_apis, "open_installation", lambda: off)
+    assert "[api.off]" in run("list", code=1).output
