@@ -271,6 +271,35 @@ def test_the_document_of_an_api_is_what_the_engine_tells(ada: Guest) -> None:
     assert by_link.status_code == 200
 
 
+def test_a_token_of_an_api_admits_calls_of_it_and_nothing_else(place: Place, ada: Guest) -> None:
+    made = ada.api("POST", "apis/ada/sums/tokens", json={"note": "shop", "expires_in": 3600})
+    assert made.status_code == 201, made.text
+    token = made.json()["token"]
+    model = place.stand.api("GET", "/user", token).json()
+    assert model["name"] == "ada"
+    assert "custom:juliabox:call!server=ada/sums" in model["scopes"]
+    assert not [one for one in model["scopes"] if one.startswith(("servers", "tokens", "access:"))]
+    assert place.stand.api("GET", "/users/ada/tokens", token).status_code in {403, 404}
+    ada.api("POST", "tokens", json={"note": "of everything"})
+    listed = ada.api("GET", "apis/ada/sums/tokens").json()["tokens"]
+    assert [one["note"] for one in listed] == ["shop"]
+    assert ada.api("GET", "apis/ada/back/tokens").json()["tokens"] == []
+    assert ada.api("DELETE", f"tokens/{made.json()['id']}").status_code == 204
+    assert place.stand.api("GET", "/user", token).status_code == 403
+
+
+def test_a_publisher_tries_an_api_that_is_for_tokens_alone(place: Place, ada: Guest) -> None:
+    save(ada, "ada/closed", options={"access": "token"})
+    found = ada.api("POST", "apis/ada/closed/try/fib", json={"arguments": ["3"]}).json()
+    assert found["status"] == 200, found
+    assert ada.api("GET", "apis/ada/closed/openapi.json").status_code == 200
+    used = place.world.calls[-1][0]
+    assert place.stand.api("GET", "/user", used).status_code == 403  # it was for this one call
+    other = place.person("not-ada")
+    refused = other.api("POST", "apis/ada/closed/try/fib", json={"arguments": ["3"]}).json()
+    assert refused["status"] == 403
+
+
 @pytest.mark.parametrize(
     ("broken", "status", "code"),
     [

@@ -17,7 +17,7 @@ from juliabox_ext.selection import PluginSelection
 from juliabox_manager.keys import make_key
 from juliabox_manager.settings import Client
 from juliabox_services.portal.settings import PortalSettings
-from juliabox_spawner.settings import LimitSettings, ManagerAddress, PortalAddress
+from juliabox_spawner.settings import ApiAddress, LimitSettings, ManagerAddress, PortalAddress
 from support import portal_stranger
 from support.hub_stand import PASSWORD, HubStand
 from support.installation import free_port
@@ -36,6 +36,9 @@ class PortalStand(HubStand):
         self.portal: subprocess.Popen[bytes] | None = None
         self._portal_changes = dict(portal or {})
         address = PortalAddress(f"http://127.0.0.1:{self.portal_port}")
+        engine = str(self._portal_changes.get("api_url", "")).partition("/services/")[0]
+        if engine:
+            hub["api"] = ApiAddress(engine, sessions_url=self._portal_changes["api_url"])
         super().__init__(folder, portal=address, **hub)
 
     def start_hub(self) -> None:
@@ -86,7 +89,8 @@ class PortalStand(HubStand):
         }
 
     def _write(self, changes: dict[str, Any]) -> Any:
-        self.tokens["portal_token"] = secrets.token_hex(16)
+        for service in ("portal", "api"):
+            self.tokens[f"{service}_token"] = secrets.token_hex(16)
         settings = super()._write(changes)
         hidden = self.folder / "portal-secrets"
         hidden.mkdir(mode=0o700)

@@ -42,6 +42,8 @@ BORROWED = 60
 _API = re.compile(r"[a-z][a-z0-9-]{0,39}\Z")
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_!]{0,63}\Z")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}\Z")
+#: Scopes of every token: whose it is.
+_OWNER = ("read:users:name!", "read:users:groups!")
 #: Names that an address gives another meaning.
 _NOBODY = {"", ".", "..", "_"}
 
@@ -62,6 +64,11 @@ def path_of(publisher: str, api: str) -> str:
 def scope_of(publisher: str, api: str) -> str:
     """Return the scope that admits calls of one API and nothing else."""
     return f"custom:juliabox:call!server={publisher}/{api}"
+
+
+def only(scope: str, scopes: list[str]) -> bool:
+    """Tell whether a token admits one thing, beside telling whose it is, which all do."""
+    return {one for one in scopes if not one.startswith(_OWNER)} == {scope}
 
 
 async def my_apis(handler: Handler, _: str = "") -> MyApis:
@@ -244,8 +251,8 @@ class ApiTokens(EngineRoute):
         """List them."""
         path_of(publisher, api_name)
         scope = scope_of(publisher, api_name)
-        found = [one for one in (await tokens(self)).tokens if one.scopes == [scope]]
-        self.answer(Tokens(tokens=found))
+        known = (await tokens(self)).tokens
+        self.answer(Tokens(tokens=[one for one in known if only(scope, one.scopes)]))
 
     async def post(self, publisher: str, api_name: str) -> None:
         """Make one that admits calls of this API alone; its secret is answered this once."""
