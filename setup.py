@@ -18,6 +18,7 @@ DATA_PACKAGES = {
 ENTRY_POINTS = {
     "console_scripts": [
         "juliabox = juliabox_cli.main:main",
+        "juliabox-api = juliabox_services.api.main:main",
         "juliabox-manager = juliabox_manager.main:main",
         "juliabox-hub = juliabox_spawner.hub_start:main",
         "juliabox-portal = juliabox_services.portal.main:main",
