@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
 from juliabox_ext.errors import NotFoundError
+from juliabox_services.portal import engine
 from juliabox_services.portal.api_pages import path_of
 from juliabox_services.portal.models import PAGES
 from support import fake_engine
@@ -269,6 +273,28 @@ def test_the_document_of_an_api_is_what_the_engine_tells(ada: Guest) -> None:
     assert answer.json()["info"]["title"] == "ada/sums"
     by_link = ada.open("api/apis/ada/sums/openapi.json")
     assert by_link.status_code == 200
+
+
+def test_one_person_has_a_few_test_calls_under_way_and_no_more(place: Place, ada: Guest) -> None:
+    path = "apis/ada/sums/try/slow"
+    place.world.go_on.clear()
+    before = len(place.world.calls)
+    with ThreadPoolExecutor(engine.EACH) as pool:
+        waiting = [pool.submit(ada.api, "POST", path, json={}) for _ in range(engine.EACH)]
+        place.stand.wait_for(lambda: len(place.world.calls) == before + engine.EACH, 10)
+        refused = ada.api("POST", path, json={})
+        assert (refused.status_code, refused.json()["code"]) == (429, "portal.calls")
+        place.world.go_on.set()
+        assert [one.result().json()["status"] for one in waiting] == [200] * engine.EACH
+    assert ada.api("POST", path, json={}).json()["status"] == 200
+
+
+def test_ones_published_sources_are_among_what_can_be_taken_away(ada: Guest) -> None:
+    content = ada.api("GET", "archive/account.zip").content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        kept = json.loads(archive.read("apis.json"))
+    assert {one["api"] for one in kept} >= {"sums"}
+    assert next(one for one in kept if one["api"] == "sums")["source"] == SOURCE
 
 
 def test_a_token_of_an_api_admits_calls_of_it_and_nothing_else(place: Place, ada: Guest) -> None:

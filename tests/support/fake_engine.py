@@ -56,6 +56,8 @@ class World:
     audit: list[e.AuditRow] = field(default_factory=list)
     #: Token, method, path and body of every call of a function.
     calls: list[tuple[str, str, str, bytes]] = field(default_factory=list)
+    #: Ends the calls of ``slow``.
+    go_on: threading.Event = field(default_factory=threading.Event)
     #: Status and body of every answer from now on.
     broken: tuple[int, bytes] | None = None
 
@@ -323,6 +325,9 @@ class Calls(Base):
         elif function == "draw":
             self.set_header("Content-Type", "image/png")
             self.finish(b"\x89PNG" + b"x" * 10)
+        elif function == "slow":
+            await asyncio.to_thread(self.world.go_on.wait, 20)
+            self.answer(None)
         elif function == "much":
             self.finish(b"y" * 1024 * 1024)
         else:

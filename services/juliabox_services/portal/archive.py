@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from juliabox_ext.errors import JuliaBoxError
+from juliabox_services.portal.api_pages import published
 from juliabox_services.portal.handlers import ApiHandler, Handler
 from juliabox_services.portal.models import (
     Archive,
@@ -38,6 +39,7 @@ account.json   the hub's record: name, groups, servers, times
 tokens.json    tokens, without their secrets
 volumes.json   disks
 usage.json     sessions: when they ran, and with which image
+apis.json      published APIs: the version that answers, with its source
 
 The files of the home are an archive of their own: start a session, then download it.
 """
@@ -56,7 +58,7 @@ async def files(handler: Handler, _: str = "") -> Archive:
     )
     account = ArchiveItem(
         label="Account",
-        description="What is kept of you: account, tokens, disks and use, as JSON files (.zip)",
+        description="What is kept of you: account, tokens, disks, use, APIs, as JSON files (.zip)",
         url=f"{prefix}api/archive/account.zip",
     )
     shown = [volume_view(one, seen) for one in volumes if one.state != "removed"]
@@ -71,12 +73,15 @@ async def account(handler: Handler) -> dict[str, Any]:
         views(handler),
         _use(handler),
     )
-    return {
+    found = {
         "account": {**record, "auth_state": None},
         "tokens": listed.tokens,
         "volumes": [volume_view(one, seen[2]) for one in seen[1]],
         "usage": used,
     }
+    if handler.parts.engine.available:
+        found["apis"] = await published(handler)
+    return found
 
 
 async def _use(handler: Handler) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,9 +33,10 @@ T = TypeVar("T")
 #: Seconds until the engine is given up: a source is loaded before it is saved. Requests at a time.
 TIMEOUT = 150.0
 PARALLEL = 32
-#: Seconds that a test call may take, and test calls at a time.
+#: Seconds that a test call may take, test calls at a time, and those of one person.
 CALL = 660.0
-CALLS = 16
+CALLS = 32
+EACH = 4
 #: Largest answer of the interface, and how much of the answer to a test call is shown, in bytes.
 MOST = 8 * 1024**2
 SHOWN = 256 * 1024
@@ -66,6 +69,8 @@ class Engine:
         self._url = url
         self._http = AsyncHTTPClient(force_instance=True, max_clients=PARALLEL, max_body_size=MOST)
         self._calls = AsyncHTTPClient(force_instance=True, max_clients=CALLS)
+        #: Person -> test calls under way.
+        self._under_way: Counter[str] = Counter()
 
     @property
     def available(self) -> bool:
@@ -116,6 +121,20 @@ class Engine:
         if answer.code >= 400:
             raise _refusal(answer)
         return answer
+
+    @contextlib.contextmanager
+    def one_of(self, name: str) -> Iterator[None]:
+        """Count a person's test call; raise ``NoRoomError`` (``portal.calls``) for one too many."""
+        if self._under_way[name] >= EACH:
+            raise NoRoomError(
+                f"{EACH} test calls of yours are under way; wait for one", code="portal.calls"
+            )
+        self._under_way[name] += 1
+        try:
+            yield
+        finally:
+            self._under_way[name] -= 1
+            self._under_way += Counter()  # forget who has none
 
     async def call(self, api: str, made: Made, token: str) -> Tried:
         """Make a test call of the API at a path, whatever it is answered with."""
