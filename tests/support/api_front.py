@@ -177,7 +177,8 @@ class FrontStand:
     """One front. Made within the event loop; ``close`` it."""
 
     def __init__(self, folder: Path, *, proxied: bool = False, body_seconds: float = 20.0,
-                 room: int = 64 * 1024**2, **bounds: Any) -> None:  # fmt: skip
+                 room: int = 64 * 1024**2,
+                 engine: Back | None = None, **bounds: Any) -> None:  # fmt: skip
         self.hub, self.back, self.shelf, self.notes = SmallHub(), Functions(), Shelf(), Notes()
         secret = folder / "manager.key"
         settings = ApiSettings(
@@ -187,7 +188,7 @@ class FrontStand:
             bounds=Bounds(**bounds),
         )  # fmt: skip
         self.front = Front(
-            settings=settings, published=self.shelf, ledger=self.notes, back=self.back,
+            settings=settings, published=self.shelf, ledger=self.notes, back=engine or self.back,
             callers=Callers(self.hub.url), rates=Rates(), results=Results(), metrics=Metrics(),
             room=Room(room),
         )  # fmt: skip
@@ -200,20 +201,25 @@ class FrontStand:
         self._add_functions()
 
     def publish(
-        self, name: str = "ada/sums", *functions: Function, stopped: str = "", **options: Any
+        self,
+        name: str = "ada/sums",
+        *functions: Function,
+        stopped: str = "",
+        version: int = 1,
+        **options: Any,
     ) -> Version:
         """Publish some of the functions; all of them by default, to everybody."""
         publisher, _, api = name.partition("/")
         options.setdefault("access", "public")
-        version = Version(
-            publisher=publisher, api=api, version=1, source="", saved=1.0, saved_by=publisher,
+        saved = Version(
+            publisher=publisher, api=api, version=version, source="", saved=1.0, saved_by=publisher,
             functions=list(functions) or [Function(name=one) for one in self.back.table],
             options=Options(**options),
         )  # fmt: skip
-        entry = Api(publisher=publisher, api=api, active=1, newest=1, created=1.0,
+        entry = Api(publisher=publisher, api=api, active=version, newest=version, created=1.0,
                     stopped=stopped)  # type: ignore[arg-type]  # fmt: skip
-        self.shelf.kept[publisher, api] = (entry, version)
-        return version
+        self.shelf.kept[publisher, api] = (entry, saved)
+        return saved
 
     async def get(self, path: str, token: str = "", **options: Any) -> httpx.Response:
         """GET an address below the engine's own."""
