@@ -74,6 +74,10 @@ class Containers:
         #: Requests in the order in which they were carried out.
         self.executed: list[str] = []
         self.away = False
+        #: Seconds until it is known that it is away.
+        self.silence = 0.0
+        #: Containers to come that die as soon as they have started.
+        self.stillborn = 0
         self.room = 1000
         #: Seconds that a start takes.
         self.delay = 0.0
@@ -83,6 +87,7 @@ class Containers:
     async def call(self, verb: p.Verb, timeout: float = 30.0) -> Any:  # noqa: ASYNC109
         await asyncio.sleep(0)
         if self.away:
+            await asyncio.sleep(min(self.silence, timeout))
             raise UnavailableError("the container manager did not answer")
         self.asked[type(verb).__name__] += 1
         match verb:
@@ -129,6 +134,10 @@ class Containers:
         )
         container.workers = [Worker(self, container, socket) for socket in sockets]
         container.state = "running"
+        if self.stillborn:
+            self.stillborn -= 1
+            for worker in container.workers:
+                worker.close()
         return container
 
     def _listen(self, number: int, secret: str) -> list[zmq.asyncio.Socket]:

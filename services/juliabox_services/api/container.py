@@ -35,6 +35,10 @@ State = Literal["starting", "open", "worn", "closing", "ended"]
 WORN_MEMORY, GROWN = 0.8, 1.1
 #: Seconds after which it is looked how a container ended whose worker was lost.
 _LOOKS = (0.05, 0.2, 0.4)
+#: Seconds for the workers of a container that has started to be reached.
+CONNECT_SECONDS = 10.0
+#: Seconds that the answer to a call waits for that.
+FATE_SECONDS = 1.0
 #: Request of all that the engine asks for itself.
 _OWN_REQUEST = b"0" * 32
 
@@ -209,7 +213,10 @@ class Container:
 
     async def fate(self) -> str:
         """Return how it ended, as the end of a sentence, if its worker was lost and it is known."""
-        return await asyncio.shield(self._fate) if self._fate is not None else ""
+        if self._fate is None:
+            return ""
+        done, _ = await asyncio.wait([self._fate], timeout=FATE_SECONDS)
+        return self._fate.result() if done else ""
 
     # -- the start ---------------------------------------------------------------------------------
 
@@ -256,10 +263,10 @@ class Container:
                 lost=partial(self._lost, worker),
             )
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout(CONNECT_SECONDS):
                 await asyncio.gather(*(_link(worker).connected() for worker in self.workers))
         except TimeoutError:
-            raise LinkEnded("timeout", False) from None
+            raise LinkEnded("lost", False) from None
         loaded = await asyncio.gather(*(self._load(worker, until) for worker in self.workers))
         if any(_link(worker).ended for worker in self.workers):
             raise LinkEnded("lost", True)

@@ -299,7 +299,7 @@ class Fleet:
             return refusals.not_loading(
                 f"the source does not load any more: {told.message}", told.frames, told.printed
             )
-        if isinstance(error, LinkEnded):
+        if isinstance(error, LinkEnded) and error.sent:
             if error.cause == "timeout":
                 seconds = self._bounds.load_timeout
                 return refusals.not_loading(f"the source did not load within {seconds:g} s")

@@ -34,7 +34,10 @@ _PER_TURN = 100
 _HEARTBEAT_MS, _SILENCE_MS = 2000, 6000
 _HANDSHAKE_MS, _CONNECT_MS, _RECONNECT_MS = 5000, 2000, 30
 
-_EVENTS = int(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+#: Refused connections after which nobody listens any more: a worker did when it was told of.
+_MOST_RETRIES = 30
+
+_EVENTS = int(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED)
 
 
 class LinkEnded(Exception):
@@ -158,6 +161,7 @@ class Link:
         self._request = b""
         self._timer: asyncio.TimerHandle | None = None
         self._paused = False
+        self._retries = 0
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self.ended = False
         self._socket = context.socket(zmq.DEALER)
@@ -271,7 +275,11 @@ class Link:
             if told["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 if not self._ready.done():
                     self._ready.set_result(None)
-            elif self._ready.done():
+            elif not self._ready.done():
+                self._retries += 1
+                if self._retries > _MOST_RETRIES:
+                    self._end("lost")
+            elif told["event"] == zmq.EVENT_DISCONNECTED:
                 # what the worker said last has come before this
                 self._paused = False
                 self._readable()

@@ -15,7 +15,7 @@ from juliabox_ext.errors import JuliaBoxError, NotFoundError, UnavailableError
 from juliabox_manager import protocol as p
 
 #: Seconds that the manager may take to make, to start and to end a container, and to list them.
-CREATE_SECONDS, START_SECONDS, RETIRE_SECONDS, LIST_SECONDS = 10.0, 60.0, 10.0, 5.0
+CREATE_SECONDS, START_SECONDS, RETIRE_SECONDS, LIST_SECONDS = 10.0, 120.0, 10.0, 5.0
 #: Seconds until a container that could not be ended is asked to end again: first, and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 

@@ -61,6 +61,22 @@ async def test_a_container_that_must_go_is_ended_when_the_manager_is_back(stand:
     await until(lambda: not stand.containers.there, 3.0)
 
 
+async def test_the_end_of_a_worker_is_told_at_once_though_the_manager_is_away(
+    stand: Stand,
+) -> None:
+    one = version()
+    running = asyncio.create_task(stand.call(one, "wait", 0.3))
+    await until(lambda: stand.containers.executed)
+    stand.containers.away, stand.containers.silence = True, 3.0
+    begun = time.monotonic()
+    stand.containers.running[0].die()
+    with pytest.raises(CallError) as caught:
+        await running
+    assert caught.value.code == "api.crash"
+    assert time.monotonic() - begun < 1.5
+    stand.containers.silence = 0.0
+
+
 async def test_what_an_earlier_engine_left_is_taken_away_at_the_start() -> None:
     stand = Stand(Bounds(idle=60.0, load_timeout=5.0))
     verb = p.ApiCreate("eve", "old", 1, p.Limits(2**29, 1.0, 128, 0))
@@ -91,6 +107,21 @@ async def test_a_container_that_dies_while_it_loads_is_tried_once_more(stand: St
     assert (caught.value.code, caught.value.http_status) == ("api.load", 500)
     assert len(stand.containers.made) == 2
     await until(lambda: not stand.containers.there)
+
+
+async def test_a_container_that_is_gone_before_it_is_reached_is_found_out_soon(
+    stand: Stand,
+) -> None:
+    stand.containers.stillborn = 1
+    one = version()
+    begun = time.monotonic()
+    assert (await stand.call(one, "echo", seconds=20.0)).body
+    assert time.monotonic() - begun < 8.0
+    assert len(stand.containers.made) == 2
+    stand.containers.stillborn = 2
+    with pytest.raises(CallError) as caught:
+        await stand.call(version(api="other"), "echo", seconds=20.0)
+    assert (caught.value.code, caught.value.http_status) == ("api.starting", 503)
 
 
 async def test_a_source_that_does_not_load_any_more_is_told_with_its_line(stand: Stand) -> None:
