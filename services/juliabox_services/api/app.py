@@ -17,6 +17,7 @@ from juliabox_services.api.documents_http import (
     DescriptionHandler,
     DocumentHandler,
     ResultHandler,
+    RootHandler,
 )
 from juliabox_services.api.settings import INTERFACE
 
@@ -29,6 +30,7 @@ ROUTES: dict[str, type[RequestHandler]] = {
     rf"{_NAMES}/?": DescriptionHandler,
     rf"{INTERFACE}/results/([0-9a-f]{{32}})": ResultHandler,
     rf"{INTERFACE}/health": Health,
+    "": RootHandler,
 }
 
 

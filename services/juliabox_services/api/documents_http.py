@@ -12,6 +12,7 @@ from juliabox_services.api.async_results import Result
 from juliabox_services.api.base import Handler, MethodRefused
 from juliabox_services.api.calls_http import give
 from juliabox_services.api.models import Version
+from juliabox_services.api.settings import INTERFACE
 from juliabox_services.portal.settings import SERVICE as PORTAL
 from juliabox_services.portal.settings import portal_host
 
@@ -78,6 +79,21 @@ class DocumentHandler(_OfApi):
     async def get(self) -> None:
         """Answer it."""
         self.send(openapi.document(self.version, self.front.settings.prefix))
+
+    head = get
+
+
+class RootHandler(_Reading):
+    """The address that all APIs live below."""
+
+    async def get(self) -> None:
+        """Lead browsers to the portal's page of APIs; tell programs where the interface is."""
+        settings = self.front.settings
+        if "text/html" in self.request.headers.get("Accept", "").lower():
+            host = portal_host(settings.hub_host)
+            self.redirect(f"{host}{settings.base_url}services/{PORTAL}/apis")
+            return
+        self.send({"interface": f"{settings.prefix}{INTERFACE}/"})
 
     head = get
 

@@ -72,7 +72,6 @@ async def test_the_id_of_the_answer_is_that_of_the_call_and_of_the_log(stand: Fr
         ("ada/sums/broken", 500, "internal"),
         ("ada", 404, "http.404"),
         ("_/nothing", 404, "http.404"),
-        ("", 404, "http.404"),
     ],
 )
 async def test_a_failure_is_a_fault_with_a_code(

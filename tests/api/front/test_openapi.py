@@ -216,6 +216,13 @@ async def test_an_api_describes_itself_to_programs_and_leads_browsers_to_the_por
         assert page.headers["Location"] == "/services/portal/apis/ada/sums"
 
 
+async def test_the_root_tells_programs_and_browsers_where_to_go(stand: FrontStand) -> None:
+    assert (await stand.get("")).json() == {"interface": "/services/api/_/"}
+    page = await stand.get("", headers={"Accept": "text/html"})
+    assert page.headers["Location"] == "/services/portal/apis"
+    assert (await stand.ask("POST", "")).status_code == 405
+
+
 async def test_a_browser_is_never_led_to_another_host(stand: FrontStand) -> None:
     for path in ("%2F%2Fevil.example/x/", "evil.example%0d%0aX:%20y/x/", "..%2f..%2f/x/"):
         page = await stand.get(path, headers={"Accept": "text/html"})
