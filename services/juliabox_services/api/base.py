@@ -6,15 +6,18 @@ browser sends by itself lets anybody in, and there is nothing for an XSRF token 
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 import structlog
+from tornado.http1connection import HTTP1Connection
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from juliabox_ext.errors import InternalError, JuliaBoxError, RequestError
@@ -27,6 +30,10 @@ from juliabox_services.api.rates import Rates, Room, TooMany
 from juliabox_services.api.settings import ApiSettings
 
 log = structlog.get_logger("juliabox.api")
+
+#: Seconds for a large answer to be taken, and bytes from which on one is large.
+ANSWER_SECONDS = 120.0
+LARGE_ANSWER = 256 * 1024
 
 #: Seconds after which to ask again where nothing better is known.
 RETRY_AFTER = 2
@@ -103,7 +110,7 @@ class Front:
     rates: Rates
     results: Results
     metrics: Metrics
-    #: For bodies of requests that are on their way.
+    #: For bodies of requests, and for large answers, that are on their way.
     room: Room
 
 
@@ -186,6 +193,26 @@ class Handler(RequestHandler):
         self.set_header("Content-Type", "application/json")
         self.finish(msgspec.json.encode(value))
 
+    async def finish_large(self, chunk: bytes) -> None:
+        """Finish; let go of who does not take a large answer in time.
+
+        Answers that wait for their callers have the same room as bodies: raise :class:`CallError`
+        (``api.overload``) if there is none left.
+        """
+        if len(chunk) < LARGE_ANSWER:
+            self.finish(chunk)
+            return
+        if not self.front.room.take(len(chunk)):
+            raise crowded("Too many large answers are on their way")
+        try:
+            await asyncio.wait_for(self.finish(chunk), ANSWER_SECONDS)
+        except TimeoutError:
+            cast(HTTP1Connection, self.request.connection).close()
+        except StreamClosedError:
+            return
+        finally:
+            self.front.room.give(len(chunk))
+
     def line(self) -> dict[str, Any]:
         """Return what the log tells of the request besides its outcome."""
         return {
@@ -246,6 +273,11 @@ def describe(error: BaseException | None, status: int) -> tuple[int, Fault]:
         message = (said or HTTPStatus(status).phrase).partition("%")[0]
         return status, Fault(code=f"http.{status}", message=message)
     return 500, Fault(code="internal", message="The API engine failed; its log has the cause")
+
+
+def crowded(message: str) -> CallError:
+    """Return the error of a request for which there is no room beside others."""
+    return CallError(message, code="api.overload", status=503)
 
 
 def retry_after(error: BaseException | None) -> int:

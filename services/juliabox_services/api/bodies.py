@@ -14,16 +14,12 @@ from tornado.http1connection import HTTP1Connection
 from tornado.web import stream_request_body
 
 from juliabox_ext.errors import JuliaBoxError
-from juliabox_services.api.base import Handler, SlowRequest, TooLarge, WrongMedia
-from juliabox_services.api.engine_contract import CallError
+from juliabox_services.api.base import Handler, SlowRequest, TooLarge, WrongMedia, crowded
 
-#: Seconds for a body to come, and for a large answer to be taken.
+#: Seconds for a body to come.
 BODY_SECONDS = 20.0
-ANSWER_SECONDS = 120.0
 #: Bytes of a body that are thrown away before the connection is.
 DISCARDED = 16 * 1024**2
-#: Bytes from which on an answer is waited for.
-LARGE_ANSWER = 256 * 1024
 
 _UNBOUNDED = 2**62
 
@@ -98,11 +94,7 @@ class BodyHandler(Handler):
             if len(self._content) + len(chunk) > limit:
                 self.refusal = _too_large(limit)
             elif not self.front.room.take(len(chunk)):
-                self.refusal = CallError(
-                    "Too many large requests come in at one time",
-                    code="api.overload",
-                    status=503,
-                )
+                self.refusal = crowded("Too many large requests come in at one time")
             else:
                 self._content += chunk
                 return
@@ -128,16 +120,6 @@ class BodyHandler(Handler):
         """Answer while the body still comes; the connection ends with it."""
         self._stop_timer()
         self.send_error(500, exc_info=(type(error), error, None))
-
-    async def finish_large(self, chunk: bytes) -> None:
-        """Finish; let go of who does not take a large answer in time."""
-        taken = self.finish(chunk)
-        if len(chunk) < LARGE_ANSWER:
-            return
-        try:
-            await asyncio.wait_for(taken, ANSWER_SECONDS)
-        except TimeoutError:
-            cast(HTTP1Connection, self.request.connection).close()
 
     def on_connection_close(self) -> None:
         """End the work for a caller who went away."""

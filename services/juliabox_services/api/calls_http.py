@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 import structlog
-from tornado.web import RequestHandler
 
 from juliabox_ext.errors import InternalError, JuliaBoxError, NotFoundError, UnavailableError
 from juliabox_services.api import access, answers, arguments, streams_http
 from juliabox_services.api.async_results import Outcome
 from juliabox_services.api.base import (
     Front,
+    Handler,
     MethodRefused,
     describe,
     log_request,
@@ -206,7 +206,7 @@ class CallHandler(BodyHandler):
         ended = result.outcome
         if ended is not None:
             results.forget(call.request)
-            give(self, ended)
+            await give(self, ended)
             return
         where = f"{self.front.settings.prefix}{INTERFACE}/results/{call.request}"
         self.set_header("Location", where)
@@ -323,10 +323,10 @@ def _failed(error: JuliaBoxError) -> Outcome:
     return Outcome(status=status, type=answers.JSON, body=body, retry_after=again)
 
 
-def give(handler: RequestHandler, ended: Outcome) -> None:
+async def give(handler: Handler, ended: Outcome) -> None:
     """Answer as the call would have been answered at once."""
     handler.set_status(ended.status)
     handler.set_header("Content-Type", ended.type)
     if ended.retry_after:
         handler.set_header("Retry-After", str(ended.retry_after))
-    handler.finish(ended.body)
+    await handler.finish_large(ended.body)

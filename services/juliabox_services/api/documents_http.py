@@ -156,7 +156,7 @@ class ResultHandler(_Reading):
         """Answer as the call would have been answered; 202 while it goes on."""
         ended = self.result.outcome
         if ended is not None:
-            give(self, ended)
+            await give(self, ended)
             return
         self.set_header("Retry-After", "1")
         where = self.request.path

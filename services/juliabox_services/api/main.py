@@ -34,8 +34,8 @@ SETTINGS = "/etc/juliabox/api.json"
 #: Exit code for what the operator must change (``EX_CONFIG``).
 EXIT_CONFIGURATION = 78
 
-#: Bytes of bodies of all requests that may be on their way at one time.
-ROOM_BYTES = 128 * 1024**2
+#: Bytes of bodies of all requests, and of large answers, that may be on their way at one time.
+ROOM_BYTES = 256 * 1024**2
 #: Largest body of the interface, in bytes, that is read at all, and headers of any request.
 MOST_BYTES = 2 * 1024**2
 HEADER_BYTES = 32 * 1024

@@ -6,9 +6,11 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from juliabox_services.api.engine_contract import Answer
 from support.api_front import PREFIX, FrontStand
 
 LIMIT = 100_000
@@ -125,6 +127,32 @@ async def test_bodies_have_a_room_for_all_of_them(tmp_path: Path) -> None:
             body = b'"' + b"1" * 40_000 + b'"'
             assert (await stand.ask("POST", "ada/sums/echo", content=body)).status_code == 200
         assert stand.front.room._left == 50_000
+    finally:
+        await stand.close()
+
+
+async def test_large_answers_that_nobody_takes_have_a_room_for_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("juliabox_services.api.base.ANSWER_SECONDS", 1.0)
+    stand = FrontStand(tmp_path, room=10_000_000)
+
+    async def large(_: list[Any], __: dict[str, Any]) -> Answer:
+        return Answer(type="application/json", body=b"1" * 8_000_000)
+
+    stand.back.table["large"] = large
+    stand.publish()
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", stand.port, limit=1000)
+        writer.write(head("ada/sums/large", method="GET"))
+        await asyncio.sleep(0.3)
+        answer = await stand.get("ada/sums/large")
+        assert (answer.status_code, answer.json()["code"]) == (503, "api.overload")
+        assert (await stand.get("ada/sums/echo")).status_code == 200
+        await asyncio.sleep(1.0)
+        assert len((await stand.get("ada/sums/large")).content) == 8_000_000
+        assert stand.front.room._left == 10_000_000
+        writer.close()
     finally:
         await stand.close()
 
