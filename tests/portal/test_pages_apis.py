@@ -273,6 +273,10 @@ def test_a_check_shows_what_programs_could_call(portal: Watched, state: State) -
     state.checked = Checked(code="source.missing", message="There is no function half.")
     page.get_by_role("button", name="Check").click()
     expect(told).to_contain_text("There is no function half. source.missing")
+    fault = Fault(code="api.starting", message="There is no room for a container now.")
+    state.refused = (503, fault)
+    page.get_by_role("button", name="Check").click()
+    expect(told).to_contain_text("There is no room for a container now. api.starting")
 
 
 def test_what_somebody_writes_stays_while_the_page_looks_again(

@@ -1,5 +1,5 @@
 // The source of an API and what it is published with: checked, and saved as a new version.
-import { Fault, attempt, post, put } from "../api.js";
+import { Fault, post, put } from "../api.js";
 import { alertBox, busy, fill, h, toast } from "../dom.js";
 import { Editor } from "./editor.js";
 import { signature, words } from "./words.js";
@@ -93,24 +93,30 @@ export class Source {
 
   async check() {
     this.editor.clear();
-    await busy(field("check"), () =>
-      attempt(async () => {
-        const found = await post("api/apis/check", { source: this.editor.value, functions: this.functions() });
-        if (found.code) this.tell(found.message, found.code, found.frames, found.printed);
-        else this.praise(found);
-      }),
-    );
+    const body = { source: this.editor.value, functions: this.functions() };
+    await this.told(async () => {
+      const found = await busy(field("check"), () => post("api/apis/check", body));
+      if (found.code) this.tell(found.message, found.code, found.frames, found.printed);
+      else this.praise(found);
+    });
   }
 
   async save() {
     this.editor.clear();
     const body = { source: this.editor.value, functions: this.functions(), options: this.options(), note: field("why").value.trim(), after: this.after ?? 0 };
-    try {
+    await this.told(async () => {
       const detail = await busy(field("save"), () => put(this.path, body));
       this.dirty = false;
       this.after = undefined;
       toast("success", `Version ${detail.summary.newest} answers now.`);
       this.saved(detail);
+    });
+  }
+
+  /** Do something and tell of its failure above the source, where it stays. */
+  async told(work) {
+    try {
+      await work();
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       this.tell(error.message, error.code, error.body?.frames ?? [], error.body?.output ?? "");
