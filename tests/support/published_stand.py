@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
+
 from juliabox_ext.db import Database
 from juliabox_ext.errors import JuliaBoxError, UnavailableError
 from juliabox_ext.registry import Registry
 from juliabox_ext.testing.db_fake import FakeDatabase
 from juliabox_services.api.engine_contract import Answer, Back, Call, Checked, Load
-from juliabox_services.api.models import Frame, Function, Options, SaveRequest, Version
+from juliabox_services.api.models import ApiName, Frame, Function, Options, SaveRequest, Version
 from juliabox_services.api.publishing import Publishing
 from juliabox_services.api.settings import ApiSettings, Bounds
 from juliabox_spawner.settings import ManagerAddress
@@ -66,6 +68,7 @@ class CheckingBack(Back):
     async def check(self, publisher: str, api: str, source: str, functions: list[str]) -> Checked:
         if self.fault is not None:
             raise self.fault
+        msgspec.convert(api, ApiName)  # the manager refuses every other name
         self.checks.append(source)
         await asyncio.sleep(0.01)
         if "(((" in source:

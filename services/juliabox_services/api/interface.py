@@ -36,6 +36,8 @@ T = TypeVar("T")
 #: ``scopes`` and ``groups``; None for nobody. It raises ``UnavailableError`` while the hub is away.
 Identify = Callable[[RequestHandler], Awaitable[Mapping[str, Any] | None]]
 
+#: Name of the API of a source that is looked at and not saved; the manager wants one.
+LOOKED_AT = "check"
 #: Largest body in bytes: a source whose every character is escaped.
 BODY_BYTES = 1_500_000
 #: Scopes of tokens for this service.
@@ -340,7 +342,7 @@ class Check(Management):
         request = self.decoded(CheckRequest)
         names = list(dict.fromkeys(request.functions))
         saving, name = self.publishing.saving, self.person.name
-        self.send(await saving.check(name, INTERFACE, request.source, names))
+        self.send(await saving.check(name, LOOKED_AT, request.source, names))
 
 
 _ONE = "apis/([^/]+)/([^/]+)"
