@@ -6,6 +6,8 @@ COPY julia/ /build/julia/
 RUN /build/julia/own.sh
 
 FROM ${PARTS}
+# last, so that whoever has a package of the name JuliaBox gets theirs
+ENV JULIA_LOAD_PATH=:/opt/juliabox/environment:/opt/juliabox/packages
 USER 1000:1000
 WORKDIR /
 EXPOSE 8888

@@ -1,11 +1,11 @@
 #!/bin/sh
 # Lay out a session's own part below /out: output and entry programs, kernel, server extension, JupyterLab
-# extension, notebooks.
+# extension, notebooks, Julia's module JuliaBox and the program that asks the API engine for it.
 set -eu
 source=/build/julia
 own=/out/opt/juliabox
 mkdir -p $own
-for name in jupyter juliabox_entry.py juliabox_output.py notebooks; do
+for name in jupyter juliabox_apis.py juliabox_entry.py juliabox_output.py notebooks packages; do
     [ ! -e $source/$name ] || cp -r $source/$name $own/
 done
 for package in kernel juliabox_activity juliabox_home juliabox_lab juliabox_server; do

@@ -1,11 +1,12 @@
 # Packages that adapt to a notebook look for `Main.IJulia`; this answers what they ask there.
 
-"""What packages expect of a notebook's kernel: `IJulia.clear_output`, its hooks, its flag."""
+"""What packages expect of a notebook's kernel: `IJulia.clear_output`, its hooks, its cells."""
 module IJulia
 
 import ..JuliaBoxKernel: clear_output
 
 const inited = true
+const In = Dict{Int,String}()   # the cells that were run, by number
 const preexecute_hooks = Function[]
 const postexecute_hooks = Function[]
 const posterror_hooks = Function[]

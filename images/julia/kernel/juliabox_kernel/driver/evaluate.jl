@@ -71,11 +71,20 @@ function failing_line(code::AbstractString)
     return 1
 end
 
+"""The cell that runs, 0 for none, and the line of the statement that it has come to."""
+const running = Ref(0)
+const reached = Ref(1)
+
+"""Of cells that failed, the line of the statement that did: what is there was not carried out."""
+const stopped = Dict{Int,Int}()
+
 """Evaluate a cell in `Main`. Returns the value of its last statement."""
 function evaluate(code::AbstractString, filename::AbstractString)
     value = nothing
+    reached[] = 1
     rest = special_lines(code)
     for statement in statements(rest, filename)
+        reached[] = statement.args[1].line
         value = Core.eval(Main, statement)
     end
     return value
@@ -126,8 +135,9 @@ hides_result(code::AbstractString) = REPL.ends_with_semicolon(code)
 # --- errors -----------------------------------------------------------------------------
 
 const DRIVER_FOLDER = @__DIR__
+const OWN_PACKAGES = "/opt/juliabox/packages"
 
-"""The frames of the user's code: those above the driver's own, without Julia's `eval`."""
+"""The frames of the user's code: neither the driver's nor Julia's `eval`, nor JuliaBox's own."""
 function user_frames(backtrace)
     frames = stacktrace(backtrace)
     last_own = findfirst(frame -> startswith(String(frame.file), DRIVER_FOLDER), frames)
@@ -135,7 +145,8 @@ function user_frames(backtrace)
     while !isempty(frames) && frames[end].func in (:eval, :include_string, :invokelatest)
         pop!(frames)
     end
-    return frames
+    is_own(frame) = startswith(String(frame.file), OWN_PACKAGES)
+    return !isempty(frames) && is_own(frames[1]) ? frames[findlast(is_own, frames)+1:end] : frames
 end
 
 exception_stack() =

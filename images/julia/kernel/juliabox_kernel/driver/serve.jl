@@ -46,6 +46,7 @@ function prepare_session()
     Core.eval(Base, Expr(:(=), :stdin, input[]))
     Core.eval(Main, :(using InteractiveUtils))
     Core.eval(Main, :(const IJulia = $IJulia))
+    Base.find_package("JuliaBox") === nothing || Core.eval(Main, :(import JuliaBox))
     pushdisplay(NotebookDisplay(connection[]))
     Logging.global_logger(Logging.ConsoleLogger(IOContext(stderr, :color => true)))
 end
@@ -190,6 +191,7 @@ end
 function execute(to::Connection, code::String, count::String, silent::String, stdin::String)
     input[].allowed = stdin == "1"
     hooks = silent == "0"
+    running[] = hooks ? remember(parse(Int, count), code) : 0
     try
         interruptible() do
             hooks && run_hooks(IJulia.preexecute_hooks)
@@ -198,9 +200,17 @@ function execute(to::Connection, code::String, count::String, silent::String, st
             show_result(to, code, value, silent)
         end
     catch
+        hooks && (stopped[parse(Int, count)] = reached[])
         report(to, hooks)
     end
+    running[] = 0
     Libc.flush_cstdio()
+end
+
+function remember(count::Int, code::String)
+    IJulia.In[count] = code
+    delete!(stopped, count)
+    return count
 end
 
 function report(to::Connection, hooks::Bool)
