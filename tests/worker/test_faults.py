@@ -49,6 +49,8 @@ def test_exit_is_answered_and_ends_the_container(blank: Callable[..., ApiContain
     reply = link.call("leave")
     assert (reply.kind, reply.header["code"]) == ("error", "api.error")
     assert "exit" in reply.header["message"]
+    # by which the engine knows that no further call may go there
+    assert reply.header["leaving"] is True
     assert container.container.wait(timeout=10)["StatusCode"] == 3
 
 

@@ -100,7 +100,9 @@ function answer_result(worker::Worker, request::Request, kind::String, type::Str
     answer(worker, request, kind, header, bodies...)
 end
 
-function answer_error(worker::Worker, request::Request, exception, trace, started::UInt64)
+function answer_error(
+    worker::Worker, request::Request, exception, trace, started::UInt64, more::Pair{String,Bool}...
+)
     code, message, frames = call_failure(exception, trace, worker.file)
     header = Object(
         "code" => code,
@@ -109,6 +111,7 @@ function answer_error(worker::Worker, request::Request, exception, trace, starte
         "seconds" => (time_ns() - started) / 1e9,
         "memory" => memory(),
         "printed" => take_output!(worker.output),
+        more...,
     )
     try
         answer(worker, request, "error", header)

@@ -107,7 +107,8 @@ function leaving(worker::Worker)
         if request.verb == "load"
             answer_failed(worker, request, "source.error", message, Frame[])
         elseif request.verb == "call"
-            answer_error(worker, request, ErrorException(message), Ptr{Cvoid}[], time_ns())
+            # so that the engine gives it no further call
+            answer_error(worker, request, ErrorException(message), Ptr{Cvoid}[], time_ns(), "leaving" => true)
         end
         close_socket(worker.socket)
     catch
