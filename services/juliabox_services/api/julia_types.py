@@ -28,8 +28,11 @@ _NAMES: dict[str, Schema] = {
     "Real": {"type": ["number", "boolean"]},
     "Number": {"type": ["number", "boolean"]},
     "AbstractFloat": {"type": "number"},
-    "Float16": {"type": "number", "minimum": -65504, "maximum": 65504},
-    "Float32": {"type": "number", "minimum": -3.4028234e38, "maximum": 3.4028234e38},
+    # what rounds to infinity is refused
+    **{
+        name: {"type": "number", "exclusiveMinimum": -least, "exclusiveMaximum": least}
+        for name, least in {"Float16": 65520, "Float32": 3.4028235677973366e38}.items()
+    },
     "Float64": {"type": "number"},
     "BigFloat": {"type": "number"},
     "Bool": {"type": "boolean"},
@@ -81,7 +84,7 @@ def _composed(name: str, inner: list[str]) -> Schema:
         items = schema_of(inner[0]) if inner else {}
         return {"type": "array", "items": items} if items else {"type": "array"}
     if name == "Matrix" or (name in _LISTS and inner[1:] == ["2"]):
-        return {"type": "array", "items": {"type": "array"}}
+        return {"type": "array", "items": _composed("Vector", inner[:1])}
     return {}
 
 
