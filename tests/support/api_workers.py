@@ -39,6 +39,11 @@ class Container:
     loads: int = 0
     calls: int = 0
 
+    @property
+    def small(self) -> bool:
+        """Whether it has less memory than a gigabyte."""
+        return self.verb.limits.memory < 1024**3
+
     def info(self) -> p.ApiContainer:
         running = self.state == "running"
         return p.ApiContainer(
@@ -218,7 +223,7 @@ class Worker:
             await asyncio.sleep(3600)
         elif "exit!" in source:
             self.container.die(7)
-        elif "memory!" in source:
+        elif "memory!" in source or ("much!" in source and self.container.small):
             self.container.die(137, oom=True)
         else:
             defined = [name for name in header["functions"] if f"no {name}!" not in source]

@@ -7,7 +7,10 @@ have done anything to it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
+import msgspec
 import structlog
 import zmq
 
@@ -60,22 +63,6 @@ class Checks:
     async def check(self, publisher: str, api: str, source: str, functions: list[str]) -> Checked:
         """Load a source; see :class:`Back`."""
         own = self._own.setdefault(publisher, asyncio.Lock())
-        try:
-            async with asyncio.timeout(WAIT_SECONDS) as patience:
-                async with own, self._turns:
-                    while not self._fleet.room_apart(publisher):
-                        await self._fleet.change(_PAUSE)
-                    patience.reschedule(None)
-                    return await self._look(publisher, api, source, functions)
-        except TimeoutError:
-            if not patience.expired():
-                raise
-            raise refusals.starting(
-                "there is no room for a container now, in which the source could be looked at",
-                refusals.LATER,
-            ) from None
-
-    async def _look(self, publisher: str, api: str, source: str, functions: list[str]) -> Checked:
         bounds = self._bounds
         order = Order(
             publisher=publisher,
@@ -85,21 +72,50 @@ class Checks:
             functions=functions,
             limits=p.Limits(bounds.memory, bounds.cpu, bounds.pids, 0),
         )
+        async with _patience():
+            await own.acquire()
+        try:
+            async with _patience():
+                await self._turns.acquire()
+            try:
+                return await self._with_memory(order)
+            finally:
+                self._turns.release()
+        finally:
+            own.release()
+
+    async def _with_memory(self, order: Order) -> Checked:
+        """Look at a source; at one that needs it, with as much memory as its API may have."""
+        checked, short = await self._look(order)
+        most = self._bounds.most_memory
+        if short and order.limits.memory < most:
+            limits = msgspec.structs.replace(order.limits, memory=most)
+            checked, _ = await self._look(msgspec.structs.replace(order, limits=limits))
+        return checked
+
+    async def _look(self, order: Order) -> tuple[Checked, bool]:
+        """Return what was found, and whether it was for want of memory."""
+        async with _patience():
+            while not self._fleet.room_apart(order.publisher):
+                await self._fleet.change(_PAUSE)
         container = self._fleet.apart(order, _Apart(self._fleet))
         try:
             loaded = await container.start()
         except LoadFailed as error:
-            return _failed(error.told)
+            return _failed(error.told), False
         except LinkEnded as error:
-            return await self._ended(container, error)
+            checked = await self._ended(container, error)
+            return checked, container.out_of_memory
         except (JuliaBoxError, zmq.ZMQError) as error:
-            log.warning("a source cannot be looked at", publisher=publisher, reason=str(error))
+            log.warning(
+                "a source cannot be looked at", publisher=order.publisher, reason=str(error)
+            )
             raise refusals.starting(
                 "no container can be started now to look at the source in", refusals.LATER
             ) from None
         finally:
             container.end("check")
-        return _loaded(loaded, functions)
+        return _loaded(loaded, order.functions), False
 
     async def _ended(self, container: Container, error: LinkEnded) -> Checked:
         if not error.sent:
@@ -115,6 +131,19 @@ class Checks:
         fate = await container.fate()
         message = "Julia ended while it loaded the source"
         return Checked(code="source.crash", message=f"{message}: {fate}" if fate else message)
+
+
+@contextlib.asynccontextmanager
+async def _patience() -> AsyncIterator[None]:
+    """Raise :class:`CallError` if what is within waits too long."""
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            yield
+    except TimeoutError:
+        raise refusals.starting(
+            "there is no room for a container now, in which the source could be looked at",
+            refusals.LATER,
+        ) from None
 
 
 def _failed(told: wire.Failed) -> Checked:

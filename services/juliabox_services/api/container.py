@@ -177,6 +177,8 @@ class Container:
         #: Why it ends: a word for figures and logs.
         self.reason = ""
         self._fate: asyncio.Task[str] | None = None
+        #: Whether it is known that it ended for want of memory.
+        self.out_of_memory = False
         #: Takes it away; set once it has ended.
         self.leaving: asyncio.Task[None] | None = None
 
@@ -383,6 +385,7 @@ class Container:
                 return ""
             if found is not None:
                 if found.oom_killed:
+                    self.out_of_memory = True
                     memory = self.order.limits.memory // 1024**2
                     return f"it ran out of its memory of {memory} MiB"
                 return f"it ended with exit code {found.code}"

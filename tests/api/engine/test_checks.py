@@ -44,6 +44,14 @@ async def test_a_source_that_never_finishes_is_given_up_and_its_container_ended(
         await until(lambda: not stand.containers.there)
 
 
+async def test_a_source_that_needs_much_memory_is_looked_at_with_as_much_as_it_may_have(
+    stand: Stand,
+) -> None:
+    checked = await stand.engine.check("ada", "sums", "much!", ["f"])
+    assert (checked.code, checked.functions[0].name) == ("", "f")
+    assert [one.verb.limits.memory for one in stand.containers.made] == [2**29, 2**31]
+
+
 async def test_each_look_has_a_container_of_its_own_and_a_publisher_one_at_a_time(
     stand: Stand,
 ) -> None:
