@@ -5,6 +5,12 @@ FROM ${TOOLS} AS own
 COPY julia-api/ /build/julia-api/
 RUN /build/julia-api/own.sh
 
+# the worker's program, compiled ahead in its place as far as Julia can keep that
+FROM ${PARTS} AS compiled
+COPY --from=own /out/ /
+COPY julia-api/compile.sh /build/
+RUN /build/compile.sh
+
 FROM ${PARTS}
 USER 1000:1000
 WORKDIR /
@@ -16,4 +22,4 @@ HEALTHCHECK --interval=60s --timeout=5s --start-period=60s \
 LABEL org.opencontainers.image.title="JuliaBox API container" \
       org.opencontainers.image.description="Julia that carries out calls of published functions" \
       org.opencontainers.image.licenses="MIT"
-COPY --from=own /out/ /
+COPY --from=compiled /out/ /

@@ -1,6 +1,6 @@
 # The container's program. Whatever fails before it serves stands in the container's log.
 try
-    include("JuliaBoxWorker.jl")
+    @eval using JuliaBoxWorker
     Base.invokelatest(() -> JuliaBoxWorker.main(ARGS))
 catch exception
     print(stderr, "juliabox: the worker did not start: ")

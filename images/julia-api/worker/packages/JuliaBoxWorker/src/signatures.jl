@@ -34,7 +34,22 @@ function publish(home::Module, name::String, declared)
     end
     isempty(found) && return nothing
     own = get(declared, Symbol(name), Vector{Keyword}[])
-    return Published(name, value, [signature(method, own) for method in found], docstring(home, name))
+    signatures = [signature(method, own) for method in found]
+    return Published(name, value, [with_keywords(one, signatures) for one in signatures], docstring(home, name))
+end
+
+"""
+Optional arguments make several methods of one definition. Julia tells the keywords of that with all
+arguments; the others have the same.
+"""
+function with_keywords(one::Signature, all::Vector{Signature})
+    isempty(one.keywords) && !one.more_keywords || return one
+    for other in all
+        other.method.line == one.method.line && other.method.file == one.method.file || continue
+        isempty(other.keywords) && !other.more_keywords && continue
+        return Signature(one.method, one.names, one.kinds, one.more, other.keywords, other.more_keywords)
+    end
+    return one
 end
 
 function signature(method::Method, declared::Vector{Vector{Keyword}})

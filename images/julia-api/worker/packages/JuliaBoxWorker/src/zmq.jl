@@ -2,8 +2,9 @@
 
 const LIBZMQ = "libzmq.so.5"
 const ROUTER, DEALER = 6, 5
-const IDENTITY, LINGER, SEND_LIMIT, RECEIVE_LIMIT = 5, 17, 23, 24
+const LINGER, SEND_LIMIT = 17, 23
 const ROUTER_MANDATORY, CURVE_SERVER, CURVE_SECRET_KEY = 33, 47, 49
+const EVENTS, READABLE = 15, 1
 const SEND_MORE = 2
 const UNREACHABLE = 113   # EHOSTUNREACH: the one who asked has gone
 
@@ -102,6 +103,16 @@ function receive(socket::Socket)
         push!(frames, frame)
         more || return frames
     end
+end
+
+"""Whether a message waits."""
+function is_ready(socket::Socket)
+    events, size = Ref{Cint}(0), Ref{Csize_t}(sizeof(Cint))
+    ccall(
+        (:zmq_getsockopt, LIBZMQ), Cint, (Ptr{Cvoid}, Cint, Ref{Cint}, Ref{Csize_t}),
+        socket.handle, EVENTS, events, size,
+    )
+    return events[] & READABLE != 0
 end
 
 """Send one message; false if the one it is for has gone."""

@@ -34,4 +34,17 @@ include("slot.jl")
 include("exercise.jl")
 include("start.jl")
 
+# when the image is built: what an exercise used (see compile.sh) comes compiled, as far as this
+# Julia keeps that
+const USED = joinpath(@__DIR__, "used.txt")
+if isfile(USED)
+    for line in eachline(USED)
+        try
+            Core.eval(@__MODULE__, Meta.parse(line))
+        catch
+            # a name that the compiler made up, and that is another now
+        end
+    end
+end
+
 end

@@ -27,10 +27,11 @@ end
 
 """Listen, tell so, and serve; never returns."""
 function work(port::Int, listening = () -> nothing; rehearsing::Bool = false)
+    collected_to[] = 0
     container_memory[] = find_container_memory() ÷ parse(Int, get(ENV, WORKERS, "1"))
     most = parse(Int, get(ENV, RESULT, string(16 * 1024^2)))
     socket = listen("tcp://0.0.0.0:$port", pop!(ENV, KEY))
-    rehearsing && exercise(() -> false)
+    rehearsing && exercise(() -> is_ready(socket))
     listening()
     output = capture_output("$RUN/output-$port")
     serve(Worker(socket, output, Main, most))
