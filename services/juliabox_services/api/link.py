@@ -164,6 +164,7 @@ class Link:
         self._retries = 0
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self.ended = False
+        self._cause: Cause = "closed"
         self._socket = context.socket(zmq.DEALER)
         self._prepare(server_key, keys, most, ipv6="[" in endpoint)
         self._monitor: zmq.Socket[bytes] = self._socket.get_monitor_socket(_EVENTS)
@@ -201,7 +202,7 @@ class Link:
         """Send a request, which must be answered until ``deadline`` of the loop's time."""
         exchange = Exchange(self._resume)
         if self.ended or self._exchange is not None or not self._ready.done():
-            exchange.fail("closed")
+            exchange.fail(self._cause)
             return exchange
         try:
             self._socket.send_multipart(message, zmq.DONTWAIT, copy=True)
@@ -295,7 +296,7 @@ class Link:
     def _end(self, cause: Cause) -> None:
         if self.ended:
             return
-        self.ended = True
+        self.ended, self._cause = True, cause
         self._stop_timer()
         for reader in self._readers:
             self._loop.remove_reader(reader)
