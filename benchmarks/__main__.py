@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from benchmarks import page, recorded  # noqa: E402  (the tests' folder is no package)
+from benchmarks.apis import measure_apis  # noqa: E402
 from benchmarks.burst import measure_burst  # noqa: E402
 from benchmarks.figures import Comparison, Outcome  # noqa: E402
 from benchmarks.first_result import measure_first_result  # noqa: E402
@@ -39,7 +40,7 @@ WARM: dict[str, Callable[[Stand, Rounds], Awaitable[Outcome]]] = {
     "burst": measure_burst,
     "parts": measure_parts,
 }
-ALL = (*COLD, *WARM, "scale", "portal")
+ALL = (*COLD, *WARM, "scale", "portal", "apis")
 
 
 @click.command()
@@ -94,6 +95,8 @@ def _measure(wanted: set[str], rounds: Rounds) -> Iterator[Outcome]:
         yield asyncio.run(measure_scale(rounds))
     if "portal" in wanted:
         yield measure_portal(rounds)
+    if "apis" in wanted:
+        yield asyncio.run(measure_apis(rounds))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ ORDER = (
     "refill",
     "scale",
     "portal",
+    "apis",
 )
 
 

@@ -32,10 +32,18 @@ class Rounds:
     browsers: int = 5
     #: Requests for each of the portal's pages.
     pages: int = 40
+    #: Rounds in which published functions and their peers are called, seconds of each, times that
+    #: one is started from zero and that one grows, and slow clients beside a normal one.
+    api_rounds: int = 15
+    api_seconds: float = 4.0
+    api_zeros: int = 10
+    api_growths: int = 4
+    api_slow: int = 1000
 
 
 FULL = Rounds()
 QUICK = Rounds(
     pairs=3, batches=2, batch=3, bursts=1, crowd=6, peer_burst=False, idle=2, sessions=6,
     peer_sessions=6, watch=10, stops=3, refills=1, claims=4, many=40, browsers=1, pages=5,
+    api_rounds=3, api_seconds=2.0, api_zeros=2, api_growths=1, api_slow=200,
 )  # fmt: skip

@@ -36,7 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def installation() -> Iterator[Installation]:
     """Bring up an installation of this run's own, and take away all of it afterwards."""
     # one warm container: enough for a session that was warm, and little work in the background
-    with Installation.fresh(ROOT, pool={"rule": "fixed", "size": 1}) as running:
+    pool = {"rule": "fixed", "size": 1}
+    # what tests call of published functions is more than one caller would; and none waits long
+    # for a source that never loads
+    apis = {"rate": 1_000_000, "load_timeout": 15}
+    with Installation.fresh(ROOT, pool=pool, apis=apis) as running:
         yield running
 
 

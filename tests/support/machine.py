@@ -19,14 +19,14 @@ from support.installation import Installation
 #: Weight of a container that waits for somebody.
 WARM_SHARES = 2
 
-PARTS = ("hub", "manager", "portal", "proxy")
+PARTS = ("hub", "manager", "portal", "api", "proxy")
 
 
 @dataclass(frozen=True)
 class Seen:
     """One look: session containers, mounts below the state folder, loop devices, slot folders.
 
-    Warm containers, which are nobody's, are left out.
+    Warm containers, which are nobody's, are left out, and so are API containers.
     """
 
     containers: dict[str, dict[str, Any]]
@@ -79,13 +79,14 @@ def look(installation: Installation) -> Seen:
     client = docker.from_env().api
     try:
         labels = {"label": [f"juliabox.installation={installation.name}", "juliabox.session"]}
-        containers, warm = {}, set()
+        containers, others = {}, set()
         for item in client.containers(all=True, filters=labels):
             with contextlib.suppress(NotFound):
                 found = client.inspect_container(item["Id"])
                 session = found["Config"]["Labels"]["juliabox.session"]
-                if found["HostConfig"]["CpuShares"] == WARM_SHARES:
-                    warm.add(session)
+                api = found["Config"]["Labels"].get("juliabox.kind") == "api"
+                if api or found["HostConfig"]["CpuShares"] == WARM_SHARES:
+                    others.add(session)
                 else:
                     containers[session] = found
         tables = [Path("/proc/self/mountinfo")]
@@ -105,7 +106,7 @@ def look(installation: Installation) -> Seen:
         containers,
         mounts,
         loops_of(installation),
-        sorted({path.name for path in (installation.state / "slots").iterdir()} - warm),
+        sorted({path.name for path in (installation.state / "slots").iterdir()} - others),
     )
 
 

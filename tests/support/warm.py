@@ -14,12 +14,15 @@ from support.inside import Inside
 from support.installation import Installation
 from support.rest_user import RestUser, wait_for
 
+#: The image of API containers, which have a pool, too.
+API_IMAGE = "juliabox/julia-api"
+
 #: Seconds for a warm container to be made on a busy machine, its Julia included.
 FILL = 240.0
 
 
 class Pools:
-    """The pools of one installation; it has one image, so they are one."""
+    """The pool of one installation's sessions; it has one image for them, and one for APIs."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
@@ -27,7 +30,8 @@ class Pools:
     @property
     def told(self) -> dict[str, Any]:
         """What ``juliabox pool list --json`` tells."""
-        (found,) = json.loads(self._installation.juliabox("pool", "list", "--json"))
+        told = json.loads(self._installation.juliabox("pool", "list", "--json"))
+        (found,) = (one for one in told if one["image"] != API_IMAGE)
         return dict(found)
 
     def await_ready(self) -> None:
@@ -51,7 +55,7 @@ class Pools:
                         found.append(client.inspect_container(item["Id"]))
         finally:
             client.close()
-        return found
+        return [one for one in found if "juliabox.kind" not in one["Config"]["Labels"]]
 
 
 def started_as(person: RestUser, pools: Pools, *, warm: bool) -> Inside:

@@ -1,0 +1,152 @@
+"""The peers of the API engine: the kernel gateway, and the least that an engine can be."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import docker
+import httpx
+
+from juliabox_cli.addresses import Addresses
+from support.installation import Installation, free_port
+
+PEERS = Path(__file__).parent / "peers"
+#: The peer's notebook: the loop that ours has, and a cell that is a request's handler.
+CELLS = (
+    """import json
+
+
+def fib(n):
+    a, b = 0, 1
+    for _ in range(n):
+        a, b = b, a + b
+    return a""",
+    """# GET /fib/:n
+print(fib(int(json.loads(REQUEST)["path"]["n"])))""",
+)
+#: Kernels of the gateway: as many as ours may have workers.
+KERNELS = 8
+ECHO_PORT = 5600
+#: Last part of an address of the edge network that nothing of an installation has.
+_ECHO_HOST = 200
+
+
+@contextmanager
+def kernel_gateway() -> Iterator[str]:
+    """Run the kernel gateway on the notebook of its own kind; yield the address of a call.
+
+    It has Python kernels, all of them started before, and no proxy in front: what it can do at
+    best. It has a virtual environment of its own, since it is no part of ours.
+    """
+    with tempfile.TemporaryDirectory(prefix="jbbench-gateway-") as folder:
+        place = Path(folder)
+        subprocess.run([sys.executable, "-m", "venv", place / "venv"], check=True)
+        packages = ["jupyter_kernel_gateway>=3", "ipykernel>=6"]
+        pip = [place / "venv/bin/pip", "-qq", "--disable-pip-version-check", "install"]
+        subprocess.run([*pip, *packages], check=True, stdout=subprocess.DEVNULL)
+        (place / "fib.ipynb").write_text(json.dumps(_notebook()))
+        port = free_port()
+        with (place / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    place / "venv/bin/jupyter",
+                    "kernelgateway",
+                    "--KernelGatewayApp.api=kernel_gateway.notebook_http",
+                    f"--KernelGatewayApp.seed_uri={place / 'fib.ipynb'}",
+                    f"--KernelGatewayApp.prespawn_count={KERNELS}",
+                    "--KernelGatewayApp.ip=127.0.0.1",
+                    f"--KernelGatewayApp.port={port}",
+                    "--KernelGatewayApp.log_level=ERROR",
+                ],
+                stdout=log,
+                stderr=log,
+                cwd=place,
+                env={"PATH": f"{place / 'venv/bin'}:/usr/bin:/bin", "HOME": str(place)},
+            )
+        try:
+            address = f"http://127.0.0.1:{port}/fib/30"
+            _await_answer(address, place / "log", 120)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _notebook() -> dict[str, object]:
+    kind = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return {
+        "cells": [{**kind, "source": source} for source in CELLS],
+        "metadata": {"kernelspec": kernel},
+        "nbformat": 4,
+        "nbformat_minor": 4,
+    }
+
+
+@contextmanager
+def echo_behind_the_proxy(installation: Installation) -> Iterator[str]:
+    """Run tornado with a ZMQ echo behind an installation's own proxy; yield the address of a call.
+
+    It is a container of the same image as the engine's, with no limit of processor or memory.
+    """
+    engine = docker.from_env()
+    image = engine.containers.get(f"{installation.name}-api").image.id
+    network = engine.networks.get(f"{installation.name}-edge")
+    subnet = IPv4Network(network.attrs["IPAM"]["Config"][0]["Subnet"])
+    address = str(subnet[_ECHO_HOST])
+    container = engine.containers.create(
+        image,
+        ["python", "/echo_server.py", str(ECHO_PORT)],
+        name=f"{installation.name}-bench-echo",
+        entrypoint=[],
+        user="1000",
+        volumes={str(PEERS / "echo_server.py"): {"bind": "/echo_server.py", "mode": "ro"}},
+        network=network.name,
+        networking_config={network.name: engine.api.create_endpoint_config(ipv4_address=address)},
+    )
+    try:
+        container.start()
+        with _route(installation, "/bench-echo", f"http://{address}:{ECHO_PORT}"):
+            call = f"{installation.url}/bench-echo/30"
+            _await_answer(call, None, 30)
+            yield call
+    finally:
+        container.remove(force=True)
+
+
+@contextmanager
+def _route(installation: Installation, path: str, target: str) -> Iterator[None]:
+    """Have a route in the proxy that the hub does not know, and so leaves alone."""
+    block = json.loads((installation.state / "install.json").read_text())["subnet"]
+    api = f"http://{Addresses(IPv4Network(block)).proxy_edge}:8001/api/routes{path}"
+    token = (installation.state / "secrets/proxy/proxy_token").read_text().strip()
+    headers = {"Authorization": f"token {token}"}
+    httpx.post(api, headers=headers, json={"target": target}).raise_for_status()
+    try:
+        yield
+    finally:
+        httpx.delete(api, headers=headers)
+
+
+def _await_answer(url: str, log: Path | None, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    told = ""
+    while time.monotonic() < until:
+        try:
+            answer = httpx.get(url, timeout=5)
+            if answer.status_code == 200:
+                return
+            told = f"{answer.status_code} {answer.text[:300]}"
+        except httpx.HTTPError as error:
+            told = str(error)
+        time.sleep(0.3)
+    said = log.read_text()[-2000:] if log else ""
+    raise RuntimeError(f"{url} does not answer: {told}\n{said}")

@@ -1,0 +1,177 @@
+"""Published functions: how fast calls are beside two peers, from zero, as load grows, and when
+others are slow.
+
+The peers are the kernel gateway, which serves functions of a notebook, and an echo that does what
+any engine must do at least, behind the same proxy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from dataclasses import dataclass, field
+
+from benchmarks.api_growth import Growth, measure_growth
+from benchmarks.api_peers import echo_behind_the_proxy, kernel_gateway
+from benchmarks.api_slow import Slowed, measure_slow
+from benchmarks.api_stand import BLANK, IDLE, MOST, PUBLISHER, SOURCE, api_stand
+from benchmarks.caller import calling
+from benchmarks.costs import busy_seconds
+from benchmarks.figures import (
+    OURS,
+    Comparison,
+    Figure,
+    Limit,
+    Outcome,
+    Plot,
+    Points,
+    Ratio,
+    at_most,
+    times_faster,
+)
+from benchmarks.rounds import Rounds
+from benchmarks.stand import PATIENCE, QUIET, say
+from support.apis import PREFIX, Apis
+
+GATEWAY, ECHO = "kernel gateway", "bare echo"
+#: Programs that call at once.
+CALLERS = (1, 16)
+FIB_30 = "832040"
+
+
+@dataclass
+class Side:
+    """One that is called, and what was measured in each round: milliseconds, by callers."""
+
+    label: str
+    url: str
+    wanted: str
+    median: dict[int, list[float]] = field(default_factory=lambda: {one: [] for one in CALLERS})
+    each: dict[int, list[float]] = field(default_factory=lambda: {one: [] for one in CALLERS})
+
+
+async def measure_apis(rounds: Rounds) -> Outcome:
+    """Publish functions, and measure all of it."""
+    with api_stand() as apis:
+        with kernel_gateway() as gateway, echo_behind_the_proxy(apis.installation) as echo:
+            sides = await _side_by_side(apis, gateway, echo, rounds)
+        growth = await measure_growth(apis, rounds)
+        slowed = await measure_slow(apis, rounds)
+    return outcome(sides, growth, slowed, rounds)
+
+
+async def _side_by_side(apis: Apis, gateway: str, echo: str, rounds: Rounds) -> list[Side]:
+    """Call each in turns, each first in some of them; one turn more only warms up."""
+    apis.save(PUBLISHER, "bench", SOURCE, ["fib"], minimum=2, maximum=2)
+    await asyncio.to_thread(apis.await_answer, f"{PUBLISHER}/bench/fib/30", 60)
+    ours = f"{apis.installation.url}{PREFIX}/{PUBLISHER}/bench/fib/30"
+    sides = [Side(OURS, ours, FIB_30), Side(GATEWAY, gateway, FIB_30), Side(ECHO, echo, "30")]
+    for number in range(rounds.api_rounds + 1):
+        first = number % len(sides)
+        for callers in CALLERS:
+            for side in sides[first:] + sides[:first]:
+                await _settle()
+                seconds = rounds.api_seconds if number else 2.0
+                calls = await calling(side.url, side.wanted, callers=callers, seconds=seconds)
+                if number:
+                    side.median[callers].append(1000 * statistics.median(calls.took))
+                    side.each[callers].append(1000 * calls.each)
+        say(f"calls: {number}/{rounds.api_rounds}")
+    apis.manage("DELETE", f"apis/{PUBLISHER}/bench")
+    return sides
+
+
+async def _settle() -> None:
+    """Wait until the machine has nothing left to do, as long as that may take."""
+    for _ in range(PATIENCE):
+        before = busy_seconds()
+        await asyncio.sleep(0.5)
+        if busy_seconds() - before < QUIET / 2:
+            break
+
+
+def outcome(sides: list[Side], growth: Growth, slowed: Slowed, rounds: Rounds) -> Outcome:
+    """Return what was found."""
+    ours, gateway, echo = sides
+    comparisons = [
+        _compare("apis.gateway.1", ours, gateway, 1),
+        _compare("apis.gateway.16", ours, gateway, 16),
+        _compare("apis.echo.1", ours, echo, 1),
+        _compare("apis.echo.16", ours, echo, 16),
+    ]
+    one, many, echo_one, echo_many = (made.ratio for made in comparisons)
+    limits = [
+        times_faster("A call against the kernel gateway, one caller", one, 8),
+        times_faster("Calls a second against the kernel gateway, 16 callers", many, 15),
+        _at_most_twice("A call against a bare echo behind the same proxy, one caller", echo_one),
+        _at_most_twice("Time for each call against that echo, 16 callers", echo_many),
+        at_most("First answer from zero", max(growth.zero), 2.0, "s", less=True),
+        at_most(f"From one worker to {MOST} under load", max(growth.grown), 5.0, "s"),
+        Limit(
+            f"A normal caller's p99 beside {slowed.clients:,} slow clients",
+            "at most twice", f"{slowed.ratio:.2f} times", slowed.ratio <= 2,
+        ),
+    ]  # fmt: skip
+    return Outcome(
+        "apis",
+        "Published functions",
+        _method(rounds),
+        comparisons,
+        [
+            Figure("first answer of an API that had no container", growth.zero),
+            Figure(f"from one worker to {MOST}, {BLANK} blank container kept", growth.grown),
+            Figure(f"from the last call to no container, idle time {IDLE:g} s", growth.gone),
+            Figure("a normal caller's p99, alone", [slowed.alone]),
+            Figure(f"the same beside {slowed.clients:,} slow clients", [slowed.beside]),
+        ],
+        limits,
+        ["\n".join(_table(sides))],
+        [_plot(sides)],
+    )
+
+
+def _compare(key: str, ours: Side, peer: Side, callers: int) -> Comparison:
+    what = "median" if callers == 1 else "each"
+    title = "a call, one caller" if callers == 1 else f"time for each call, {callers} callers"
+    found = [getattr(side, what)[callers] for side in (ours, peer)]
+    return Comparison(key, title, found[0], found[1], "ms", (OURS, peer.label))
+
+
+def _at_most_twice(title: str, ratio: Ratio) -> Limit:
+    return Limit(title, "at most twice", f"{ratio} times", ratio.middle <= 2)
+
+
+def _method(rounds: Rounds) -> str:
+    return (
+        "The same iterative `fib(30)` on all sides, called by a program of its own over "
+        "connections that are kept. Ours is public and has two containers; calls come by way of "
+        "the proxy, as everybody's do. The kernel gateway has eight Python kernels, started "
+        "before, and no proxy. The echo is tornado that hands the number to another process by "
+        "ZMQ, in a container behind the very proxy; it knows no publisher, no access rule, no "
+        f"limit and no log. {rounds.api_rounds} rounds of {rounds.api_seconds:g} s each, in turns. "
+        f"From zero: the API has had no call for {IDLE:g} s, so no container; one blank API "
+        "container is kept. Under load: 32 callers whose calls take 0.2 s. Slow clients send a "
+        "byte a second, half of them in their headers, half in a body."
+    )
+
+
+def _table(sides: list[Side]) -> list[str]:
+    lines = ["| | callers | p50 | calls a second |", "| --- | --- | --- | --- |"]
+    for side in sides:
+        for callers in CALLERS:
+            middle = statistics.median(side.median[callers])
+            rate = 1000 / statistics.median(side.each[callers])
+            lines.append(f"| {side.label} | {callers} | {middle:.2f} ms | {rate:,.0f} |")
+    return lines
+
+
+def _plot(sides: list[Side]) -> Plot:
+    rows = [
+        (title, {side.label: getattr(side, what)[callers] for side in sides})
+        for title, what, callers in (
+            ("a call, one caller", "median", 1),
+            ("a call, 16 callers", "median", 16),
+            ("time for each of them", "each", 16),
+        )
+    ]
+    return Points("Calls of a published function", "milliseconds", rows)
