@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from juliabox_ext.errors import NotFoundError
 from juliabox_services.portal import engine
 from juliabox_services.portal.api_pages import path_of
-from juliabox_services.portal.models import PAGES
+from juliabox_services.portal.settings import load
 from support import fake_engine
 from support.fake_engine import World
 from support.hub_stand import PASSWORD
@@ -365,8 +366,11 @@ def test_an_installation_without_an_engine_says_so(
     assert guest.api("POST", "apis/ada/sums/tokens", json={"note": "x"}).status_code == 404
 
 
-def test_the_pages_of_apis_are_pages() -> None:
-    assert PAGES["api"].rest and not PAGES["my-apis"].rest
+def test_with_subdomains_calls_have_the_engines_own_host(place: Place) -> None:
+    plain = load(place.stand.folder / "portal.json")
+    assert plain.api_host == ""
+    apart = replace(plain, hub_host="https://julia.example:8443")
+    assert apart.api_host == "https://api--service.julia.example:8443"
 
 
 def test_an_engine_that_is_away_is_told_and_the_rest_goes_on(
