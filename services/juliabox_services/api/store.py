@@ -44,9 +44,9 @@ class Store:
         """
         loop = asyncio.get_running_loop()
         try:
-            return await asyncio.wait_for(
-                loop.run_in_executor(self._threads, work, self._tables), self._patience
-            )
+            # not wait_for(), which loses a cancellation that comes together with the answer
+            async with asyncio.timeout(self._patience):
+                return await loop.run_in_executor(self._threads, work, self._tables)
         except (ConflictError, NotFoundError, PluginError):
             raise
         except TimeoutError:
