@@ -22,8 +22,8 @@ from juliabox_services.api.wire import call_header
 
 #: Seconds for which no container is made after one could not be: first, and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-#: Seconds that an answer may lie there unread.
-READING_SECONDS = 0.1
+#: Seconds that a call may run before that is a sign that calls take long.
+MOMENT = 0.3
 
 
 class Pool:
@@ -148,23 +148,23 @@ class Pool:
             return 0
         worn = sum(one.state == "worn" for one in self.containers)
         minimum = max(self.minimum, worn, int(self.urged)) if self.active else 0
-        figure = wanted(
-            self.outstanding, self._pace(now), self.order.workers, minimum, self.maximum
-        )
-        return figure - self.staffed
+        known = self._wanted(self.pace.seconds, minimum)
+        # what only seems to be slow may be a busy machine, which more containers make busier
+        suspected = min(self._wanted(self._suspicion(now), minimum), 2 * self.serving)
+        return max(known, suspected) - self.staffed
 
-    def _pace(self, now: float) -> float:
-        """Return how long calls take: at least as long as the longest that runs now.
+    def _wanted(self, pace: float, minimum: int) -> int:
+        return wanted(self.outstanding, pace, self.order.workers, minimum, self.maximum)
 
-        A moment is taken off that: a busy machine reads an answer late.
-        """
+    def _suspicion(self, now: float) -> float:
+        """Return how long calls may take: as long as the longest that runs, beyond a moment."""
         running = (
-            now - worker.begun - READING_SECONDS
+            now - worker.begun - MOMENT
             for one in self.containers
             for worker in one.workers
             if worker.running is not None and one.serves
         )
-        return max(self.pace.seconds, max(running, default=0.0))
+        return max(self.pace.guess, max(running, default=0.0))
 
     def idle_too_long(self, before: float) -> list[Container]:
         """Return the containers that go: idle since ``before``, or of no use any more."""
@@ -188,7 +188,9 @@ class Pool:
         """Take note that a container serves."""
         self._failures, self.blocked_until, self._fault = 0, 0.0, None
         self.urged = False
-        self._changed(self)
+        # whether it is enough is seen in a moment, when it has had calls
+        if self.lacking(asyncio.get_running_loop().time()) <= 0:
+            self.close_worn()
         if not self.active and container.idle_since is not None:
             container.close("version")
 

@@ -20,26 +20,30 @@ _WEIGHT = 0.2
 class Pace:
     """How many seconds a call of a version takes, as far as can be told.
 
-    The first call of each worker compiles what it runs, and tells of the others only while nothing
-    better is known.
+    The first call of each worker compiles what it runs: it is no more than a guess at the others,
+    while nothing better is known.
     """
 
     def __init__(self) -> None:
         self._mean: float | None = None
-        self._settled = False
+        self._first = 0.0
 
     @property
     def seconds(self) -> float:
-        """Return the mean of late; 0 if there was no call."""
+        """Return the mean of late; 0 if nothing is known."""
         return self._mean or 0.0
+
+    @property
+    def guess(self) -> float:
+        """Return what may be while nothing is known; 0 otherwise."""
+        return self._first if self._mean is None else 0.0
 
     def took(self, seconds: float, first: bool) -> None:
         """Note a call; ``first``: of its worker."""
         if first:
-            if self._mean is None:
-                self._mean = seconds
-        elif self._mean is None or not self._settled:
-            self._mean, self._settled = seconds, True
+            self._first = seconds
+        elif self._mean is None:
+            self._mean = seconds
         else:
             self._mean += _WEIGHT * (seconds - self._mean)
 

@@ -40,6 +40,22 @@ async def test_quick_calls_are_not_worth_another_container(stand: Stand) -> None
     assert len(stand.containers.made) == 1
 
 
+async def test_a_single_slow_call_among_quick_ones_is_worth_one_more_container_at_first(
+    stand: Stand,
+) -> None:
+    one = version()
+    for _ in range(3):
+        await stand.call(one, "echo")
+    slow = asyncio.create_task(stand.call(one, "hang", seconds=1.2))
+    await asyncio.sleep(0.01)
+    begun = time.monotonic()
+    await asyncio.gather(*(stand.call(one, "echo", number) for number in range(15)))
+    assert time.monotonic() - begun < 1.1
+    assert len(stand.containers.made) == 2
+    with pytest.raises(CallError):
+        await slow
+
+
 async def test_a_container_without_calls_goes_after_its_time_and_comes_back() -> None:
     async with standing(idle=0.3) as stand:
         one = version()
@@ -65,7 +81,7 @@ async def test_the_calls_follow_one_another_to_the_container_that_was_used_last(
     async with standing(idle=0.6) as stand:
         one = version(maximum=2)
         await stand.call(one, "echo")
-        await asyncio.gather(*(stand.call(one, "wait", 0.3) for _ in range(2)))
+        await asyncio.gather(*(stand.call(one, "wait", 0.3) for _ in range(4)))
         await until(lambda: len(stand.containers.running) == 2)
         for _ in range(60):
             await stand.call(one, "echo")
