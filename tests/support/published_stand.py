@@ -60,6 +60,8 @@ class CheckingBack(Back):
     #: Publisher and API -> the version that answers, None for none.
     active: dict[tuple[str, str], Version | None] = field(default_factory=dict)
     checks: list[str] = field(default_factory=list)
+    #: Versions that were made ready, and which answered then.
+    prepared: list[tuple[int, Version | None]] = field(default_factory=list)
     fault: JuliaBoxError | None = None
 
     async def call(self, version: Version, call: Call) -> Answer:
@@ -79,6 +81,9 @@ class CheckingBack(Back):
             if name not in defined:
                 return Checked(code="source.missing", message=f"no {name}", printed="hm")
         return Checked(functions=[Function(name=name) for name in functions])
+
+    async def prepare(self, version: Version, seconds: float) -> None:
+        self.prepared.append((version.version, self.active.get((version.publisher, version.api))))
 
     def activate(self, version: Version | None, publisher: str, api: str) -> None:
         self.active[publisher, api] = version

@@ -138,6 +138,10 @@ class Engine(Back):
         """Take note of which version answers; see :class:`Back`."""
         self._fleet.activate(version, publisher, api)
 
+    async def prepare(self, version: Version, seconds: float) -> None:
+        """Have a container of a version ready before it is activated; see :class:`Back`."""
+        await self._fleet.prepare(version, seconds)
+
     def load(self, publisher: str, api: str) -> Load:
         """Return what an API keeps busy now."""
         containers, outstanding = self._fleet.load(publisher, api)

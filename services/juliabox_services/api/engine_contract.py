@@ -126,6 +126,14 @@ class Back(ABC):
         ``minimum`` containers of the new one are made at once.
         """
 
+    async def prepare(self, version: Version, seconds: float) -> None:
+        """Have a container of a version ready before it is activated, if its API is in use.
+
+        Until then the one before answers, so that nobody waits for the new one. Return when it is
+        there, when it cannot be had, and after so many seconds at most; by itself at once.
+        """
+        del version, seconds
+
     @abstractmethod
     def load(self, publisher: str, api: str) -> Load:
         """Return what an API keeps busy now."""

@@ -37,6 +37,8 @@ Key = tuple[str, str, int, float]
 STARTS = 8
 #: Seconds between two looks at calls that wait, and at most between two at all containers.
 WATCH_SECONDS, TICK_SECONDS = 0.1, 1.0
+#: Seconds between two looks at a version that is made ready.
+LOOK_SECONDS = 0.05
 #: Seconds between two comparisons with what the manager has; fewer until the first was made.
 SWEEP_SECONDS, FIRST_SWEEP_SECONDS = 15.0, 1.0
 #: Seconds until a publisher for whom the manager has no room is looked at again.
@@ -69,6 +71,8 @@ class Fleet:
         self._pools: dict[Key, Pool] = {}
         #: Which version answers; no entry if that was never told, ``None`` if none does.
         self._active: dict[tuple[str, str], Key | None] = {}
+        #: Versions that are made ready to answer.
+        self._coming: set[Key] = set()
         #: Containers that serve nobody: sources are looked at in them.
         self._apart: list[Container] = []
         self._starts = asyncio.Semaphore(STARTS)
@@ -123,6 +127,7 @@ class Fleet:
         news = self._active.get((publisher, api)) != key
         self._active[publisher, api] = key
         used = any(one.containers for one in self._of(publisher, api))
+        self._coming = {one for one in self._coming if one[:2] != (publisher, api)}
         if version is not None:
             self.pool(version)
         for one_key, pool in list(self._pools.items()):
@@ -135,8 +140,32 @@ class Fleet:
                 container.close("version")
             self._provide(pool)
 
+    async def prepare(self, version: Version, seconds: float) -> None:
+        """Have a container of a version ready before it answers; see :class:`Back`."""
+        key, until = key_of(version), _now() + seconds
+        others = [one for one in self._of(*key[:2]) if key_of(one.version) != key]
+        if self.closing or not any(one.serving for one in others):
+            return
+        self._coming.add(key)
+        # one that is not activated after all is as any other that does not answer
+        asyncio.get_running_loop().call_later(2 * seconds, self._not_coming, key)
+        pool = self.pool(version)
+        self._set_activity(key, pool)
+        pool.urged = not pool.serving
+        self._provide(pool)
+        while not pool.serving and (pool.staffed or pool.urged) and not self.closing:
+            if _now() > until:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _not_coming(self, key: Key) -> None:
+        self._coming.discard(key)
+        pool = self._pools.get(key)
+        if pool is not None:
+            self._set_activity(key, pool)
+
     def _set_activity(self, key: Key, pool: Pool) -> None:
-        pool.active = self._active.get(key[:2], key) == key
+        pool.active = self._active.get(key[:2], key) == key or key in self._coming
         options = pool.version.options
         pool.minimum = min(options.minimum, pool.maximum) if pool.active else 0
 

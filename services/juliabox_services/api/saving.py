@@ -42,6 +42,8 @@ FUNCTIONS_BYTES = 100_000
 DOC_LENGTH = 4000
 #: Checks of one publisher's sources that may wait; one is carried out at a time.
 CHECKS = 4
+#: Seconds that a version has to be ready before it answers without.
+PREPARE = 20.0
 #: Numbers that are tried for a version whose number a write of unknown outcome may have taken.
 _TRIES = 20
 
@@ -116,6 +118,8 @@ class Saving:
         async with self._changes(publisher, api):
             old, _ = self._published.find(publisher, api)
             version = await self.version(publisher, api, number)
+            if not old.stopped:
+                await self._back.prepare(version, PREPARE)
             entry = msgspec.structs.replace(old, active=number)
             await self._store.run(partial(Tables.keep_api, api=entry))
             self._apply(entry, version)
@@ -344,6 +348,8 @@ class Saving:
             active = saved
         else:
             active = saved if activate else self._published.find(publisher, api)[1]
+            if activate and not old.stopped:
+                await self._back.prepare(saved, PREPARE)
             entry = msgspec.structs.replace(old, active=active.version, newest=saved.version)
         await self._store.run(partial(Tables.keep_api, api=entry))
         self._apply(entry, active)

@@ -149,6 +149,18 @@ async def test_a_version_can_be_kept_and_made_active_later_and_taken_back(
         await publishing.saving.activate("ada", "hi", 3, "ada")
 
 
+async def test_a_version_is_made_ready_before_it_answers(
+    publishing: Publishing, back: CheckingBack
+) -> None:
+    first, _ = await publishing.saving.save("ada", "hi", request(), "ada")
+    second, _ = await publishing.saving.save("ada", "hi", request("hello() = 2\n"), "ada")
+    await publishing.saving.activate("ada", "hi", 1, "ada")
+    assert back.prepared == [(2, first), (1, second)]
+    await publishing.saving.stop("ada", "hi", "ada", admin=False)
+    await publishing.saving.activate("ada", "hi", 2, "ada")
+    assert len(back.prepared) == 2
+
+
 async def test_what_an_admin_stopped_only_an_admin_starts(
     publishing: Publishing, back: CheckingBack
 ) -> None:
@@ -178,7 +190,7 @@ async def test_quotas_bound_apis_and_checks_that_wait(tmp_path: Path, faint: Fai
     await one.saving.save("eve", "c", request(), "eve")
     await one.saving.remove("ada", "a", "ada")
     await one.saving.save("ada", "c", request(), "ada")
-    waiting = [one.saving.check("ada", "_", source, ["hello"]) for source in sources(CHECKS + 1)]
+    waiting = [one.saving.check("ada", "hi", source, ["hello"]) for source in sources(CHECKS + 1)]
     found = await asyncio.gather(*waiting, return_exceptions=True)
     assert sum(isinstance(each, NoRoomError) for each in found) == 1
     await one.close()
