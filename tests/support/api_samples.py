@@ -174,8 +174,8 @@ def log_lines() -> list[e.LogLine]:
             text="scale is 2.0\n", request="7f" * 16,
         ),
         e.LogLine(
-            number=6, time=NOW - 120, kind="call", version=3, function="fib", status=500,
-            text=trace, request="3c" * 16,
+            number=1_795_907_927_281_697, time=NOW - 120, kind="call", version=3, function="fib",
+            status=500, text=trace, request="3c" * 16,
         ),
     ]  # fmt: skip
 

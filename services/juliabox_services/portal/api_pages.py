@@ -229,7 +229,7 @@ class ApiLog(EngineRoute):
 
     async def get(self, publisher: str, api_name: str) -> None:
         """Answer its lines after a number."""
-        after, limit = self.number("after", 0, 10**12), max(1, self.number("limit", 200, LINES))
+        after, limit = self.number("after", 0, 2**53), max(1, self.number("limit", 200, LINES))
         rest = f"/log?after={after}&limit={limit}"
         self.answer(await self.ask(Logged, "GET", (publisher, api_name), rest))
 

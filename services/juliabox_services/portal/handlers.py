@@ -22,6 +22,9 @@ from juliabox_spawner.people_roles import PEOPLE_ROLES
 
 T = TypeVar("T")
 
+#: Digits of a whole number in an address.
+DIGITS = 16
+
 #: Scope of an admin, and those of the roles that see a part.
 ADMIN = "admin-ui"
 STATISTICS = "custom:juliabox:statistics"
@@ -105,7 +108,7 @@ class Handler(PortalHandler):
     def number(self, name: str, default: int, most: int) -> int:
         """Return a whole number of the query, from 0 to ``most``."""
         given = self.get_query_argument(name, str(default))
-        if not (given.isascii() and given.isdigit() and len(given) < 10):
+        if not (given.isascii() and given.isdigit() and len(given) <= DIGITS):
             raise RequestError(f"{name} must be a whole number", code="portal.query")
         return min(int(given), most)
 
