@@ -245,10 +245,11 @@ async def api_started(
     publisher: str = "ada",
     api: str = "fib",
     version: int = 1,
+    limits: Limits = API_LIMITS,
     **environment: str,
 ) -> ApiContainer:
     """Create and start an API container."""
-    made = await client.call(ApiCreate(publisher, api, version, API_LIMITS), 60.0)
+    made = await client.call(ApiCreate(publisher, api, version, limits), 60.0)
     return await client.call(ApiStart(made.container, environment), 60.0)  # type: ignore[no-any-return]
 
 

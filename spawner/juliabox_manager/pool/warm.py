@@ -18,8 +18,8 @@ from juliabox_manager.pool import shelf
 from juliabox_manager.records import Kind, WarmRecord
 
 #: Seconds for a new container's entry program to connect, and to load its modules: it has the
-#: lowest priority and may wait long for others.
-ENTRY_LIMIT: Final = 120.0
+#: lowest priority and may wait long for others, and a Julia computes before it connects.
+ENTRY_LIMIT: Final = 600.0
 LOAD_LIMIT: Final = 900.0
 
 #: Seconds for the entry program of one that runs: it tries every 50 ms.
