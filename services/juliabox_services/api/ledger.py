@@ -52,8 +52,16 @@ class _Book:
     number: int = 0
     minute: int = 0
     count: int = 0
-    #: Minute -> calls and failed calls, for a day.
+    #: Minute -> calls and failed calls, for a day: of this process, and of those before it.
     recent: dict[int, tuple[int, int]] = field(default_factory=dict)
+    before: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def recall(self, minute: int, kept: Minute) -> None:
+        """Take note of a minute as the database has it: what is not ours in it is of before."""
+        calls, errors = self.recent.get(minute, (0, 0))
+        waiting = self.minutes.get(minute, Minute())
+        written = (calls - waiting.calls, errors - waiting.errors)
+        self.before[minute] = (max(0, kept.calls - written[0]), max(0, kept.errors - written[1]))
 
 
 class Ledger:
@@ -124,7 +132,8 @@ class Ledger:
         if book is None:
             return 0, 0
         since = time.time() - DAY
-        counted = [both for minute, both in book.recent.items() if minute >= since]
+        minutes = (*book.recent.items(), *book.before.items())
+        counted = [both for minute, both in minutes if minute >= since]
         return sum(calls for calls, _ in counted), sum(errors for _, errors in counted)
 
     def forget(self, publisher: str, api: str) -> None:
@@ -175,12 +184,12 @@ class Ledger:
             name = whole(api.publisher, api.api)
             first = max(since, int(api.created) // 60 * 60)
             number = await self._store.run(partial(Tables.newest_line, name=name))
-            minutes = await self._store.run(partial(Tables.minutes, name=name, since=first))
             book = self._book(name)
+            async with self._writing:  # nothing is half written while it is read
+                kept = await self._store.run(partial(Tables.minutes, name=name, since=first))
+                for minute, calls in kept.items():
+                    book.recall(minute, calls)
             book.number = max(book.number, number)
-            for minute, calls in minutes.items():
-                done, failed = book.recent.get(minute, (0, 0))
-                book.recent[minute] = (done + calls.calls, failed + calls.errors)
 
     async def _flush_book(self, name: str, book: _Book) -> None:
         lines, minutes = list(book.lines), book.minutes
@@ -243,8 +252,9 @@ class Ledger:
         """Give up the oldest of what waits, and the minutes that are older than a day."""
         since = time.time() - DAY
         for book in self._books.values():
-            for minute in [minute for minute in book.recent if minute < since]:
-                del book.recent[minute]
+            for counted in (book.recent, book.before):
+                for minute in [minute for minute in counted if minute < since]:
+                    del counted[minute]
         while sum(len(book.lines) for book in self._books.values()) > WAITING:
             fullest = max(self._books.values(), key=lambda book: len(book.lines))
             fullest.lines.popleft()

@@ -43,10 +43,15 @@ async def test_calls_of_one_minute_add_up_over_a_restart(
         one.ledger.called(version, "hello", 200, 0.010)
         one.ledger.called(version, "hello", 404, 0.010)
         one.ledger.called(version, "hello", 500, 0.500, "said\n", "a" * 32, "it broke")
+        await one.ledger.flush()
+        counted = one.ledger.day("ada", "hi")
+        await one.ledger.recall()  # what was written meanwhile is not counted once more
+        assert one.ledger.day("ada", "hi") == counted
         await one.close()
     three = publishing_on(database, tmp_path)
     await three.open()
     await three.ledger.recall()
+    await three.ledger.recall()  # as often as it likes
     assert three.ledger.day("ada", "hi") == (6, 2)
     buckets = await three.ledger.buckets("ada", "hi", 1)
     assert len(buckets) == 60
