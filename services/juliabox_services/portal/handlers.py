@@ -22,8 +22,8 @@ from juliabox_spawner.people_roles import PEOPLE_ROLES
 
 T = TypeVar("T")
 
-#: Digits of a whole number in an address.
-DIGITS = 16
+#: Digits of a whole number in an address, unless there may be larger ones.
+DIGITS = 9
 
 #: Scope of an admin, and those of the roles that see a part.
 ADMIN = "admin-ui"
@@ -108,7 +108,7 @@ class Handler(PortalHandler):
     def number(self, name: str, default: int, most: int) -> int:
         """Return a whole number of the query, from 0 to ``most``."""
         given = self.get_query_argument(name, str(default))
-        if not (given.isascii() and given.isdigit() and len(given) <= DIGITS):
+        if not (given.isascii() and given.isdigit() and len(given) <= max(DIGITS, len(str(most)))):
             raise RequestError(f"{name} must be a whole number", code="portal.query")
         return min(int(given), most)
 
