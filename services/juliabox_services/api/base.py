@@ -173,9 +173,13 @@ class Handler(RequestHandler):
 
     def write_error(self, status_code: int, **details: Any) -> None:
         """Write an error: status, headers that go with it, and a fault."""
-        error = details.get("exc_info", (None, None, None))[1]
-        status, fault = describe(error, status_code)
+        self.finish(self.fault(details.get("exc_info", (None, None, None))[1], status_code))
+
+    def fault(self, error: BaseException | None, status: int) -> bytes:
+        """Set status and headers for an error, and return the body that tells of it."""
+        status, fault = describe(error, status)
         self.set_status(status)
+        self.set_header("Content-Type", "application/json")
         if status == HTTPStatus.UNAUTHORIZED:
             self.set_header("WWW-Authenticate", 'Bearer realm="JuliaBox"')
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -184,7 +188,7 @@ class Handler(RequestHandler):
             self.set_header("Allow", ", ".join(allowed))
         if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
             self.set_header("Retry-After", str(retry_after(error)))
-        self.send(fault)
+        return msgspec.json.encode(fault)
 
     def send(self, value: Any, status: int = 0) -> None:
         """Answer with a value as JSON."""
@@ -242,11 +246,11 @@ def address_of(handler: RequestHandler) -> str:
     return said
 
 
-def log_request(handler: RequestHandler, status: int = 0) -> None:
-    """Count a request and log it in one line; ``status`` if it is not the answer's."""
+def log_request(handler: RequestHandler) -> None:
+    """Count a request and log it in one line."""
     if isinstance(handler, Health):
         return
-    status = status or handler.get_status()
+    status = handler.get_status()
     front: Front = handler.settings["front"]
     front.metrics.answered(type(handler).__name__, status)
     line = handler.line() if isinstance(handler, Handler) else _line(handler)

@@ -1,25 +1,29 @@
 """Bodies of requests as they come in: not too large, not too slow, not too many at one time.
 
-Who is refused is told so before the body is read, where that can be told safely: an answer that is
-sent while the caller still sends is lost with the connection, so what is left of a body of fair
-size is read and thrown away first.
+Who is refused is told so when the body is over: an answer that is sent while the caller still sends
+may be lost with the connection, and the proxy stumbles over it. So what is left of a body is read
+and thrown away, slowly, and not for long.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import cast
 
 from tornado.http1connection import HTTP1Connection
-from tornado.web import stream_request_body
+from tornado.web import Finish, stream_request_body
 
 from juliabox_ext.errors import JuliaBoxError
 from juliabox_services.api.base import Handler, SlowRequest, TooLarge, WrongMedia, crowded
 
 #: Seconds for a body to come.
 BODY_SECONDS = 20.0
-#: Bytes of a body that are thrown away before the connection is.
-DISCARDED = 16 * 1024**2
+#: Bytes of a body that are thrown away as they come, and seconds of rest after each piece of more.
+DISCARDED = 4 * 1024**2
+REST = 0.005
+#: Seconds between an answer in the middle of a body and the end of the connection.
+LINGER = 3.0
 
 _UNBOUNDED = 2**62
 
@@ -36,6 +40,8 @@ class BodyHandler(Handler):
         self._content = bytearray()
         self._discarded = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._told = False
+        self._whole = False
 
     async def admit(self) -> None:
         """Raise what speaks against this request, by its address and headers."""
@@ -67,7 +73,7 @@ class BodyHandler(Handler):
         connection.set_max_body_size(_UNBOUNDED)
         connection.set_body_timeout(4 * BODY_SECONDS)
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self.settings["body_seconds"], self._too_slow)
+        self._timer = loop.call_later(self.settings["body_seconds"], self._break_off)
 
     def _judge_body(self) -> None:
         """Refuse by what the headers tell of the body."""
@@ -85,11 +91,9 @@ class BodyHandler(Handler):
         ):
             raise WrongMedia("A body must be JSON: send Content-Type: application/json")
 
-    def data_received(self, chunk: bytes) -> None:
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         """Keep a piece of the body, or throw it away."""
-        if self._finished:
-            return
-        if self.refusal is None:
+        if self.refusal is None and not self._told:
             limit = self.front.settings.bounds.body
             if len(self._content) + len(chunk) > limit:
                 self.refusal = _too_large(limit)
@@ -97,36 +101,51 @@ class BodyHandler(Handler):
                 self.refusal = crowded("Too many large requests come in at one time")
             else:
                 self._content += chunk
-                return
+                return None
             self._free()
         self._discarded += len(chunk)
-        if self._discarded > DISCARDED:
-            self._break_off(self.refusal)
+        return asyncio.sleep(REST) if self._discarded > DISCARDED else None
 
     def body(self) -> bytes:
         """Return the body, now that all of it is there; raise what the request is refused for."""
         self._stop_timer()
+        self._whole = True
+        if self._told:
+            raise Finish
         if self.refusal is not None:
             raise self.refusal
         return bytes(self._content)
 
-    def _too_slow(self) -> None:
+    def _break_off(self) -> None:
+        """Answer while the body still comes; the connection ends soon after."""
+        if self._finished:
+            return
+        seconds = self.settings["body_seconds"]
+        error = self.refusal or SlowRequest(f"The body did not come within {seconds:g} s")
+        self._told = True
+        self._free()
+        self.clear()
+        content = self.fault(error, 500)
+        self.set_header("Content-Length", str(len(content)))
+        self.set_header("Connection", "close")
+        self.write(content)
+        self.flush()
+        self._timer = asyncio.get_running_loop().call_later(LINGER, self._end)
+
+    def _end(self) -> None:
         self._timer = None
         if not self._finished:
-            seconds = self.settings["body_seconds"]
-            self._break_off(SlowRequest(f"The body did not come within {seconds:g} s"))
-
-    def _break_off(self, error: JuliaBoxError) -> None:
-        """Answer while the body still comes; the connection ends with it."""
-        self._stop_timer()
-        self.send_error(500, exc_info=(type(error), error, None))
+            self.finish()
 
     def on_connection_close(self) -> None:
         """End the work for a caller who went away."""
         super().on_connection_close()
         self._stop_timer()
         self._free()
-        if not self._finished:
+        if self._told:
+            self._end()
+        elif self._whole and not self._finished:
+            # before, tornado itself lets go of it
             self.gone = True
             if self.task is not None:
                 self.task.cancel()

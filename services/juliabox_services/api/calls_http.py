@@ -17,7 +17,6 @@ from juliabox_services.api.base import (
     Handler,
     MethodRefused,
     describe,
-    log_request,
     retry_after,
 )
 from juliabox_services.api.bodies import BodyHandler
@@ -150,7 +149,7 @@ class CallHandler(BodyHandler):
                 raise
             left = CallError("the caller went away", code="api.gone", status=GONE)
             note(self.front, version, call, began, error=left)
-            log_request(self, GONE)
+            self.set_status(GONE, "Caller Gone")
             return
         except Exception as raised:
             error = as_error(raised)
@@ -213,12 +212,12 @@ class CallHandler(BodyHandler):
         self.set_header("Retry-After", "1")
         self.send({"request": call.request, "result": where}, 202)
 
-    def write_error(self, status_code: int, **details: Any) -> None:
+    def fault(self, error: BaseException | None, status: int) -> bytes:
         """Let pages of listed origins read errors, too: tornado has dropped the headers."""
         if self.version is not None:
             origins = self.version.options.origins
             answers.admit_origin(self._headers, self.request.headers, origins)
-        super().write_error(status_code, **details)
+        return super().fault(error, status)
 
     def line(self) -> dict[str, Any]:
         """Return what the log tells of the call besides its outcome."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import quote
 
 from juliabox_ext.errors import NotFoundError
@@ -39,10 +38,10 @@ class _Reading(Handler):
         self.set_status(204)
         self.finish()
 
-    def write_error(self, status_code: int, **details: Any) -> None:
+    def fault(self, error: BaseException | None, status: int) -> bytes:
         """Let pages of listed origins read errors, too."""
         answers.admit_origin(self._headers, self.request.headers, self.origins)
-        super().write_error(status_code, **details)
+        return super().fault(error, status)
 
 
 class _OfApi(_Reading):

@@ -243,6 +243,12 @@ async def test_a_caller_who_goes_away_ends_the_call(stand: FrontStand) -> None:
     await until(lambda: stand.back.gone)
     await until(lambda: stand.notes.rows)
     assert [row["status"] for row in stand.notes.rows] == [499]
+    registry = stand.front.metrics.registry
+    labels = {"route": "CallHandler", "status": "499"}
+    assert registry.get_sample_value("juliabox_api_requests_total", labels) == 1
+    assert registry.get_sample_value(
+        "juliabox_api_requests_total", {**labels, "status": "200"}
+    ) is None  # fmt: skip
     assert (await stand.get("ada/sums/echo")).status_code == 200
 
 
