@@ -46,7 +46,6 @@ function prepare_session()
     Core.eval(Base, Expr(:(=), :stdin, input[]))
     Core.eval(Main, :(using InteractiveUtils))
     Core.eval(Main, :(const IJulia = $IJulia))
-    Base.find_package("JuliaBox") === nothing || Core.eval(Main, :(import JuliaBox))
     pushdisplay(NotebookDisplay(connection[]))
     Logging.global_logger(Logging.ConsoleLogger(IOContext(stderr, :color => true)))
 end
@@ -153,7 +152,18 @@ function leave()
     end
 end
 
+"""Load the module `JuliaBox` when it is first mentioned: most notebooks never do."""
+function introduce(code::String)
+    (occursin("JuliaBox", code) && !isdefined(Main, :JuliaBox)) || return
+    try
+        Base.find_package("JuliaBox") === nothing || Core.eval(Main, :(import JuliaBox))
+    catch exception
+        print(stderr, "JuliaBox cannot be loaded: $exception\n")
+    end
+end
+
 function answer(to::Connection, kind::Char, fields::Vector{String})
+    kind in ('X', 'C', 'I', 'U') && introduce(fields[1])
     if kind == 'A'
         adopt(fields)
     elseif kind == 'X'
