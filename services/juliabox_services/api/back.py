@@ -31,6 +31,8 @@ from juliabox_services.api.stream import Items
 
 #: Sockets of all workers: three for each connection, since libzmq tells of it by two more.
 _MOST_SOCKETS = 8192
+#: Containers that the manager makes and starts at one time.
+STARTS = 4
 #: Seconds for the manager to take containers over when the engine ends.
 CLOSE_SECONDS = 5.0
 #: Share of what a call takes as a rule that must be left of its time when it is sent, and the least
@@ -68,6 +70,7 @@ class Engine(Back):
             keys=KeyPair(public, secret),
             result_bytes=bounds.result,
             load_seconds=bounds.load_timeout,
+            starts=asyncio.Semaphore(STARTS),
         )
         self._fleet = Fleet(bounds, site, self._figures, news)
         self._checks = Checks(bounds, self._fleet)

@@ -74,6 +74,8 @@ class Site(Struct, frozen=True, kw_only=True):
     keys: KeyPair
     result_bytes: int
     load_seconds: float
+    #: Taken while the manager makes and starts one: the first of many is there before the last.
+    starts: asyncio.Semaphore
 
 
 class Keeper(Protocol):
@@ -242,16 +244,8 @@ class Container:
 
     async def _start(self) -> wire.Loaded:
         order, site = self.order, self._site
-        self.id = await site.machine.create(order.publisher, order.api, order.version, order.limits)
-        self._check_that_it_goes_on()
-        public, secret = (half.decode("ascii") for half in zmq.curve_keypair())
-        environment = {
-            wire.KEY_VARIABLE: secret,
-            wire.WORKERS_VARIABLE: str(order.workers),
-            wire.RESULT_VARIABLE: str(site.result_bytes),
-        }
-        started = await site.machine.start(self.id, environment)
-        self._check_that_it_goes_on()
+        async with site.starts:
+            public, started = await self._make()
         until = self.now() + site.load_seconds
         for number in range(order.workers):
             worker = Worker(self)
@@ -274,10 +268,27 @@ class Container:
             raise LinkEnded("lost", True)
         return loaded[0]
 
+    async def _make(self) -> tuple[str, p.ApiContainer]:
+        """Have it made and started; return the public half of its workers' key, and what it is."""
+        order, site = self.order, self._site
+        self._check_that_it_goes_on()
+        self.id = await site.machine.create(order.publisher, order.api, order.version, order.limits)
+        self._check_that_it_goes_on()
+        public, secret = (half.decode("ascii") for half in zmq.curve_keypair())
+        environment = {
+            wire.KEY_VARIABLE: secret,
+            wire.WORKERS_VARIABLE: str(order.workers),
+            wire.RESULT_VARIABLE: str(site.result_bytes),
+        }
+        started = await site.machine.start(self.id, environment)
+        self._check_that_it_goes_on()
+        return public, started
+
     def _check_that_it_goes_on(self) -> None:
         """Give up a start during which it was ended: at that time it had no name to be ended by."""
         if self.state == "ended":
-            self._site.machine.retire(self.id)
+            if self.id:
+                self._site.machine.retire(self.id)
             raise LinkEnded("closed", False)
 
     async def _load(self, worker: Worker, until: float) -> wire.Loaded:

@@ -33,8 +33,6 @@ News = Callable[[Version, str, str], None]
 #: again begins anew with 1.
 Key = tuple[str, str, int, float]
 
-#: Containers that are being started at one time.
-STARTS = 8
 #: Seconds between two looks at calls that wait, and at most between two at all containers.
 WATCH_SECONDS, TICK_SECONDS = 0.1, 1.0
 #: Seconds between two looks at a version that is made ready.
@@ -75,7 +73,6 @@ class Fleet:
         self._coming: set[Key] = set()
         #: Containers that serve nobody: sources are looked at in them.
         self._apart: list[Container] = []
-        self._starts = asyncio.Semaphore(STARTS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.TimerHandle | None = None
         self._swept = False
@@ -282,8 +279,7 @@ class Fleet:
     async def _bring_up(self, pool: Pool, container: Container) -> None:
         begun = _now()
         try:
-            async with self._starts:
-                loaded = await container.start()
+            loaded = await container.start()
         except (JuliaBoxError, LoadFailed, LinkEnded, zmq.ZMQError) as error:
             self._not_started(pool, container, error)
             return
