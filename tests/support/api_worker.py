@@ -193,6 +193,12 @@ class ApiContainer:
         return link
 
     @property
+    def processor_seconds(self) -> float:
+        """What the container has computed so far."""
+        usage = self.container.stats(stream=False)["cpu_stats"]["cpu_usage"]
+        return float(usage["total_usage"]) / 1e9
+
+    @property
     def log(self) -> str:
         """What the engine logged of the container."""
         return str(self.container.logs().decode())

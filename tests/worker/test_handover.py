@@ -25,15 +25,14 @@ def test_a_prepared_container_holds_nothing_and_listens_when_it_is_released(
         assert "JULIABOX_WORKER" not in held.decode()
         assert held.decode().split("/run/juliabox:")[-1].split() == ["/tmp:"]
         assert container.log == ""
-        begin = time.monotonic()
+        before, begin = container.processor_seconds, time.monotonic()
         container.release()
-        print(f"released in {1000 * (time.monotonic() - begin):.0f} ms")
-        assert time.monotonic() - begin < 1
         link = container.link()
-        begin = time.monotonic()
         assert link.load("f(n) = n + 1", "f").kind == "loaded"
         assert link.call("f", 1).value == 2
         print(f"first call {1000 * (time.monotonic() - begin):.0f} ms after the release")
+        # of the processor: how busy the machine is with others is another matter
+        assert container.processor_seconds - before < 0.5
         status = container.container.exec_run(["cat", "/proc/1/status"])[1].decode()
         assert "NoNewPrivs:\t1" in status and "CapEff:\t0000000000000000" in status
         assert container.log == ""
