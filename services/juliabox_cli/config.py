@@ -112,7 +112,7 @@ PoolMemory = Annotated[
 ]
 PoolSize = Annotated[int, Field(ge=0, le=1000)]
 Seconds = Annotated[Duration, Field(ge=1, le=86_400)]
-ApiMemory = Annotated[Size, Field(ge=128 * MIB, le=2**44)]
+ApiMemory = Annotated[Size, Field(ge=256 * MIB, le=2**44)]
 Containers = Annotated[int, Field(ge=1, le=1000)]
 
 

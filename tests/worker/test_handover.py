@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 
 import docker
+import msgspec
 import pytest
 import zmq
 
-from support.api_worker import api_container
+from juliabox_services.api.models import Options
+from support.api_worker import MIB, api_container
 
 pytestmark = pytest.mark.engine
 
@@ -47,6 +49,22 @@ def test_a_container_that_is_released_at_once_is_ready_soon(
         assert link.load("f(n) = n + 1", "f").kind == "loaded"
         assert link.call("f", 1).value == 2
         print(f"cold: first call {time.monotonic() - container.started:.2f} s after the start")
+
+
+def test_the_least_memory_that_an_api_may_have_is_enough(
+    engine: docker.DockerClient, image: str
+) -> None:
+    # a container of 160 MiB was killed before it was prepared
+    least = 256 * MIB
+    assert msgspec.convert({"memory": least}, Options).memory == least
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"memory": least - 1}, Options)
+    with api_container(engine, image, mem_limit=least, memswap_limit=least) as container:
+        assert container.told() == "loaded"
+        container.release()
+        link = container.link()
+        assert link.load("f(n) = n + 1", "f").kind == "loaded"
+        assert link.call("f", 1).value == 2
 
 
 def test_a_manager_that_restarts_finds_the_container_again(
