@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -261,3 +262,17 @@ async def test_what_is_older_than_the_retention_is_deleted(
         kept = [one["time"] for one in records.load(today - timedelta(days=60), today)]
         assert old not in kept
         assert new in kept
+
+
+async def test_a_cancellation_that_comes_with_the_database_s_answer_is_not_lost(
+    plugins: Plugins,
+) -> None:
+    keeper, go = Keeper(Records(cast(Registry, plugins))), threading.Event()
+    task = asyncio.create_task(keeper.run(lambda _: go.wait(5)))
+    await asyncio.sleep(0.05)
+    go.set()
+    time.sleep(0.2)  # noqa: ASYNC251 the answer is there before the loop turns
+    asyncio.get_running_loop().call_soon(task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    keeper.close()

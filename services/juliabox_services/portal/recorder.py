@@ -237,7 +237,8 @@ class Recorder:
         pause = PAUSE[0]
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), LOOK)
+                async with asyncio.timeout(LOOK):  # wait_for() can lose a cancellation
+                    await self._news.wait()
             self._news.clear()
             try:
                 await self._flush()

@@ -194,9 +194,9 @@ class Keeper:
         """
         loop = asyncio.get_running_loop()
         try:
-            return await asyncio.wait_for(
-                loop.run_in_executor(self._threads, work, self.records), self._patience
-            )
+            # not wait_for(), which loses a cancellation that comes together with the answer
+            async with asyncio.timeout(self._patience):
+                return await loop.run_in_executor(self._threads, work, self.records)
         except PluginError:
             raise
         except TimeoutError:
