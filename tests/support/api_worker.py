@@ -144,7 +144,13 @@ class ApiContainer:
         )
         self.container.start()
         self.started = time.monotonic()
-        self._visit()
+        try:
+            self._visit()
+        except TimeoutError:
+            # one that was killed before it came
+            self._door.close()
+            self.container.remove(force=True, v=True)
+            raise
 
     def _visit(self) -> None:
         self.visitor, _ = self._door.accept()
