@@ -83,13 +83,13 @@ def _under_kills(
                 print(f"killed {killed[-1]}; {load.summary()}", flush=True)
                 time.sleep(between + chance.uniform(-0.2, 0.2) * between)
             _await_all(apis)
-        counts = executions.counts
+        counts, containers = executions.counts, executions.containers
         wrong = [
             f"{one.name} ({one.sort.function}, began {one.began:.1f}): {text}"
             for one in load.outcomes
             if (text := one.wrong(counts[one.name]))
         ]
-    print(f"seed {seed}: {load.summary()}; {len(killed)} kills; {executions.containers} containers")
+    print(f"seed {seed}: {load.summary()}; {len(killed)} kills; {containers} containers")
     assert not wrong, f"{len(wrong)}: {wrong[:10]}\n{machine.logs(installation)}"
     return load, executions, killed
 
@@ -112,8 +112,8 @@ def test_a_kill_of_each_kind_loses_no_call_and_doubles_none(apis: Apis) -> None:
     seed = random.randrange(2**32)
     load, _, killed = _under_kills(apis, len(KINDS) * SOON, SOON, seed)
     assert len(killed) >= len(KINDS)
-    good = sum(one.right for one in load.outcomes)
-    assert good > len(load.outcomes) / 3, load.summary()
+    # how many depends on how fast the machine starts a container
+    assert sum(one.right for one in load.outcomes) > len(SORTS), load.summary()
 
 
 @pytest.mark.soak

@@ -128,7 +128,7 @@ class Load:
                 outcome.took = time.monotonic() - outcome.began
                 self.outcomes.append(outcome)
                 if outcome.status != 200:
-                    time.sleep(0.1)
+                    time.sleep(0.5)
 
     def _call(self, http: httpx.Client, outcome: Outcome) -> None:
         sort, name = outcome.sort, outcome.name
