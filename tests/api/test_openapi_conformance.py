@@ -73,6 +73,11 @@ def test_the_document_is_openapi_3_1_and_names_each_function(document: str) -> N
 def test_schemathesis_finds_no_contradiction_and_no_error_of_the_engine(
     document: str, tmp_path: Path
 ) -> None:
+    # an answer to a method that HTTP does not know comes before the body is read, and the proxy
+    # may lose it with the connection
+    (tmp_path / "schemathesis.toml").write_text(
+        '[phases.coverage]\nunexpected-methods = ["DELETE", "PATCH", "PUT"]\n'
+    )
     done = subprocess.run(
         [
             str(Path(sys.executable).with_name("schemathesis")), "run", document,
