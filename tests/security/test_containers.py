@@ -23,7 +23,7 @@ from support.warm import Pools
 
 pytestmark = pytest.mark.engine
 
-PARTS = ("hub", "manager", "portal", "proxy")
+PARTS = ("api", "hub", "manager", "portal", "proxy")
 ENVIRONMENT = Path(__file__).parent / "inside" / "environment.py"
 MANAGER_CAPABILITIES = {"SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"}
 
@@ -70,7 +70,7 @@ def test_a_session_is_confined_as_the_engine_tells(
     assert not any(int(status[field], 16) for field in ("CapPrm", "CapEff", "CapBnd", "CapAmb"))
 
 
-@pytest.mark.parametrize("part", ["hub", "portal", "proxy"])
+@pytest.mark.parametrize("part", ["api", "hub", "portal", "proxy"])
 def test_hub_and_proxy_have_no_power_over_the_engine(
     told: dict[str, dict[str, Any]], installation: Installation, part: str
 ) -> None:
@@ -286,12 +286,10 @@ BENCHMARK: dict[str, Check] = {
     ),
 }
 
-_SERVES_ALL = "it serves everybody: a limit would end it for all, and it has no user's code"
 _MANAGER = "what the manager is for; docs/explanation/security.md says what that means"
 
 #: Warnings that stay, each with its reason.
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    **{("5.11", part): _SERVES_ALL for part in PARTS},
     **{("5.14", part): "a part that dies must come back, however often" for part in PARTS},
     **{
         (number, "manager"): _MANAGER

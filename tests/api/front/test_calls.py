@@ -111,6 +111,13 @@ async def test_another_method_with_a_body_is_refused_as_well(stand: FrontStand) 
     assert (answer.status_code, answer.json()["code"]) == (405, "api.method")
 
 
+async def test_a_method_that_nobody_knows_ends_a_connection_that_says_so(
+    stand: FrontStand,
+) -> None:
+    answer = await stand.ask("QUERY", "ada/sums/echo/1", content=b"x")
+    assert (answer.status_code, answer.headers["Connection"]) == (405, "close")
+
+
 async def test_get_without_arguments_is_refused_where_no_method_has_none(
     stand: FrontStand,
 ) -> None:
