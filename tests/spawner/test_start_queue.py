@@ -15,7 +15,7 @@ from juliabox_spawner import queue_words, start_queue
 from juliabox_spawner.failures import StartError
 from juliabox_spawner.progress import EventFeed
 from juliabox_spawner.spawner import JuliaBoxSpawner
-from juliabox_spawner.start_queue import StartQueue
+from juliabox_spawner.start_queue import LOOK, StartQueue
 
 GIB = 1024**3
 
@@ -192,7 +192,8 @@ async def test_a_start_that_is_cancelled_leaves_the_queue_and_nothing_behind(wor
     await asyncio.gather(ada, return_exceptions=True)
     await world.user("ada").stop()
     await world.user("first").stop()
-    await asyncio.wait_for(bob, 3)
+    # at the latest by the look that the queue takes by itself
+    await asyncio.wait_for(bob, 3 * LOOK)
     assert {info.owner for info in world.manager.sessions.values()} == {"bob"}
     assert the_queue()._waiting == [] and the_queue()._working == {}
 

@@ -86,6 +86,7 @@ def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
             for name, value in server.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(server.body)))
+            self.send_header("Connection", "close")  # or the client may ask again on this one
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(server.body if server.cut < 0 else server.body[: server.cut])
