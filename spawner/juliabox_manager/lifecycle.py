@@ -268,12 +268,16 @@ class Lifecycle:
     async def is_running(self, live: Live, container: Container) -> None:
         """Record that a session's environment was handed over, as a restart found out."""
         if live.record.warm:
-            await self._warm.raise_limits(live)
+            await self.raise_limits(live)
         live.record.address, live.pid = container.address, container.pid
         live.record.started = live.record.started or container.started
         await self._step(live, "start.running", state="running")
         self._tell_state(live)
         await self._slots.close(live.record.session)
+
+    async def raise_limits(self, live: Live) -> None:
+        """Give a warm container its session's limits; repeats harmlessly."""
+        await self._warm.raise_limits(live)
 
     async def retire(self, live: Live, grace: float) -> None:
         """Let a session give its name away; whoever calls sees that it is ended soon."""

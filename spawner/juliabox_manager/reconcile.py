@@ -320,6 +320,9 @@ class Reconciler:
                 return await self._containers.end(live)
             live.pid = found.pid
             try:
+                if live.record.warm and found.memory != live.record.limits.memory:
+                    METRICS.reconcile_repairs.labels("limits").inc()
+                    await self._lifecycle.raise_limits(live)
                 if await self._network.in_place(found.pid, live.record.kind):
                     return
                 METRICS.policy_repairs.inc()

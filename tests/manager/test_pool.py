@@ -89,6 +89,25 @@ async def claimed(hub: ManagerClient, owner: str = "ada") -> SessionInfo:
     return made
 
 
+async def with_limits(place: ManagerProcess, container: str) -> dict[str, Any]:
+    """Return what the engine tells of a container as soon as its memory limit is its session's."""
+    async with asyncio.timeout(15):
+        while True:
+            (seen,) = [one for one in place.containers() if one["Id"] == container]
+            if seen["HostConfig"]["Memory"] == LIMITS.memory:
+                return dict(seen)
+            await asyncio.sleep(0.05)
+
+
+async def test_limits_that_could_not_be_raised_are_raised_by_the_next_reconcile(
+    hub: ManagerClient, place: ManagerProcess
+) -> None:
+    info = await started(hub)
+    await with_limits(place, info.container)
+    docker_cli("update", "--memory", "96m", "--memory-swap", "96m", info.container)
+    await with_limits(place, info.container)
+
+
 async def test_a_session_runs_in_a_warm_container_with_its_own_limits_and_home(
     hub: ManagerClient, place: ManagerProcess
 ) -> None:
@@ -96,9 +115,9 @@ async def test_a_session_runs_in_a_warm_container_with_its_own_limits_and_home(
     (cursor,) = await hub.call(Events())
     info = await started(hub, SECRET="canary-warm")
     assert info.warm and info.ready and info.container in before
-    (seen,) = [one for one in place.containers() if one["Id"] == info.container]
+    seen = await with_limits(place, info.container)
     host = seen["HostConfig"]
-    assert (host["Memory"], host["MemorySwap"]) == (LIMITS.memory, LIMITS.memory)
+    assert host["MemorySwap"] == LIMITS.memory
     assert (host["CpuShares"], host["PidsLimit"]) == (1024, LIMITS.pids)
     assert host["CpuQuota"] / host["CpuPeriod"] == LIMITS.cpu
     assert "canary-warm" not in json.dumps(seen)

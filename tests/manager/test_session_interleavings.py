@@ -2,7 +2,7 @@
 
 Whatever happens: an environment goes only to a container with policy and home; no container serves
 two people, or has the home of another than it serves; no home is taken from a running server;
-nobody has two containers, retired ones apart; a running session has its own limits; each verb ends
+nobody has two containers, retired ones apart; a running session gets its own limits; each verb ends
 with a result or a typed error; the sums are those of a recount; and when all is removed, nothing is
 left but warm containers that nobody had. API containers live among sessions: none has a home, the
 network of a session, or two publishers, and no publisher has more of them than one may have.
@@ -266,7 +266,7 @@ class Machine:
             )
             info = await self.manager.handle("hub", SessionStart(made.session, {}))
             assert info.state == "running"
-            assert self.world.boxes[info.session].memory == LIMITS.memory
+            await self.has_limits(info.session)
             assert (await self.manager.handle("hub", SessionInspect(made.session))) == info
         await self.finish_apis()
         self.check()
@@ -296,8 +296,15 @@ class Machine:
             made = await self.manager.handle("api", ApiCreate(publisher, "fib", 7, API_LIMITS))
             info = await self.manager.handle("api", ApiStart(made.container, {"A": publisher}))
             assert (info.state, info.publisher, info.version) == ("running", publisher, 7)
-            assert self.world.boxes[info.container].memory == API_LIMITS.memory
+            await self.has_limits(info.container)
         await self.no_apis()
+
+    async def has_limits(self, session: str) -> None:
+        """Wait until a container that runs has its own limits: they are raised behind."""
+        async with asyncio.timeout(10):
+            while self.world.boxes[session].memory != LIMITS.memory:
+                self.manager._look_again.set()
+                await asyncio.sleep(0.002)
 
     async def no_apis(self) -> None:
         """Retire all API containers, and wait until they are gone."""

@@ -2,8 +2,8 @@
 
 Its network has been closed since it was made, by rules that nothing in it can change, and is
 compared by every reconcile; that it lives is what its connection tells, which comes from its own
-namespace. So all that is left is to raise its limits and to mount the home, side by side, and to
-hand over. Whatever fails but the home itself costs the container, not the session.
+namespace. So all that is left is to mount the home and to hand over, while the engine raises its
+limits. Whatever fails but the home itself costs the container, not the session.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class WarmStart:
         self._network = parts.network
         self._hardening = parts.hardening
         self._hand_over = hand_over
+        self._raising: set[asyncio.Task[None]] = set()
 
     async def begin(
         self, live: Live, environment: dict[str, str], attach: Callable[[], Awaitable[None]]
@@ -78,17 +79,35 @@ class WarmStart:
         if not live.pid:
             await self._find(live)
         # meanwhile it has less than the session may have, never more
-        raising = asyncio.create_task(to_its_end(self.raise_limits(live)))
+        raising = self._raise_behind(live)
         going = asyncio.create_task(self._hand_over_when_mounted(live, environment, home))
         try:
-            await asyncio.wait({raising, going}, return_when=asyncio.FIRST_EXCEPTION)
-            for task in (raising, going):
-                if task.done():
-                    task.result()
+            await asyncio.wait({raising, going}, return_when=asyncio.FIRST_COMPLETED)
+            if raising.done():
+                raising.result()
+            await going
         finally:
-            await settle(raising, going)
+            await settle(going)
         if not live.ready:
             await self._find(live)
+
+    def _raise_behind(self, live: Live) -> asyncio.Task[None]:
+        """Raise the limits beside all else; whoever waits for the server does not wait for that.
+
+        The engine takes longer for it the more containers there are. Should it fail once the
+        session runs, the next reconcile makes up for it.
+        """
+        raising = asyncio.create_task(to_its_end(self.raise_limits(live)))
+        self._raising.add(raising)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._raising.discard(task)
+            error = None if task.cancelled() else task.exception()
+            if error is not None and live.record.state == "running":
+                log.warning("limits not raised yet", session=live.record.session, reason=str(error))
+
+        raising.add_done_callback(done)
+        return raising
 
     async def _hand_over_when_mounted(
         self, live: Live, environment: dict[str, str], home: asyncio.Future[None]
