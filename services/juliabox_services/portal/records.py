@@ -5,28 +5,20 @@ Everything here blocks, and runs in threads; :class:`Keeper` is the way in from 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeVar
-
-import structlog
+from typing import Any
 
 from juliabox_ext.db import Column, Database, JBPluginDB, Record, Table, UsageAccounting
 from juliabox_ext.errors import (
     ConflictError,
-    JuliaBoxError,
     NotFoundError,
-    PluginError,
     UnavailableError,
 )
 from juliabox_ext.plugin import PluginContext
 from juliabox_ext.registry import Registry
-
-log = structlog.get_logger("juliabox.portal.records")
-T = TypeVar("T")
+from juliabox_services.database_work import DatabaseWork
 
 #: Threads that wait for the database.
 THREADS = 6
@@ -178,38 +170,11 @@ def days(first: date, last: date) -> Iterator[date]:
         first += timedelta(days=1)
 
 
-class Keeper:
-    """The records as coroutines: each call runs in a thread, within a time."""
+class Keeper(DatabaseWork[Records]):
+    """The records as coroutines; their error is ``portal.database``."""
 
     def __init__(self, records: Records, patience: float = 10.0) -> None:
-        self.records = records
-        self._patience = patience
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="records")
-
-    async def run(self, work: Callable[[Records], T]) -> T:
-        """Return what ``work`` returns of the records.
-
-        Raise ``UnavailableError`` (``portal.database``) when the database is down, locked, slow or
-        refuses, with its own reason; ``PluginError`` if no plugin is enabled for it.
-        """
-        loop = asyncio.get_running_loop()
-        try:
-            # not wait_for(), which loses a cancellation that comes together with the answer
-            async with asyncio.timeout(self._patience):
-                return await loop.run_in_executor(self._threads, work, self.records)
-        except PluginError:
-            raise
-        except TimeoutError:
-            raise _down(f"it took over {self._patience:g} s") from None
-        except JuliaBoxError as error:
-            raise _down(error.message) from error
-        except Exception as error:
-            log.exception("a database plugin failed")
-            raise _down(f"its plugin failed ({type(error).__name__})") from error
-
-    def close(self) -> None:
-        """Let no further work in."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        super().__init__(records, _down, threads=THREADS, patience=patience)
 
 
 def _down(reason: str) -> UnavailableError:
