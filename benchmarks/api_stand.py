@@ -49,7 +49,7 @@ def api_stand() -> Iterator[Apis]:
     say("starting JuliaBox")
     bounds = {
         "enabled": True,
-        "idle": IDLE,
+        "idle": f"{IDLE:g}s",
         "rate": 10_000_000,
         "outstanding": 10_000,
         "containers_per_api": MOST,

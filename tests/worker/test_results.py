@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
 
 import docker
@@ -219,12 +220,15 @@ def test_a_stream_that_breaks_ends_in_an_error(results: Link) -> None:
     assert results.call("plain").kind == "result"
 
 
+# seconds; after three, what is under way is full and the worker waits for the reader
+@pytest.mark.parametrize("wait", [0, 3])
 def test_a_reader_that_goes_away_in_a_stream_leaves_the_worker_to_others(
-    results: Link, container: ApiContainer
+    results: Link, container: ApiContainer, wait: float
 ) -> None:
     other = container.link()
     other.send("call", {"function": "squares"}, b"[100000000]", b"{}")
     assert other.receive().kind == "item"
+    time.sleep(wait)
     other.close()
     container.links.remove(other)
     assert results.call("plain", seconds=10).kind == "result"
