@@ -55,8 +55,8 @@ def api_stand() -> Iterator[Apis]:
         "containers_per_api": MOST,
         "containers_per_publisher": 2 * MOST,
     }
-    # no warm sessions: nobody starts one here
-    pool = {"rule": "fixed", "size": 0}
+    # one warm session, though nobody starts one here: without, no blank API container is kept
+    pool = {"rule": "fixed", "size": 1}
     with Installation.fresh(ROOT, apis=bounds, pool=pool) as installation:
         yield Apis(installation)
 

@@ -39,6 +39,9 @@ FOLDERS = ("tmp", "run/juliabox", "dev/shm")
 PATIENCE = 120.0
 _PAUSE = 0.2
 
+#: Seconds within which a container has its session's limits, kills or not.
+LIMITED = 20.0
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -105,6 +108,16 @@ def memory_limit(container: str) -> int:
                 with suppress(OSError, ValueError):
                     return int((path / name).read_text())
     return 0
+
+
+async def _until_limited(container: str, memory: int) -> int:
+    """Wait until a container has its session's limit or is gone; return the last one seen."""
+    end = time.monotonic() + LIMITED
+    while (limit := await asyncio.to_thread(memory_limit, container)) not in {0, memory}:
+        if time.monotonic() > end:
+            break
+        await asyncio.sleep(0.05)
+    return limit
 
 
 class Ledger:
@@ -197,7 +210,8 @@ class Claimant:
         assert {one.split(".")[0] for one in seen.home} == {self.owner}, about
         assert self.kept | {word} <= seen.home, f"a file is lost: {about}"
         assert seen.mounted and not seen.door, about
-        limit = memory_limit(info.container)
+        # raised beside the start: nobody waits for it, and a manager that was killed does it again
+        limit = await _until_limited(info.container, self.limits.memory)
         assert limit in {0, self.limits.memory}, f"{limit} bytes: {about}"
         self.kept.add(word)
         return True

@@ -26,6 +26,9 @@ log = structlog.get_logger("juliabox.manager.pool")
 ENTRY_LIMIT: Final = 3.0
 ACCEPT_LIMIT: Final = 8.0
 
+#: Seconds until limits are raised again that could not be raised.
+RAISE_AGAIN: Final = 2.0
+
 #: Hands the environment over and waits until the server listens: the session, the environment,
 #: and seconds for its acceptance.
 HandOver = Callable[[Live, dict[str, str], float], Awaitable[None]]
@@ -91,23 +94,31 @@ class WarmStart:
         if not live.ready:
             await self._find(live)
 
-    def _raise_behind(self, live: Live) -> asyncio.Task[None]:
+    def _raise_behind(self, live: Live, after: float = 0.0) -> asyncio.Task[None]:
         """Raise the limits beside all else; whoever waits for the server does not wait for that.
 
         The engine takes longer for it the more containers there are. Should it fail once the
-        session runs, the next reconcile makes up for it.
+        session runs, it is tried again, since people soon need what they were promised.
         """
-        raising = asyncio.create_task(to_its_end(self.raise_limits(live)))
+        raising = asyncio.create_task(self._raise_after(live, after))
         self._raising.add(raising)
 
         def done(task: asyncio.Task[None]) -> None:
             self._raising.discard(task)
             error = None if task.cancelled() else task.exception()
-            if error is not None and live.record.state == "running":
+            if isinstance(error, JuliaBoxError):
                 log.warning("limits not raised yet", session=live.record.session, reason=str(error))
+                self._raise_behind(live, RAISE_AGAIN)
 
         raising.add_done_callback(done)
         return raising
+
+    async def _raise_after(self, live: Live, seconds: float) -> None:
+        if seconds:
+            await asyncio.sleep(seconds)
+            if live.record.state != "running" or not live.record.warm:
+                return
+        await to_its_end(self.raise_limits(live))
 
     async def _hand_over_when_mounted(
         self, live: Live, environment: dict[str, str], home: asyncio.Future[None]

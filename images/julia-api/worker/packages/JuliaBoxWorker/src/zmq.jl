@@ -2,7 +2,7 @@
 
 const LIBZMQ = "libzmq.so.5"
 const ROUTER, DEALER = 6, 5
-const LINGER, SEND_LIMIT = 17, 23
+const LINGER, SEND_LIMIT, SEND_TIME = 17, 23, 28
 const ROUTER_MANDATORY, CURVE_SERVER, CURVE_SECRET_KEY = 33, 47, 49
 const EVENTS, READABLE = 15, 1
 const SEND_MORE = 2
@@ -10,6 +10,10 @@ const UNREACHABLE = 113   # EHOSTUNREACH: the one who asked has gone
 
 """Messages that wait for a slow reader; then sending waits."""
 const OUTGOING = 64
+"""Messages that are taken in while sending waits."""
+const INCOMING = 64
+"""Milliseconds between two looks at what has come in, while sending waits."""
+const LOOK = 100
 
 """libzmq refused; the message says what."""
 struct ZMQError <: Exception
@@ -30,6 +34,7 @@ mutable struct Socket
     context::Ptr{Cvoid}
     handle::Ptr{Cvoid}
     message::Vector{UInt8}   # a zmq_msg_t
+    waiting::Vector{Vector{Vector{UInt8}}}   # messages that came while one was sent
 end
 
 function Socket(kind::Integer)
@@ -41,7 +46,7 @@ end
 function Socket(context::Ptr{Cvoid}, kind::Integer)
     handle = ccall((:zmq_socket, LIBZMQ), Ptr{Cvoid}, (Ptr{Cvoid}, Cint), context, kind)
     handle == C_NULL && zmq_failed("making a socket")
-    return Socket(context, handle, zeros(UInt8, 64))
+    return Socket(context, handle, zeros(UInt8, 64), Vector{Vector{UInt8}}[])
 end
 
 function set_option(socket::Socket, option::Integer, value::Integer)
@@ -80,13 +85,17 @@ function listen(address::String, key::String)
     set_option(socket, CURVE_SECRET_KEY, key)
     set_option(socket, ROUTER_MANDATORY, 1)   # else answers to a slow reader are dropped
     set_option(socket, SEND_LIMIT, OUTGOING)
+    set_option(socket, SEND_TIME, LOOK)
     set_option(socket, LINGER, 500)
     bind(socket, address)
     return socket
 end
 
 """Wait for one message, in which no task runs; return its frames."""
-function receive(socket::Socket)
+receive(socket::Socket) =
+    isempty(socket.waiting) ? receive_next(socket) : popfirst!(socket.waiting)
+
+function receive_next(socket::Socket)
     frames = Vector{UInt8}[]
     message = socket.message
     while true
@@ -106,7 +115,9 @@ function receive(socket::Socket)
 end
 
 """Whether a message waits."""
-function is_ready(socket::Socket)
+is_ready(socket::Socket) = !isempty(socket.waiting) || has_come(socket)
+
+function has_come(socket::Socket)
     events, size = Ref{Cint}(0), Ref{Csize_t}(sizeof(Cint))
     ccall(
         (:zmq_getsockopt, LIBZMQ), Cint, (Ptr{Cvoid}, Cint, Ref{Cint}, Ref{Csize_t}),
@@ -121,10 +132,21 @@ function send(socket::Socket, frames::Vector{Vector{UInt8}})
         flags = number < length(frames) ? SEND_MORE : 0
         while ccall((:zmq_send, LIBZMQ), Cint, (Ptr{Cvoid}, Ptr{UInt8}, Csize_t, Cint), socket.handle, frame, length(frame), flags) < 0
             zmq_errno() == UNREACHABLE && return false
+            zmq_errno() == Libc.EAGAIN && (take_in(socket); continue)
             zmq_errno() == Libc.EINTR || zmq_failed("sending a message")
         end
     end
     return true
+end
+
+"""
+Read what has come. libzmq learns that a reader has gone only when it has read all that this one
+had sent before; a sender that waits for that reader would never hear of it.
+"""
+function take_in(socket::Socket)
+    while length(socket.waiting) < INCOMING && has_come(socket)
+        push!(socket.waiting, receive_next(socket))
+    end
 end
 
 """Send what is under way, for as long as the socket lingers, and close."""
