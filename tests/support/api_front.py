@@ -17,7 +17,7 @@ from tornado.testing import bind_unused_port
 
 from juliabox_ext.errors import NotFoundError
 from juliabox_services.api.access import CALL_SCOPE, Callers
-from juliabox_services.api.app import application
+from juliabox_services.api.app import PLAIN_BYTES, application
 from juliabox_services.api.async_results import Results
 from juliabox_services.api.base import Front
 from juliabox_services.api.engine_contract import Answer, Back, Call, CallError, Checked, Load
@@ -194,7 +194,7 @@ class FrontStand:
         )  # fmt: skip
         made = application(self.front, [], proxied=proxied, body_seconds=body_seconds)
         socket, self.port = bind_unused_port()
-        self.server = HTTPServer(made, max_body_size=2 * 1024**2, max_header_size=32 * 1024)
+        self.server = HTTPServer(made, max_body_size=PLAIN_BYTES, max_header_size=32 * 1024)
         self.server.add_socket(socket)
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.AsyncClient(base_url=f"{self.url}{PREFIX}", timeout=10)

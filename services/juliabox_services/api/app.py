@@ -21,6 +21,9 @@ from juliabox_services.api.documents_http import (
 )
 from juliabox_services.api.settings import INTERFACE
 
+#: Bytes of a body that are kept where nobody reads it: whoever calls need not say who it is there.
+PLAIN_BYTES = 64 * 1024
+
 _NAMES = rf"(?!{INTERFACE}/)[^/]+/[^/]+"
 
 #: Pattern below ``/services/api/`` -> its handler; the first that fits counts.

@@ -76,7 +76,9 @@ class Results:
 
     def forget(self, request: str) -> None:
         """Give a result up; a call that waits is not made any more."""
-        found = self._kept.pop(request)
+        found = self._kept.pop(request, None)
+        if found is None:
+            return
         if found.ended:
             self._bytes -= _size(found)
         else:

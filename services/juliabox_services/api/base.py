@@ -123,6 +123,9 @@ class Handler(RequestHandler):
     allowed: Sequence[str] = ()
     #: Who calls; ``None`` for somebody unknown.
     identity: Identity | None = None
+    #: Publisher for whom room is taken.
+    holder = ""
+    _claimed = 0
 
     def set_default_headers(self) -> None:
         """Let no answer be kept, run, or read as something else."""
@@ -201,25 +204,33 @@ class Handler(RequestHandler):
         self.set_header("Content-Type", "application/json")
         self.finish(msgspec.json.encode(value))
 
-    async def finish_large(self, chunk: bytes) -> None:
-        """Finish; let go of who does not take a large answer in time.
+    def claim(self, size: int) -> bool:
+        """Take room for an answer, which :meth:`finish_large` gives back; tell whether there is.
 
-        Answers that wait for their callers have the same room as bodies: raise :class:`CallError`
-        (``api.overload``) if there is none left.
+        Answers that wait for their callers have the same room as bodies.
         """
-        if len(chunk) < LARGE_ANSWER:
+        if size < LARGE_ANSWER:
+            return True
+        if not self.front.room.take(size, self.holder):
+            return False
+        self._claimed = size
+        return True
+
+    async def finish_large(self, chunk: bytes) -> None:
+        """Finish; let go of who does not take a large answer in time."""
+        claimed, self._claimed = self._claimed, 0
+        if not claimed:
             self.finish(chunk)
             return
-        if not self.front.room.take(len(chunk)):
-            raise crowded("Too many large answers are on their way")
         try:
-            await asyncio.wait_for(self.finish(chunk), ANSWER_SECONDS)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self.finish(chunk)
         except TimeoutError:
             cast(HTTP1Connection, self.request.connection).close()
         except StreamClosedError:
             return
         finally:
-            self.front.room.give(len(chunk))
+            self.front.room.give(claimed, self.holder)
 
     def line(self) -> dict[str, Any]:
         """Return what the log tells of the request besides its outcome."""
@@ -269,11 +280,9 @@ def describe(error: BaseException | None, status: int) -> tuple[int, Fault]:
     """Return the status and the fault that a caller sees of an error."""
     if isinstance(error, JuliaBoxError):
         status = error.http_status if isinstance(error, CallError) else error.status
-        # an error of a publisher's source has these as well
-        frames, printed = getattr(error, "frames", None), getattr(error, "printed", "")
-        return status, Fault(
-            code=error.code, message=error.message, frames=frames, output=printed or None
-        )
+        # an error of a publisher's source has these as well; what a call printed is for its log
+        frames, output = getattr(error, "frames", None), getattr(error, "output", None)
+        return status, Fault(code=error.code, message=error.message, frames=frames, output=output)
     if isinstance(error, HTTPError):
         status = error.status_code
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -8,8 +8,9 @@ and thrown away, slowly, and not for long.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import cast
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, cast
 
 from tornado.http1connection import HTTP1Connection
 from tornado.web import Finish, stream_request_body
@@ -30,14 +31,23 @@ _UNBOUNDED = 2**62
 
 @stream_request_body
 class BodyHandler(Handler):
-    """Reads a body up to the operator's bound; ``admit`` says who may send one at all."""
+    """Reads a body up to a bound; ``admit`` says who may send one at all.
 
-    def initialize(self) -> None:
+    The method that answers is called when the body is over, and not if the request is refused.
+    """
+
+    #: Whether the work ends when its caller goes away.
+    ends_with_caller = False
+    #: Bytes of the largest body.
+    limit = 0
+
+    def initialize(self, *_: Any, **__: Any) -> None:
         """Begin without a body."""
         self.task: asyncio.Task[None] | None = None
         self.gone = False
         self.refusal: JuliaBoxError | None = None
         self._content = bytearray()
+        self._held = 0
         self._discarded = 0
         self._timer: asyncio.TimerHandle | None = None
         self._told = False
@@ -51,6 +61,9 @@ class BodyHandler(Handler):
         """Judge the request before its body comes; a refusal waits for the body to be over."""
         # the handler's own task, which a caller who goes away ends
         self.task = cast("asyncio.Task[None]", asyncio.current_task())
+        method = str(self.request.method).lower()
+        # tornado looks for the method when the body is over
+        setattr(self, method, partial(self._when_whole, getattr(self, method)))
         if self.coming:
             self._expect()
         try:
@@ -60,6 +73,16 @@ class BodyHandler(Handler):
             if not self.coming or self.request.headers.get("Expect"):
                 raise
             self.refusal = error
+
+    def _when_whole(self, answer: Callable[..., Any], *parts: str) -> Any:
+        """Answer now that all of the body is there; raise what the request is refused for."""
+        self._stop_timer()
+        self._whole = True
+        if self._told:
+            raise Finish
+        if self.refusal is not None:
+            raise self.refusal
+        return answer(*parts)
 
     @property
     def coming(self) -> bool:
@@ -79,13 +102,17 @@ class BodyHandler(Handler):
         """Refuse by what the headers tell of the body."""
         if not self.coming:
             return
-        headers, limit = self.request.headers, self.front.settings.bounds.body
+        headers = self.request.headers
         length = headers.get("Content-Length", "0")
-        if not length.isdecimal() or int(length) > limit:
-            raise _too_large(limit)
+        if not length.isdecimal() or int(length) > self.limit:
+            raise _too_large(self.limit)
         if headers.get("Content-Encoding", "identity").lower() != "identity":
             raise WrongMedia("A body must come as it is, without Content-Encoding")
-        kind = headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
+        self.judge_kind(headers.get("Content-Type", "application/json"))
+
+    def judge_kind(self, kind: str) -> None:
+        """Refuse a body by its ``Content-Type``."""
+        kind = kind.partition(";")[0].strip().lower()
         if kind != "application/json" and not (
             kind.startswith("application/") and kind.endswith("+json")
         ):
@@ -94,12 +121,12 @@ class BodyHandler(Handler):
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         """Keep a piece of the body, or throw it away."""
         if self.refusal is None and not self._told:
-            limit = self.front.settings.bounds.body
-            if len(self._content) + len(chunk) > limit:
-                self.refusal = _too_large(limit)
-            elif not self.front.room.take(len(chunk)):
+            if len(self._content) + len(chunk) > self.limit:
+                self.refusal = _too_large(self.limit)
+            elif not self.front.room.take(len(chunk), self.holder):
                 self.refusal = crowded("Too many large requests come in at one time")
             else:
+                self._held += len(chunk)
                 self._content += chunk
                 return None
             self._free()
@@ -107,14 +134,14 @@ class BodyHandler(Handler):
         return asyncio.sleep(REST) if self._discarded > DISCARDED else None
 
     def body(self) -> bytes:
-        """Return the body, now that all of it is there; raise what the request is refused for."""
-        self._stop_timer()
-        self._whole = True
-        if self._told:
-            raise Finish
-        if self.refusal is not None:
-            raise self.refusal
-        return bytes(self._content)
+        """Return the body, once; its room is held until the request is over."""
+        content, self._content = bytes(self._content), bytearray()
+        return content
+
+    def hand_over_room(self) -> Callable[[], None]:
+        """Keep the room of the body beyond the request; return what gives it back, once."""
+        held, self._held = self._held, 0
+        return partial(self.front.room.give, held, self.holder)
 
     def _break_off(self) -> None:
         """Answer while the body still comes; the connection ends soon after."""
@@ -147,17 +174,20 @@ class BodyHandler(Handler):
         elif self._whole and not self._finished:
             # before, tornado itself lets go of it
             self.gone = True
-            if self.task is not None:
+            if self.ends_with_caller and self.task is not None:
                 self.task.cancel()
 
     def on_finish(self) -> None:
         """Give the room of the body back."""
         self._stop_timer()
         self._free()
+        # what was put before the method refers to its handler
+        vars(self).pop(str(self.request.method).lower(), None)
         super().on_finish()
 
     def _free(self) -> None:
-        self.front.room.give(len(self._content))
+        self.front.room.give(self._held, self.holder)
+        self._held = 0
         self._content = bytearray()
 
     def _stop_timer(self) -> None:

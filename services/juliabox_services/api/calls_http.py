@@ -16,6 +16,7 @@ from juliabox_services.api.base import (
     Front,
     Handler,
     MethodRefused,
+    crowded,
     describe,
     retry_after,
 )
@@ -30,12 +31,15 @@ log = structlog.get_logger("juliabox.api")
 GRACE = 5.0
 #: Status in the log of a call whose caller did not wait for the answer.
 GONE = 499
+#: Why a good answer is not given.
+NO_ROOM = "Too many large answers are on their way"
 
 
 class CallHandler(BodyHandler):
     """``<publisher>/<api>/<function>/<argument>…``: one call."""
 
     allowed: tuple[str, ...] = ("GET", "POST", "OPTIONS")
+    ends_with_caller = True
     version: Version | None = None
     function = ""
     given = arguments.Address("", "", "", 0, b"[]", b"{}")
@@ -46,7 +50,8 @@ class CallHandler(BodyHandler):
         self.given = arguments.read(path, self.request.query)
         self.function = self.given.function
         api, version = self.front.published.find(self.given.publisher, self.given.api)
-        self.version, options = version, version.options
+        self.version, self.holder, options = version, version.publisher, version.options
+        self.limit = self.front.settings.bounds.body
         allowed = answers.admit_origin(self._headers, self.request.headers, options.origins)
         method, function = str(self.request.method), _function(version, self.function)
         if function is not None and not self.given.size and not takes_none(function):
@@ -98,7 +103,6 @@ class CallHandler(BodyHandler):
 
     def options(self) -> None:
         """Say which methods there are, and to whom a browser may let a page send them."""
-        self.body()
         self.set_header("Allow", ", ".join(self.allowed))
         self.set_status(204)
         self.finish()
@@ -108,12 +112,6 @@ class CallHandler(BodyHandler):
         await self._answer(self.body())
 
     get = post
-
-    def head(self) -> None:
-        """Refuse it: what ``prepare`` has against the request comes first."""
-        self.body()
-
-    put = patch = delete = head
 
     # -- the call
 
@@ -144,11 +142,12 @@ class CallHandler(BodyHandler):
                     failed = await streams_http.send(self, answer.items)
                 else:
                     given = await whole(self.front, version, answer)
+            if given is not None and not self.claim(len(given[1])):
+                raise crowded(NO_ROOM)
         except asyncio.CancelledError:
             if not self.gone:
                 raise
-            left = CallError("the caller went away", code="api.gone", status=GONE)
-            note(self.front, version, call, began, error=left)
+            note(self.front, version, call, began, error=_left())
             self.set_status(GONE, "Caller Gone")
             return
         except Exception as raised:
@@ -199,11 +198,20 @@ class CallHandler(BodyHandler):
         work = outcome(self.front, version, call)
         results = self.front.results
         result = results.begin(call.request, owner, version.options.origins, work)
+        give_back = self.hand_over_room()
+        result.task.add_done_callback(lambda _: give_back())
         self.set_header("Preference-Applied", "respond-async")
-        if wait:
-            await asyncio.wait({result.task}, timeout=wait)
+        try:
+            if wait:
+                await asyncio.wait({result.task}, timeout=wait)
+        except asyncio.CancelledError:
+            if not self.gone:
+                raise
+            results.forget(call.request)  # nobody has learnt where it would be
+            self.set_status(GONE, "Caller Gone")
+            return
         ended = result.outcome
-        if ended is not None:
+        if ended is not None and self.claim(len(ended.body)):
             results.forget(call.request)
             await give(self, ended)
             return
@@ -305,6 +313,9 @@ async def outcome(front: Front, version: Version, call: Call) -> Outcome:
         async with asyncio.timeout_at(call.deadline + GRACE):
             answer = await front.back.call(version, call)
             kind, body = await whole(front, version, answer)
+    except asyncio.CancelledError:
+        note(front, version, call, began, error=_left())
+        raise
     except Exception as raised:
         error = as_error(raised)
         if error is not raised and not isinstance(raised, TimeoutError):
@@ -322,8 +333,13 @@ def _failed(error: JuliaBoxError) -> Outcome:
     return Outcome(status=status, type=answers.JSON, body=body, retry_after=again)
 
 
+def _left() -> CallError:
+    """Return the error of a call whose caller does not want its result any more."""
+    return CallError("the caller went away", code="api.gone", status=GONE)
+
+
 async def give(handler: Handler, ended: Outcome) -> None:
-    """Answer as the call would have been answered at once."""
+    """Answer as the call would have been answered at once; its room is claimed."""
     handler.set_status(ended.status)
     handler.set_header("Content-Type", ended.type)
     if ended.retry_after:

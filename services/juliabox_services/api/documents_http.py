@@ -8,8 +8,8 @@ from juliabox_ext.errors import NotFoundError
 from juliabox_services.api import access, answers, openapi
 from juliabox_services.api.arguments import text
 from juliabox_services.api.async_results import Result
-from juliabox_services.api.base import Handler, MethodRefused
-from juliabox_services.api.calls_http import give
+from juliabox_services.api.base import Handler, MethodRefused, crowded
+from juliabox_services.api.calls_http import NO_ROOM, give
 from juliabox_services.api.models import Version
 from juliabox_services.api.settings import INTERFACE
 from juliabox_services.portal.settings import SERVICE as PORTAL
@@ -147,6 +147,7 @@ class ResultHandler(_Reading):
         if self.request.method == "OPTIONS":
             return
         await self.identify()
+        self.result = self.front.results.find(request)  # it may have been given up meanwhile
         answers.admit_origin(self._headers, self.request.headers, self.origins)
         if self.result.owner not in {"", self.caller.counted}:
             raise NotFoundError(f"There is no result {request} of yours", code="api.no_result")
@@ -155,6 +156,8 @@ class ResultHandler(_Reading):
         """Answer as the call would have been answered; 202 while it goes on."""
         ended = self.result.outcome
         if ended is not None:
+            if not self.claim(len(ended.body)):
+                raise crowded(NO_ROOM)
             await give(self, ended)
             return
         self.set_header("Retry-After", "1")

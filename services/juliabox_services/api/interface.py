@@ -14,7 +14,8 @@ from tornado.web import RequestHandler
 
 from juliabox_ext.errors import NotFoundError, PolicyError, RequestError
 from juliabox_services.api.access import Identity, LoginNeeded, check
-from juliabox_services.api.base import Handler, MethodRefused, TooLarge
+from juliabox_services.api.base import MethodRefused
+from juliabox_services.api.bodies import BodyHandler
 from juliabox_services.api.models import (
     Api,
     Detail,
@@ -63,26 +64,28 @@ class CheckRequest(Struct, frozen=True, forbid_unknown_fields=True):
     functions: Annotated[list[FunctionName], Meta(min_length=1, max_length=50)]
 
 
-class Management(Handler):
+class Management(BodyHandler):
     """What the routes share: the parts, who may change what, bodies and arguments."""
+
+    limit = BODY_BYTES
 
     def initialize(self, publishing: Publishing, identify: Identify) -> None:
         """Take the parts."""
+        super().initialize()
         self.publishing = publishing
         self._model = identify
 
-    async def prepare(self) -> None:
-        """Refuse what is too large, a wrong method, and who has no token for this service."""
+    async def admit(self) -> None:
+        """Refuse a wrong method, and who has no token for this service."""
         if self.request.method not in self.methods():
             raise MethodRefused(str(self.request.method), self.methods())
-        if len(self.request.body) > BODY_BYTES:
-            raise TooLarge(f"The request is over {BODY_BYTES} bytes")
         model = await self._model(self)
         if model is None:
             raise LoginNeeded("Send `Authorization: Bearer TOKEN`, with a token of the hub")
         user = model["name"] if model["kind"] == "user" else ""
         groups, scopes = frozenset(model["groups"]), frozenset(model["scopes"])
         self.identity = Identity(name=model["name"], user=user, groups=groups, scopes=scopes)
+        self.holder = user
         if not user:
             raise PolicyError("This is for people, not for services", code="api.access")
         if scopes.isdisjoint(ACCESS):
@@ -90,6 +93,9 @@ class Management(Handler):
                 "This token is not for the API engine: it lacks access:services!service=api",
                 code="api.access",
             )
+
+    def judge_kind(self, kind: str) -> None:
+        """Admit every ``Content-Type``: no page of another site can send a token."""
 
     @classmethod
     def methods(cls) -> list[str]:
@@ -134,7 +140,7 @@ class Management(Handler):
     def decoded(self, kind: type[T]) -> T:
         """Return the body; raise ``RequestError`` (``api.body``) that names the field."""
         try:
-            return msgspec.json.decode(self.request.body, type=kind)
+            return msgspec.json.decode(self.body(), type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RequestError(f"The body is refused: {error}", code="api.body") from None
 

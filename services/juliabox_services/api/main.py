@@ -16,7 +16,7 @@ from juliabox_ext.errors import ConfigurationError, JuliaBoxError
 from juliabox_manager import logs
 from juliabox_services.api import interface
 from juliabox_services.api.access import Callers
-from juliabox_services.api.app import application, identify
+from juliabox_services.api.app import PLAIN_BYTES, application, identify
 from juliabox_services.api.async_results import Results
 from juliabox_services.api.back import Engine
 from juliabox_services.api.base import Front
@@ -36,15 +36,15 @@ EXIT_CONFIGURATION = 78
 
 #: Bytes of bodies of all requests, and of large answers, that may be on their way at one time.
 ROOM_BYTES = 256 * 1024**2
-#: Largest body of the interface, in bytes, that is read at all, and headers of any request.
-MOST_BYTES = 2 * 1024**2
+#: Bytes of headers of a request, and of what came from a connection and is not read yet.
 HEADER_BYTES = 32 * 1024
+BUFFER_BYTES = 1024**2
 #: Seconds for headers to come, also between two requests of one connection. The proxy keeps its
 #: connections for ever, gathers headers itself, and a call that it sends into one that is being
 #: closed is lost.
 IDLE_SECONDS = 75.0
 PROXY_IDLE_SECONDS = 86_400.0
-#: Seconds for a body of the interface, and for the last answers to be taken when the engine ends.
+#: Seconds for a body that nobody reads, and for the last answers to be taken at the end.
 BODY_SECONDS = 30.0
 LAST_SECONDS = 2.0
 
@@ -55,10 +55,10 @@ class Service:
     """One engine and its parts. To be made and used within the event loop."""
 
     def __init__(self, settings: ApiSettings) -> None:
-        self.settings = settings
+        self.settings, bounds = settings, settings.bounds
         self.metrics = Metrics()
         self._client = _client(settings)
-        self.engine = Engine(settings.bounds, self._client, self.metrics.registry, self._news)
+        self.engine = Engine(bounds, self._client, self.metrics.registry, self._news)
         self.publishing = Publishing(settings, self.engine)
         self.front = Front(
             settings=settings,
@@ -69,7 +69,7 @@ class Service:
             rates=Rates(),
             results=Results(),
             metrics=self.metrics,
-            room=Room(ROOM_BYTES),
+            room=Room(ROOM_BYTES, max(ROOM_BYTES // 2, bounds.body, bounds.result)),
         )
         self._servers: list[HTTPServer] = []
 
@@ -91,8 +91,8 @@ class Service:
         return HTTPServer(
             application(self.front, routes, proxied=proxied),
             xheaders=False,
-            max_body_size=MOST_BYTES,
-            max_buffer_size=2 * MOST_BYTES,
+            max_body_size=PLAIN_BYTES,
+            max_buffer_size=BUFFER_BYTES,
             max_header_size=HEADER_BYTES,
             idle_connection_timeout=PROXY_IDLE_SECONDS if proxied else IDLE_SECONDS,
             body_timeout=BODY_SECONDS,
@@ -113,7 +113,8 @@ class Service:
             server.stop()
         for server in self._servers:
             try:
-                await asyncio.wait_for(server.close_all_connections(), LAST_SECONDS)
+                async with asyncio.timeout(LAST_SECONDS):
+                    await server.close_all_connections()
             except TimeoutError:
                 log.warning("a connection does not close")
         await self.front.results.close()

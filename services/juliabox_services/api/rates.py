@@ -56,18 +56,30 @@ class Rates:
 
 
 class Room:
-    """Bytes that all requests may hold at one time."""
+    """Bytes that all requests may hold at one time, and those of one publisher together.
 
-    def __init__(self, total: int) -> None:
+    ``share`` is the most for one ``holder``, by default a half: nobody's callers take all.
+    """
+
+    def __init__(self, total: int, share: int = 0) -> None:
         self._left = total
+        self._share = share or total // 2
+        self._held: dict[str, int] = {}
 
-    def take(self, size: int) -> bool:
+    def take(self, size: int, holder: str) -> bool:
         """Take so many bytes; return False, and take none, if there are not so many."""
-        if size > self._left:
+        held = self._held.get(holder, 0) + size
+        if size > self._left or held > self._share:
             return False
         self._left -= size
+        self._held[holder] = held
         return True
 
-    def give(self, size: int) -> None:
+    def give(self, size: int, holder: str) -> None:
         """Give bytes back."""
+        if not size:
+            return
         self._left += size
+        self._held[holder] -= size
+        if not self._held[holder]:
+            del self._held[holder]

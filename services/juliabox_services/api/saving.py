@@ -57,8 +57,8 @@ class SourceError(CallError):
             code=checked.code,
             status=400,
             frames=checked.frames,
-            printed=checked.printed,
         )
+        self.output = checked.printed or None
 
 
 @dataclass

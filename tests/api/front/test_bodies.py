@@ -119,7 +119,7 @@ async def test_a_caller_who_leaves_within_the_body_leaves_nothing(small: FrontSt
 
 
 async def test_bodies_have_a_room_for_all_of_them(tmp_path: Path) -> None:
-    stand = FrontStand(tmp_path, room=50_000)
+    stand = FrontStand(tmp_path, room=100_000)
     stand.publish()
     try:
         answer = await stand.ask("POST", "ada/sums/echo", content=b"1" * 60_000)
@@ -128,7 +128,45 @@ async def test_bodies_have_a_room_for_all_of_them(tmp_path: Path) -> None:
         for _ in range(3):
             body = b'"' + b"1" * 40_000 + b'"'
             assert (await stand.ask("POST", "ada/sums/echo", content=body)).status_code == 200
-        assert stand.front.room._left == 50_000
+        assert stand.front.room._left == 100_000
+    finally:
+        await stand.close()
+
+
+async def test_the_body_of_a_call_for_later_has_its_room_until_the_call_is_over(
+    tmp_path: Path,
+) -> None:
+    stand = FrontStand(tmp_path, room=100_000)
+    stand.publish()
+    headers = {"Prefer": "respond-async"}
+    body = b"[30]" + b" " * 40_000
+    try:
+        accepted = await stand.ask("POST", "ada/sums/wait", content=body, headers=headers)
+        assert accepted.status_code == 202
+        refused = await stand.ask("POST", "ada/sums/wait", content=body, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (503, "api.overload")
+        await stand.ask("DELETE", accepted.headers["Location"].removeprefix(PREFIX))
+        assert stand.front.room._left == 100_000
+    finally:
+        await stand.close()
+
+
+async def test_callers_of_one_publisher_do_not_take_the_room_of_anothers(tmp_path: Path) -> None:
+    stand = FrontStand(tmp_path, room=100_000)
+    stand.publish()
+    stand.publish("bob/sums")
+    body = b"[30]" + b" " * 30_000
+    try:
+        taking = [
+            asyncio.create_task(stand.ask("POST", "ada/sums/wait", content=body)) for _ in range(4)
+        ]
+        await asyncio.sleep(0.3)
+        assert sum(task.done() for task in taking) == 3
+        answer = await stand.ask("POST", "bob/sums/echo", content=body)
+        assert answer.status_code == 200
+        for task in taking:
+            task.cancel()
+        await asyncio.gather(*taking, return_exceptions=True)
     finally:
         await stand.close()
 
@@ -137,7 +175,7 @@ async def test_large_answers_that_nobody_takes_have_a_room_for_all_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("juliabox_services.api.base.ANSWER_SECONDS", 1.0)
-    stand = FrontStand(tmp_path, room=10_000_000)
+    stand = FrontStand(tmp_path, room=20_000_000)
 
     async def large(_: list[Any], __: dict[str, Any]) -> Answer:
         return Answer(type="application/json", body=b"1" * 8_000_000)
@@ -150,10 +188,11 @@ async def test_large_answers_that_nobody_takes_have_a_room_for_all_of_them(
         await asyncio.sleep(0.3)
         answer = await stand.get("ada/sums/large")
         assert (answer.status_code, answer.json()["code"]) == (503, "api.overload")
+        assert [row["status"] for row in stand.notes.rows] == [200, 503]
         assert (await stand.get("ada/sums/echo")).status_code == 200
         await asyncio.sleep(1.0)
         assert len((await stand.get("ada/sums/large")).content) == 8_000_000
-        assert stand.front.room._left == 10_000_000
+        assert stand.front.room._left == 20_000_000
         writer.close()
     finally:
         await stand.close()

@@ -84,10 +84,13 @@ async def test_a_failure_is_a_fault_with_a_code(
     assert "Traceback" not in answer.text and "secret" not in answer.text
 
 
-async def test_an_error_of_the_function_has_its_frames_and_its_output(stand: FrontStand) -> None:
+async def test_an_error_of_the_function_has_its_frames_and_its_output_is_for_the_log(
+    stand: FrontStand,
+) -> None:
     fault = (await stand.get("ada/sums/boom")).json()
     assert fault["message"] == "DomainError"
     assert fault["frames"] == [{"function": "boom", "line": 3}]
+    assert fault["output"] is None  # that is for the publisher
     row = stand.notes.rows[0]
     assert (row["status"], row["printed"], row["message"]) == (500, "so far\n", "DomainError")
 

@@ -91,6 +91,32 @@ async def test_a_result_that_is_given_up_is_gone_and_its_call_is_not_made(
     assert (await stand.get(where)).json()["code"] == "api.no_result"
 
 
+async def test_a_result_that_is_given_up_twice_at_once_is_given_up(stand: FrontStand) -> None:
+    stand.publish("ada/hers", access="users")
+    token = stand.hub.token("bob")
+    answer = await stand.get("ada/hers/wait/30", token, headers=LATER)
+    where = answer.headers["Location"].removeprefix(PREFIX)
+    stand.front.callers._known.clear()
+    stand.hub.pause = 0.2
+    given_up = [stand.ask("DELETE", where, token) for _ in range(2)]
+    found = await asyncio.gather(stand.ask("DELETE", where, token), *given_up)
+    assert sorted(one.status_code for one in found) == [204, 404, 404]
+    assert [row["status"] for row in stand.notes.rows] == [499]
+
+
+async def test_a_caller_who_leaves_while_waiting_for_a_result_leaves_nothing(
+    stand: FrontStand,
+) -> None:
+    headers = {"Prefer": "respond-async, wait=20"}
+    call = asyncio.create_task(stand.get("ada/sums/wait/30", headers=headers))
+    await asyncio.sleep(0.2)
+    call.cancel()
+    await asyncio.sleep(0.2)
+    assert len(stand.back.gone) == 1
+    assert not stand.front.results._kept
+    assert [row["status"] for row in stand.notes.rows] == [499]
+
+
 @pytest.mark.parametrize("path", ["_/results/" + "0" * 32, "_/results/x", "_/results/"])
 async def test_what_is_no_result_is_not_there(stand: FrontStand, path: str) -> None:
     assert (await stand.get(path)).status_code == 404

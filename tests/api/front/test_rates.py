@@ -63,9 +63,12 @@ def test_whether_a_bucket_is_empty_is_seen_without_taking_from_it() -> None:
     assert rates.exhausted("ada", 1)
 
 
-def test_room_is_taken_and_given_back() -> None:
-    room = Room(10)
-    assert room.take(6)
-    assert not room.take(5)
-    room.give(6)
-    assert room.take(10)
+def test_room_is_taken_and_given_back_and_nobody_gets_all_of_it() -> None:
+    room = Room(10, 6)
+    assert room.take(6, "ada")
+    assert not room.take(1, "ada")
+    assert not room.take(5, "bob")
+    assert room.take(4, "bob")
+    room.give(6, "ada")
+    room.give(4, "bob")
+    assert room.take(5, "bob") and not Room(10).take(6, "ada")

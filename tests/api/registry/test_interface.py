@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -16,7 +18,11 @@ from juliabox_ext.errors import UnavailableError
 from juliabox_services.api.interface import routes
 from juliabox_services.api.models import Detail, Fault, SaveRequest, Stats, Summary, Version
 from juliabox_services.api.publishing import Publishing
+from juliabox_services.api.rates import Room
 from support.published_stand import GREETING, CheckingBack, FaintDatabase
+
+#: Bytes of bodies at one time.
+ROOM = 3_500_000
 
 ACCESS = "access:services!service=api"
 CALL, PUBLISH, ADMIN = "custom:juliabox:call", "custom:juliabox:publish", "admin-ui"
@@ -49,7 +55,8 @@ class Client:
     ) -> httpx.Response:
         headers = {"Authorization": f"token {who}"} if who else {}
         if body is not None:
-            more["content"] = body if isinstance(body, bytes) else msgspec.json.encode(body)
+            sent = isinstance(body, bytes) or hasattr(body, "__aiter__")
+            more["content"] = body if sent else msgspec.json.encode(body)
         return await self._http.request(method, path, headers=headers, **more)
 
     async def save(self, who: str, name: str, **options: Any) -> httpx.Response:
@@ -63,8 +70,9 @@ class Client:
 @pytest.fixture
 async def ask(publishing: Publishing) -> AsyncIterator[Client]:
     application = Application(
-        routes(publishing, identify), proxied=False, log_function=lambda _: None
-    )
+        routes(publishing, identify), proxied=False, log_function=lambda _: None,
+        front=SimpleNamespace(room=Room(ROOM)), body_seconds=5.0,
+    )  # fmt: skip
     server = HTTPServer(application)
     listening, port = bind_unused_port(address="127.0.0.1")
     server.add_socket(listening)
@@ -202,6 +210,26 @@ async def test_what_is_too_large_or_no_method_or_no_argument_is_refused(ask: Cli
     assert fault(await ask.save("root", "_/hi"), 400).code == "api.publisher"
     assert fault(await ask("ada", "POST", "apis/ada/hi/activate", {"version": 9}), 404)
     assert fault(await ask("ada", "POST", "apis/ada/hi/activate", {"version": 0}), 400)
+
+
+async def test_a_body_of_who_may_not_come_in_is_not_kept(ask: Client) -> None:
+    drips = [asyncio.create_task(ask(who, "PUT", "apis/ada/hi", drip())) for who in ("", "robot")]
+    await asyncio.sleep(0.5)
+    for _ in range(3):  # there is room for one of a publisher at a time
+        assert (await ask("ada", "PUT", "apis/ada/hi", b" " * 1_400_000)).status_code == 400
+    answers = await asyncio.gather(*drips)
+    assert [answer.status_code for answer in answers] == [401, 403]
+    mine = asyncio.create_task(ask("ada", "PUT", "apis/ada/hi", drip()))
+    await asyncio.sleep(0.5)
+    crowded = fault(await ask("ada", "PUT", "apis/ada/hi", b" " * 1_400_000), 503)
+    assert crowded.code == "api.overload"
+    assert (await mine).status_code == 400
+
+
+async def drip() -> AsyncIterator[bytes]:
+    yield b" " * 1_200_000
+    await asyncio.sleep(1)
+    yield b" "
 
 
 async def test_log_figures_and_audit_are_answered(ask: Client, publishing: Publishing) -> None:
