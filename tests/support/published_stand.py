@@ -63,6 +63,8 @@ class CheckingBack(Back):
     #: Versions that were made ready, and which answered then.
     prepared: list[tuple[int, Version | None]] = field(default_factory=list)
     fault: JuliaBoxError | None = None
+    #: What a check takes.
+    seconds: float = 0.01
 
     async def call(self, version: Version, call: Call) -> Answer:
         raise NotImplementedError
@@ -72,7 +74,7 @@ class CheckingBack(Back):
             raise self.fault
         msgspec.convert(api, ApiName)  # the manager refuses every other name
         self.checks.append(source)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self.seconds)
         if "(((" in source:
             frames = [Frame(function="top-level scope", line=1)]
             return Checked(code="source.syntax", message="incomplete", frames=frames)

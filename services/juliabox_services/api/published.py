@@ -25,12 +25,16 @@ class Published:
         found = self._entries.get((publisher, api))
         if found is not None:
             return found
+        self.demand_ready()
+        raise NotFoundError(f"There is no API {publisher}/{api}", code="api.unknown")
+
+    def demand_ready(self) -> None:
+        """Raise ``UnavailableError`` (``api.database``) until the database was read."""
         if not self.ready:
             raise UnavailableError(
                 "The API engine has not read its database yet; try again in a moment",
                 code="api.database",
             )
-        raise NotFoundError(f"There is no API {publisher}/{api}", code="api.unknown")
 
     def known(self, publisher: str, api: str) -> tuple[Api, Version] | None:
         """Return what :meth:`find` returns, and None for an API that there is none of."""

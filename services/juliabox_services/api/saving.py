@@ -1,8 +1,9 @@
 """Changes of what is published: saving, choosing a version, stopping, starting, removing.
 
 Each change is written to the database first, then to memory, then told to the back. Changes of one
-API come one after another. A write that may have happened, because the database fell silent, is
-looked up again until it is known.
+API come one after another. What takes long, to look at a source and to make a version ready, comes
+before a change's turn, so that nobody who stops an API waits for its publisher. A write that may
+have happened, because the database fell silent, is looked up again until it is known.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
@@ -34,13 +34,15 @@ from juliabox_services.api.published import Published
 from juliabox_services.api.settings import Bounds
 from juliabox_services.api.store import Store
 from juliabox_services.api.tables import Tables, storable, whole
+from juliabox_services.api.turns import Turns
 
 log = structlog.get_logger("juliabox.api.saving")
 
 #: Bytes of signatures and docstrings of one version, and characters of one docstring.
 FUNCTIONS_BYTES = 100_000
 DOC_LENGTH = 4000
-#: Checks of one publisher's sources that may wait; one is carried out at a time.
+#: Sources of one publisher that are looked at or wait for it, one at a time; and versions of one
+#: API that are made ready to answer.
 CHECKS = 4
 #: Seconds that a version has to be ready before it answers without.
 PREPARE = 20.0
@@ -61,12 +63,6 @@ class SourceError(CallError):
         self.output = checked.printed or None
 
 
-@dataclass
-class _Turn:
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: int = 0
-
-
 class Saving:
     """The one place that changes what is published."""
 
@@ -85,8 +81,9 @@ class Saving:
         self._audit = audit
         self._back = back
         self._bounds = bounds
-        self._changing: dict[tuple[str, str], _Turn] = {}
-        self._checking: dict[str, _Turn] = {}
+        self._changing = Turns()
+        self._checking = Turns(CHECKS)
+        self._preparing = Turns(CHECKS)
         #: APIs of which a write may have happened that is not in memory.
         self.doubtful: set[tuple[str, str]] = set()
 
@@ -103,28 +100,35 @@ class Saving:
         :meth:`Back.check` raises.
         """
         demand_name(api)
-        async with self._changes(publisher, api):
-            known = self._known(publisher, api)
+        async with self._checking.take(publisher):
+            self._published.demand_ready()
+            known = self._published.known(publisher, api)
             self._demand_newest(known[0] if known else None, request.after)
             if known is None:
                 self._demand_quota(publisher)
             version = await self._checked(publisher, api, request, known and known[1], who)
-            saved = await self._write(version, known and known[0], request.activate)
-            await self._audit.write(who, "save", publisher, api, saved.version, request.note)
+            saved = await self._write(version, known and known[0])
+            if known and request.activate and not known[0].stopped:
+                await self._back.prepare(saved, PREPARE)
+            async with self._changes(publisher, api):
+                await self._publish(saved, known is None, request.activate)
+                await self._audit.write(who, "save", publisher, api, saved.version, request.note)
             return saved, known is None
 
     async def activate(self, publisher: str, api: str, number: int, who: str) -> Api:
         """Let another version answer the calls; raise ``NotFoundError`` (``api.version``)."""
-        async with self._changes(publisher, api):
-            old, _ = self._published.find(publisher, api)
+        async with self._preparing.take(whole(publisher, api)):
             version = await self.version(publisher, api, number)
-            if not old.stopped:
+            if not self._published.find(publisher, api)[0].stopped:
                 await self._back.prepare(version, PREPARE)
-            entry = msgspec.structs.replace(old, active=number)
-            await self._store.run(partial(Tables.keep_api, api=entry))
-            self._apply(entry, version)
-            await self._audit.write(who, "activate", publisher, api, number)
-            return entry
+            async with self._changes(publisher, api):
+                old, _ = self._published.find(publisher, api)
+                version = await self.version(publisher, api, number)  # it may be deleted meanwhile
+                entry = msgspec.structs.replace(old, active=number)
+                await self._store.run(partial(Tables.keep_api, api=entry))
+                self._apply(entry, version)
+                await self._audit.write(who, "activate", publisher, api, number)
+                return entry
 
     async def stop(self, publisher: str, api: str, who: str, *, admin: bool) -> Api:
         """Let an API answer no calls until it is started; ``admin``: by an admin alone."""
@@ -173,19 +177,8 @@ class Saving:
         Raise ``NoRoomError`` (``api.busy``) if too many of the publisher's wait already.
         """
         demand_source(source)
-        turn = self._checking.setdefault(publisher, _Turn())
-        if turn.waiting >= CHECKS:
-            raise NoRoomError(
-                f"{CHECKS} sources of {publisher} are being checked; wait for them", code="api.busy"
-            )
-        turn.waiting += 1
-        try:
-            async with turn.lock:
-                return await self._back.check(publisher, api, source, functions)
-        finally:
-            turn.waiting -= 1
-            if not turn.waiting:
-                self._checking.pop(publisher, None)
+        async with self._checking.take(publisher):
+            return await self._back.check(publisher, api, source, functions)
 
     async def version(self, publisher: str, api: str, number: int) -> Version:
         """Return a version; raise ``NotFoundError`` (``api.version``)."""
@@ -214,10 +207,7 @@ class Saving:
             if removed:
                 self._ledger.removed.add(whole(api.publisher, api.api))
                 continue
-            try:
-                await self._read(api)
-            except NotFoundError as error:  # somebody worked on the database by hand
-                log.error("an API has lost its version", api=api.api, reason=error.message)
+            await self._read(api)
         self._published.ready = True
         self.doubtful.clear()
 
@@ -227,16 +217,20 @@ class Saving:
             async with self._changes(publisher, api):
                 found = await self._store.run(partial(Tables.api, publisher=publisher, api=api))
                 if found is None or found[1]:
-                    if self._published.known(publisher, api) is not None:
-                        self._published.drop(publisher, api)
-                        self._back.activate(None, publisher, api)
+                    self._drop(publisher, api)
                 else:
                     await self._read(found[0])
                 self.doubtful.discard((publisher, api))
 
     async def _read(self, api: Api) -> None:
         one = partial(Tables.version, publisher=api.publisher, api=api.api, number=api.active)
-        self._apply(api, await self._store.run(one))
+        try:
+            self._apply(api, await self._store.run(one))
+        except NotFoundError as error:
+            # deleted by hand, or written by another release: the other APIs are to answer
+            name = whole(api.publisher, api.api)
+            log.error("the version of an API cannot be read", api=name, reason=error.message)
+            self._drop(api.publisher, api.api)
 
     # -- steps
 
@@ -245,10 +239,11 @@ class Saving:
         self._published.put(api, version)
         self._back.activate(None if api.stopped else version, api.publisher, api.api)
 
-    def _known(self, publisher: str, api: str) -> tuple[Api, Version] | None:
-        if not self._published.ready:
-            self._published.find(publisher, api)  # says so
-        return self._published.known(publisher, api)
+    def _drop(self, publisher: str, api: str) -> None:
+        """Take note that there is no such API, and tell the back."""
+        if self._published.known(publisher, api) is not None:
+            self._published.drop(publisher, api)
+            self._back.activate(None, publisher, api)
 
     def _demand_newest(self, known: Api | None, after: int | None) -> None:
         newest = known.newest if known else 0
@@ -306,7 +301,7 @@ class Saving:
     async def _load(
         self, publisher: str, api: str, source: str, names: list[str]
     ) -> list[Function]:
-        checked = await self.check(publisher, api, source, names)
+        checked = await self._back.check(publisher, api, source, names)
         if checked.code:
             raise SourceError(checked)
         functions = [
@@ -322,39 +317,43 @@ class Saving:
             )
         return functions
 
-    async def _write(self, version: Version, old: Api | None, activate: bool) -> Version:
-        """Write a new version and the API; return the version with its number."""
+    async def _write(self, version: Version, old: Api | None) -> Version:
+        """Write a new version, which nobody knows of yet; return it with its number."""
         publisher, api = version.publisher, version.api
         newest = old.newest if old else await self._last_number(publisher, api)
         for number in range(newest + 1, newest + 1 + _TRIES):
             saved = msgspec.structs.replace(version, version=number)
             try:
                 await self._store.run(partial(Tables.add_version, version=saved))
-                break
             except ConflictError:
                 continue  # of a save whose outcome nobody learnt
-        else:
-            raise UnavailableError(
-                f"No version of {publisher}/{api} could be written", code="api.database"
-            )
-        if old is None:
+            return saved
+        raise UnavailableError(
+            f"No version of {publisher}/{api} could be written", code="api.database"
+        )
+
+    async def _publish(self, saved: Version, fresh: bool, activate: bool) -> None:
+        """Take a version that is written into its API, or begin one with it."""
+        publisher, api, number = saved.key
+        known = self._published.known(publisher, api)
+        if known is not None:
+            active = saved if activate else known[1]
+            entry = msgspec.structs.replace(known[0], active=active.version, newest=number)
+        elif fresh:
+            active = saved
             entry = Api(
                 publisher=publisher,
                 api=api,
-                active=saved.version,
-                newest=saved.version,
+                active=number,
+                newest=number,
                 created=saved.saved,
+                stopped="" if activate else "owner",
             )
-            active = saved
         else:
-            active = saved if activate else self._published.find(publisher, api)[1]
-            if activate and not old.stopped:
-                await self._back.prepare(saved, PREPARE)
-            entry = msgspec.structs.replace(old, active=active.version, newest=saved.version)
+            raise ConflictError("This API was removed meanwhile", code="api.changed")
         await self._store.run(partial(Tables.keep_api, api=entry))
         self._apply(entry, active)
         await self._prune(entry)
-        return saved
 
     async def _last_number(self, publisher: str, api: str) -> int:
         """Return the newest version of a removed API of this name; 0 if there never was one."""
@@ -372,19 +371,13 @@ class Saving:
     @contextlib.asynccontextmanager
     async def _changes(self, publisher: str, api: str) -> AsyncIterator[None]:
         """Let changes of one API come one after another; note a write of unknown outcome."""
-        turn = self._changing.setdefault((publisher, api), _Turn())
-        turn.waiting += 1
-        try:
-            async with turn.lock:
-                try:
-                    yield
-                except (UnavailableError, asyncio.CancelledError):
-                    self.doubtful.add((publisher, api))
-                    raise
-        finally:
-            turn.waiting -= 1
-            if not turn.waiting:
-                self._changing.pop((publisher, api), None)
+        self._published.demand_ready()
+        async with self._changing.take(whole(publisher, api)):
+            try:
+                yield
+            except (UnavailableError, asyncio.CancelledError):
+                self.doubtful.add((publisher, api))
+                raise
 
 
 def _drop_all(tables: Tables, publisher: str, api: str) -> None:

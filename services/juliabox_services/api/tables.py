@@ -184,17 +184,29 @@ class Tables:
         )
 
     def version(self, publisher: str, api: str, number: int) -> Version:
-        """Return a version; raise ``NotFoundError`` (``db.absent``)."""
+        """Return a version; raise ``NotFoundError`` (``db.absent``).
+
+        One whose options or functions another release wrote, and this one does not understand, is
+        not there either (``api.version``).
+        """
         row = self.open().record_fetch(
             self._versions.TABLE, name=whole(publisher, api), version=number
         )
+        try:
+            functions = msgspec.convert(row["functions"], list[Function])
+            options = msgspec.convert(row["options"], Options)
+        except msgspec.ValidationError as error:
+            raise NotFoundError(
+                f"Version {number} of {publisher}/{api} is not understood: {error}",
+                code="api.version",
+            ) from None
         return Version(
             publisher=publisher,
             api=api,
             version=number,
             source=row["source"],
-            functions=msgspec.convert(row["functions"], list[Function]),
-            options=msgspec.convert(row["options"], Options),
+            functions=functions,
+            options=options,
             saved=row["saved"],
             saved_by=row["saved_by"],
             note=row["note"],

@@ -16,12 +16,13 @@ from juliabox_ext.errors import (
     RequestError,
     UnavailableError,
 )
+from juliabox_ext.plugin import PluginContext
 from juliabox_services.api.engine_contract import CallError
 from juliabox_services.api.models import SOURCE_BYTES, SaveRequest
 from juliabox_services.api.publishing import Publishing
 from juliabox_services.api.saving import CHECKS, SourceError
 from juliabox_services.api.settings import Bounds
-from juliabox_services.api.tables import Tables
+from juliabox_services.api.tables import Tables, VersionTable
 from support.published_stand import (
     CheckingBack,
     FaintDatabase,
@@ -179,6 +180,65 @@ async def test_what_an_admin_stopped_only_an_admin_starts(
     assert active is not None and active.version == 2
 
 
+async def test_who_stops_an_api_does_not_wait_for_a_source_of_its_publisher(
+    publishing: Publishing, back: CheckingBack
+) -> None:
+    await publishing.saving.save("ada", "hi", request(), "ada")
+    back.seconds = 30.0  # of a source that never finishes loading
+    saves = [
+        asyncio.create_task(publishing.saving.save("ada", "hi", request(source), "ada"))
+        for source in sources(2)
+    ]
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(2):
+        await publishing.saving.stop("ada", "hi", "root", admin=True)
+        await publishing.saving.remove("ada", "hi", "root")
+    for save in saves:
+        save.cancel()
+    await asyncio.gather(*saves, return_exceptions=True)
+
+
+async def test_a_version_of_an_api_that_is_removed_meanwhile_is_none(
+    publishing: Publishing, back: CheckingBack
+) -> None:
+    await publishing.saving.save("ada", "hi", request(), "ada")
+    back.seconds = 0.2
+    later = asyncio.create_task(
+        publishing.saving.save("ada", "hi", request("hello() = 2\n"), "ada")
+    )
+    await asyncio.sleep(0.05)
+    await publishing.saving.stop("ada", "hi", "ada", admin=False)
+    await publishing.saving.start("ada", "hi", "ada", admin=False)
+    await publishing.saving.remove("ada", "hi", "ada")
+    with pytest.raises(ConflictError) as refused:
+        await later
+    assert refused.value.code == "api.changed"
+    assert publishing.published.known("ada", "hi") is None
+    assert back.active["ada", "hi"] is None
+
+
+async def test_a_new_api_that_is_only_kept_does_not_answer(
+    publishing: Publishing, back: CheckingBack
+) -> None:
+    await publishing.saving.save("ada", "hi", request(activate=False), "ada")
+    assert publishing.published.find("ada", "hi")[0].stopped == "owner"
+    assert back.active["ada", "hi"] is None
+    await publishing.saving.start("ada", "hi", "ada", admin=False)
+    assert back.active["ada", "hi"] is not None
+
+
+async def test_apis_that_are_saved_at_once_are_within_the_quota(
+    tmp_path: Path, faint: FaintDatabase
+) -> None:
+    one = publishing_on(faint, tmp_path, Bounds(apis_per_publisher=2))
+    await one.open()
+    saves = [one.saving.save("ada", name, request(), "ada") for name in "abcd"]
+    found = await asyncio.gather(*saves, return_exceptions=True)
+    assert sum(isinstance(each, NoRoomError) for each in found) == 2
+    assert len(one.published) == 2
+    await one.close()
+
+
 async def test_quotas_bound_apis_and_checks_that_wait(tmp_path: Path, faint: FaintDatabase) -> None:
     one = publishing_on(faint, tmp_path, Bounds(apis_per_publisher=2))
     await one.open()
@@ -281,6 +341,32 @@ async def test_a_write_of_unknown_outcome_is_looked_up(
     assert publishing.published.known("ada", "hi") is None
     assert back.active["ada", "hi"] is None
     assert not publishing.saving.doubtful
+
+
+async def test_one_version_that_cannot_be_read_does_not_keep_the_others_from_answering(
+    database: Database, tmp_path: Path
+) -> None:
+    one = publishing_on(database, tmp_path)
+    await one.open()
+    for name in ("hi", "of-another-release"):
+        await one.saving.save("ada", name, request(), "ada")
+    await one.close()
+    versions = VersionTable(PluginContext("api"))
+    versions.open(database)
+    row = {"name": "ada/of-another-release", "version": 1, "options": {"colour": "green"}}
+    database.record_save(versions.TABLE, row)
+    two = publishing_on(database, tmp_path)
+    await two.open()
+    assert two.published.ready
+    assert two.published.find("ada", "hi")[1].version == 1
+    with pytest.raises(NotFoundError):
+        two.published.find("ada", "of-another-release")
+    saved, fresh = await two.saving.save("ada", "of-another-release", request(), "ada")
+    assert (saved.version, fresh) == (2, True)
+    with pytest.raises(NotFoundError) as refused:
+        await two.saving.activate("ada", "of-another-release", 1, "ada")
+    assert refused.value.code == "api.version"
+    await two.close()
 
 
 async def test_nothing_is_unknown_before_the_database_was_read(
