@@ -141,7 +141,7 @@ def test_the_control_image_has_every_program_that_its_parts_call(
 ) -> None:
     programs = (
         "juliabox-manager juliabox-hub juliabox-proxy juliabox-health configurable-http-proxy node "
-        "nft nsenter mkfs.ext4 e2fsck losetup mount umount ip tini python3"
+        "nft nsenter mkfs.ext4 dumpe2fs e2fsck losetup mount umount ip tini python3"
     )
     output = shell(engine, images["control"], f"for p in {programs}; do command -v $p; done")
     assert len(output.split()) == len(programs.split())

@@ -196,7 +196,7 @@ async def test_a_damaged_disk_is_set_aside_and_taken_back_once_repaired(
     await volumes.release("s", home)
 
 
-@pytest.mark.parametrize("damage", ["zeroed", "cut", "missing", "description"])
+@pytest.mark.parametrize("damage", ["zeroed", "cut", "groups", "missing", "description"])
 async def test_a_ruined_disk_is_never_formatted(
     volumes: HomeDisks, state: Path, damage: str
 ) -> None:
@@ -208,6 +208,9 @@ async def test_a_ruined_disk_is_never_formatted(
             file.write(bytes(8 * MIB))
     elif damage == "cut":
         os.truncate(image, 1 * MIB)
+    elif damage == "groups":
+        # it calls itself clean: only the kernel, or a look at all of it, tells
+        command("debugfs", "-w", "-R", "set_bg 0 block_bitmap 99999999", image)
     elif damage == "missing":
         image.rename(image.with_suffix(".away"))
     else:

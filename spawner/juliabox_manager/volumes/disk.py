@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from juliabox_ext.errors import VolumeError
 from juliabox_manager.protocol import SESSION_UID
-from juliabox_manager.volumes.commands import CommandTimeout, in_thread, run
+from juliabox_manager.volumes.commands import CommandTimeout, Outcome, in_thread, run
 
 IMAGE = "disk.img"
 META = "meta.json"
@@ -185,22 +185,46 @@ async def check(image: Path, *, keep: int, force: bool = False, write: bool = Tr
     """Check an image and repair what is safe to; raise :class:`DamagedError` for the rest.
 
     A clean disk takes milliseconds, one that lost its power a replay of its journal. Too slow a
-    check is a plain ``VolumeError``: nothing is known of the disk then.
+    check is a plain ``VolumeError``: nothing is known of the disk then. ``force`` looks at all of
+    a disk that calls itself clean; without ``write`` nothing is repaired.
     """
+    if not force and await _is_clean(image, keep):
+        return
     arguments = ["-p" if write else "-n", *(["-f"] if force else [])]
+    outcome = await _look(["e2fsck", *arguments, str(image)], image, keep)
+    if outcome.code < 0:
+        # killed, for want of memory say: nothing is known of the disk, so it is not used
+        raise VolumeError(f"the check of {image} was killed; try again", code="volume.check")
+    if outcome.code > 1:
+        raise DamagedError(f"e2fsck ended with code {outcome.code}: {outcome.output[-500:]}")
+
+
+async def _is_clean(image: Path, keep: int) -> bool:
+    """Tell whether a disk was unmounted in order and had no error.
+
+    ``e2fsck`` goes by the same words of the superblock, but reads the mount table of the whole
+    machine before, and looks at each device in it: with 300 sessions that takes nine times longer.
+    """
+    outcome = await _look(["dumpe2fs", "-h", str(image)], image, keep)
+    lines = outcome.output.splitlines()
+    told = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return (
+        outcome.code == 0
+        and told.get("Filesystem state") == "clean"
+        and "needs_recovery" not in told.get("Filesystem features", "needs_recovery").split()
+        and not told.keys() & {"First orphan inode", "FS Error count", "Journal errno"}
+    )
+
+
+async def _look(argv: list[str], image: Path, keep: int) -> Outcome:
     try:
-        outcome = await run(["e2fsck", *arguments, str(image)], limit=CHECK_LIMIT, keep=[keep])
+        return await run(argv, limit=CHECK_LIMIT, keep=[keep])
     except CommandTimeout as error:
         raise VolumeError(
             f"the check of {image} takes longer than {CHECK_LIMIT:g} s; try again, or the operator "
             f"runs: e2fsck -f -p {image}",
             code="volume.check",
         ) from error
-    if outcome.code < 0:
-        # killed, for want of memory say: nothing is known of the disk, so it is not used
-        raise VolumeError(f"the check of {image} was killed; try again", code="volume.check")
-    if outcome.code > 1:
-        raise DamagedError(f"e2fsck ended with code {outcome.code}: {outcome.output[-500:]}")
 
 
 async def grow(folder: Path, size: int, *, keep: int) -> None:

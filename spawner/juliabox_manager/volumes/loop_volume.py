@@ -80,7 +80,7 @@ class LoopVolume(Volume):
         try:
             await self._refuse_bound(owner, held)
             await self._check(owner, size, held)
-            await self._mount_device(held)
+            await self._mount_checked(held)
         except BaseException:
             await self.settle(RELEASE_LIMIT)
             raise
@@ -109,11 +109,27 @@ class LoopVolume(Volume):
             if size > meta.size:
                 await disk.grow(self.folder, size, keep=held)
         except disk.DamagedError as error:
-            if meta.quarantine is None:
-                with suppress(OSError):  # a full host disk: the next check says the same again
-                    await in_thread(disk.quarantine, self.folder, str(error))
-            log.error("volume quarantined", volume=self.name, owner=owner, reason=str(error))
-            raise self._quarantined(owner, str(error)) from error
+            raise await self._set_aside(meta, str(error)) from error
+
+    async def _mount_checked(self, held: int) -> None:
+        """Mount the disk; one that called itself clean and is refused is looked at as a whole."""
+        try:
+            await self._mount_device(held)
+        except VolumeError:
+            try:
+                await disk.check(self.folder / disk.IMAGE, keep=held, force=True, write=False)
+            except disk.DamagedError as error:
+                meta = await in_thread(disk.read_meta, self.folder)
+                raise await self._set_aside(meta, str(error)) from error
+            raise
+
+    async def _set_aside(self, meta: disk.Meta, reason: str) -> VolumeError:
+        """Quarantine the disk, and return what its owner is told."""
+        if meta.quarantine is None:
+            with suppress(OSError):  # a full host disk: the next check says the same again
+                await in_thread(disk.quarantine, self.folder, reason)
+        log.error("volume quarantined", volume=self.name, owner=meta.owner, reason=reason)
+        return self._quarantined(meta.owner, reason)
 
     async def _leave_quarantine(self, meta: disk.Meta, mark: disk.Quarantine, held: int) -> None:
         """Take a repaired disk back; nothing is written to one that nobody touched."""
