@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 from msgspec import Struct, field
 
-from juliabox_ext.errors import ConfigurationError
 from juliabox_ext.selection import PluginSelection
+from juliabox_ext.settings_file import read_settings
 from juliabox_manager.protocol import Limits
 from juliabox_manager.records import Kind
 
@@ -143,16 +142,6 @@ class ManagerSettings(Struct, frozen=True, forbid_unknown_fields=True):
         return self.pool.warm_memory
 
 
-def _decode_path(kind: type, value: object) -> Path:
-    """Decode the one type that msgspec does not know."""
-    if kind is not Path or not isinstance(value, str):
-        raise NotImplementedError(kind)
-    return Path(value)
-
-
 def load(path: Path) -> ManagerSettings:
     """Read settings from a file; raise ``ConfigurationError`` that names the file and the field."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=ManagerSettings, dec_hook=_decode_path)
-    except (OSError, msgspec.DecodeError) as error:
-        raise ConfigurationError(f"manager settings {path}: {error}") from error
+    return read_settings(path, ManagerSettings, "manager")

@@ -9,11 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 from msgspec import Struct, field
 
-from juliabox_ext.errors import ConfigurationError
 from juliabox_ext.selection import PluginSelection
+from juliabox_ext.settings_file import read_settings
 
 
 class ProfileSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,16 +147,6 @@ class HubSettings(Struct, frozen=True, forbid_unknown_fields=True):
     api: ApiAddress | None = None
 
 
-def _decode_path(kind: type, value: object) -> Path:
-    """Decode the one type that msgspec does not know."""
-    if kind is not Path or not isinstance(value, str):
-        raise NotImplementedError(kind)
-    return Path(value)
-
-
 def load(path: Path) -> HubSettings:
     """Read settings from a file; raise ``ConfigurationError`` that names the file and the field."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=HubSettings, dec_hook=_decode_path)
-    except (OSError, msgspec.DecodeError) as error:
-        raise ConfigurationError(f"hub settings {path}: {error}") from error
+    return read_settings(path, HubSettings, "hub")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct, field
 
-from juliabox_ext.errors import ConfigurationError
 from juliabox_ext.selection import PluginSelection
+from juliabox_ext.settings_file import read_settings
 from juliabox_spawner.settings import ManagerAddress
 
 #: Name of the hub's service, of its OAuth client, and of the folder in addresses.
@@ -87,16 +86,6 @@ class ApiSettings(Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.base_url}services/{SERVICE}/"
 
 
-def _decode_path(kind: type, value: object) -> Path:
-    """Decode the one type that msgspec does not know."""
-    if kind is not Path or not isinstance(value, str):
-        raise NotImplementedError(kind)
-    return Path(value)
-
-
 def load(path: Path) -> ApiSettings:
     """Read settings from a file; raise ``ConfigurationError`` that names the file and the field."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=ApiSettings, dec_hook=_decode_path)
-    except (OSError, msgspec.DecodeError) as error:
-        raise ConfigurationError(f"API settings {path}: {error}") from error
+    return read_settings(path, ApiSettings, "API")

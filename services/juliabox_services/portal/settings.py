@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Struct, field
 
 from juliabox_ext.errors import ConfigurationError
 from juliabox_ext.selection import PluginSelection
+from juliabox_ext.settings_file import read_settings
 from juliabox_services.api.settings import SERVICE as APIS
 from juliabox_spawner.settings import LimitSettings, ManagerAddress, ProfileSettings
 
@@ -89,19 +89,9 @@ def portal_host(subdomain_host: str) -> str:
     return service_host(subdomain_host, SERVICE)
 
 
-def _decode_path(kind: type, value: object) -> Path:
-    """Decode the one type that msgspec does not know."""
-    if kind is not Path or not isinstance(value, str):
-        raise NotImplementedError(kind)
-    return Path(value)
-
-
 def load(path: Path) -> PortalSettings:
     """Read settings from a file; raise ``ConfigurationError`` that names the file and the field."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=PortalSettings, dec_hook=_decode_path)
-    except (OSError, msgspec.DecodeError) as error:
-        raise ConfigurationError(f"portal settings {path}: {error}") from error
+    return read_settings(path, PortalSettings, "portal")
 
 
 def read_secret(path: Path) -> str:
