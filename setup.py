@@ -92,6 +92,7 @@ setup(
             "**/static/**/*",
             "**/templates/**/*",
         ],
+        "juliabox_spawner": ["retry_after.cjs"],
         "juliabox_services": ["portal/static/**/*", "portal/templates/**/*"],
         "juliabox_ext.testing": ["fake_static/*", "fake_templates/*"],
         "": ["py.typed", "*.yaml"],

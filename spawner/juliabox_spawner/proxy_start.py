@@ -6,6 +6,7 @@ sees an error, so a helper process asks the hub at once, with a token that can d
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -20,6 +21,7 @@ from juliabox_ext.errors import ConfigurationError
 
 SECRETS = "/run/secrets/juliabox"
 PROGRAM = "configurable-http-proxy"
+PRELOADED = Path(__file__).with_name("retry_after.cjs")
 PORT = 8000
 API_PORT = 8001
 
@@ -124,7 +126,11 @@ def main() -> None:
         _say(error.message)
         raise SystemExit(78) from None
     _detached(lambda: ask_for_routes(settings, tokens["proxy_token"], tokens["routes_token"]))
-    environment = dict(os.environ, CONFIGPROXY_AUTH_TOKEN=tokens["proxy_token"])
+    environment = dict(
+        os.environ,
+        CONFIGPROXY_AUTH_TOKEN=tokens["proxy_token"],
+        NODE_OPTIONS=f"--require={json.dumps(str(PRELOADED))}",
+    )
     line = command(program, settings)
     os.execve(program, line, environment)  # noqa: S606  # becomes the proxy, as intended
 

@@ -21,6 +21,7 @@ from jupyterhub.app import JupyterHub
 from juliabox_manager import protocol as p
 from juliabox_spawner import hub_backup
 from support.hub_stand import PASSWORD, HubStand
+from support.installation import free_port
 from support.visitor import Visitor, add_person
 
 CONFIG_FILE = Path(juliabox_config.__file__).parent / "jupyterhub_config.py"
@@ -249,6 +250,18 @@ def test_a_killed_proxy_has_its_routes_back_within_five_seconds(stand: HubStand)
     stand.wait_for(routed, 20)
     assert time.monotonic() - started < 5
     stand.wait_for(lambda: "the hub has filled in the routes" in stand.log)
+
+
+def test_a_part_that_does_not_answer_is_503_with_a_time_to_come_again(stand: HubStand) -> None:
+    """A program that calls a published function while the engine restarts, say."""
+    routes = f"http://127.0.0.1:{stand.api_port}/api/routes"
+    headers = {"Authorization": f"token {stand.tokens['proxy_token']}"}
+    gone = {"target": f"http://127.0.0.1:{free_port()}"}
+    assert httpx.post(f"{routes}/gone", headers=headers, json=gone).status_code == 201
+    answer = httpx.get(f"{stand.url}/gone/fib")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert "Retry-After" not in httpx.get(f"{stand.url}/hub/health").headers
+    httpx.delete(f"{routes}/gone", headers=headers)
 
 
 def test_a_killed_hub_keeps_sessions_and_removes_half_made_ones(stand: HubStand) -> None:
