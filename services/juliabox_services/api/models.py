@@ -32,8 +32,7 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     groups: Annotated[list[str], Meta(max_length=50)] = field(default_factory=list)
     #: Seconds for one call, and bytes of memory of one container; ``None``: the operator's.
     timeout: Annotated[float, Meta(gt=0, le=86400)] | None = None
-    #: Julia itself takes 150 MB, and more while it starts.
-    memory: Annotated[int, Meta(ge=256 * 1024**2)] | None = None
+    memory: Annotated[int, Meta(ge=1)] | None = None
     #: Containers that are kept though nobody calls, and most of them; ``None``: the operator's.
     minimum: Annotated[int, Meta(ge=0, le=100)] = 0
     maximum: Annotated[int, Meta(ge=1, le=100)] | None = None

@@ -14,6 +14,13 @@ from juliabox_services.api.settings import Bounds
 
 #: Characters of the name of a user or a group, in a list.
 _NAME = 200
+#: Bytes of memory that a container has at least, and for each of its workers: while it starts and
+#: loads a small source a Julia takes 145 MiB, seen with one to six of them.
+LEAST_MEMORY = 256 * 1024**2
+WORKER_MEMORY = 160 * 1024**2
+#: More than anybody can mean: calls in a minute, and calls of one container.
+_MOST_RATE = 10_000_000
+_MOST_CALLS = 10**12
 
 
 def demand_name(api: str) -> None:
@@ -69,6 +76,17 @@ def _wrong_limits(options: Options, bounds: Bounds) -> Iterator[str]:
         yield f"timeout: at most {bounds.longest_timeout:g} seconds are allowed here"
     if options.memory is not None and options.memory > bounds.most_memory:
         yield f"memory: at most {bounds.most_memory} bytes are allowed here"
+    memory = min(options.memory or bounds.memory, bounds.most_memory)
+    least = max(LEAST_MEMORY, options.workers * WORKER_MEMORY)
+    if memory < least:
+        yield (
+            f"memory: with workers={options.workers} a container needs {least} bytes at least, and "
+            f"it would have {memory}"
+        )
+    if (options.rate or 0) > _MOST_RATE:
+        yield f"rate: at most {_MOST_RATE} calls in a minute can be counted"
+    if options.recycle_calls > _MOST_CALLS:
+        yield f"recycle_calls: at most {_MOST_CALLS}, or 0 for never"
     most = min(bounds.containers_per_publisher, bounds.containers)
     if options.maximum is not None and options.maximum > most:
         yield f"maximum: at most {most} containers are allowed here"

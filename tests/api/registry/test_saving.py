@@ -273,6 +273,11 @@ async def test_old_versions_go_but_never_the_one_that_answers(
     [
         ({"timeout": 700}, "timeout"),
         ({"memory": 2**40}, "memory"),
+        ({"memory": 2**27}, "memory: with workers=1 a container needs 268435456 bytes"),
+        ({"workers": 4}, "workers=4 a container needs 671088640 bytes at least, .* have 536870912"),
+        ({"workers": 16, "memory": 2**31}, "memory: with workers=16"),
+        ({"rate": 10**400}, "rate"),
+        ({"recycle_calls": 10**400}, "recycle_calls"),
         ({"maximum": 9}, "maximum"),
         ({"minimum": 9}, "minimum"),
         ({"origins": ["https://a.example/path"]}, "origins"),
@@ -287,6 +292,12 @@ async def test_options_out_of_bounds_are_named(
         await publishing.saving.save("ada", "hi", request(options=options), "ada")
     assert refused.value.code == "api.options"
     assert not back.checks
+
+
+async def test_workers_that_have_memory_enough_are_admitted(publishing: Publishing) -> None:
+    for options in ({"workers": 3}, {"workers": 6, "memory": 2**30}):
+        saved, _ = await publishing.saving.save("ada", "hi", request(options=options), "ada")
+        assert saved.options.workers == options["workers"]
 
 
 @pytest.mark.parametrize(
