@@ -41,6 +41,14 @@ undefined(x) = no_such_name
 endless(x) = endless(x + 1) + 1
 thrower() = throw(42)
 deep_task() = fetch(@async error("in a task"))
+function several_tasks(x)
+    @sync begin
+        @async inner(x)
+        @async sleep(0)
+    end
+end
+remembered(x) = get!(task_local_storage(), :caller, x)
+reals(values::AbstractVector{<:Real}, rows::Matrix{<:Real}) = (sum(values), size(rows))
 
 struct Strange <: Exception end
 Base.showerror(io::IO, ::Strange) = error("cannot be shown")
@@ -60,7 +68,8 @@ end
 """
 FUNCTIONS = (
     "half times day colour sizes count_all either join_all greet needs open_ended one outer "
-    "missing_method undefined endless thrower deep_task strange printing by_c by_child captured"
+    "missing_method undefined endless thrower deep_task several_tasks remembered reals strange "
+    "printing by_c by_child captured"
 )
 
 
@@ -94,6 +103,9 @@ def refused(reply: Reply, code: str = "api.arguments") -> str:
         ("either", [None], "none"),
         ("join_all", ["a", 1, 2], ["a", 2]),
         ("one", [1, 2], 2),
+        ("reals", [[1, 2.5], [[1, 2]]], [3.5, [1, 2]]),
+        ("reals", [[2**62, 2**63], [[1]]], [2**62 + 2**63, [1, 1]]),
+        ("reals", [[], []], [0, [0, 0]]),
     ],
 )
 def test_json_values_become_what_a_method_declares(
@@ -173,6 +185,27 @@ def test_an_error_tells_julias_message_and_the_lines_of_the_source_alone(calls: 
     assert found[0] == ("inner", 'x < 0 && error("negative: ", x)')
     assert [name for name, _ in found] == ["inner", "outer"]
     assert reply.header["seconds"] > 0 and reply.header["memory"] > 10**7
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message", "line"),
+    [
+        ("deep_task", [], "in a task", "deep_task()"),
+        ("several_tasks", [-1], "negative: -1", "x < 0 && error("),
+    ],
+)
+def test_an_error_in_a_task_is_told_as_if_it_were_in_none(
+    calls: Link, name: str, arguments: list[object], message: str, line: str
+) -> None:
+    reply = calls.call(name, *arguments)
+    assert refused(reply, "api.error") == message
+    lines = SOURCE.splitlines()
+    assert line in lines[reply.header["frames"][0]["line"] - 1], reply.header["frames"]
+
+
+def test_what_is_local_to_a_call_is_gone_at_the_next(calls: Link) -> None:
+    assert calls.call("remembered", "ada").value == "ada"
+    assert calls.call("remembered", "emmy").value == "emmy"
 
 
 @pytest.mark.parametrize(

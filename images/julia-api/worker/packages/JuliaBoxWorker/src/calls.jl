@@ -123,5 +123,6 @@ end
 function call_failure(exception, trace, file::String)
     exception isa Refusal && return exception.code, exception.message, Frame[]
     exception isa ResultError && return "api.result", exception.message, Frame[]
-    return "api.error", message_of(innermost(exception)), user_frames(trace, file)
+    cause, traces = innermost(exception, trace)
+    return "api.error", message_of(cause), user_frames(traces, file)
 end

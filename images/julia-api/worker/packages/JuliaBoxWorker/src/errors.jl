@@ -15,10 +15,10 @@ end
 
 as_object(frame::Frame) = Object("function" => frame.name, "line" => frame.line)
 
-"""The publisher's lines in a trace, innermost first."""
-function user_frames(trace, file::String)
+"""The publisher's lines in traces, innermost first."""
+function user_frames(traces::Vector{Any}, file::String)
     frames = Frame[]
-    for frame in stacktrace(trace[1:min(end, LOOKED_AT)])
+    for trace in traces, frame in stacktrace(trace[1:min(end, LOOKED_AT)])
         endswith(String(frame.file), file) || continue
         found = Frame(String(frame.func), Int(frame.line))
         isempty(frames) || frames[end].line != found.line || frames[end].name != found.name || continue
@@ -38,13 +38,29 @@ function message_of(exception)
     return shortened(text)
 end
 
-"""What a macro or a file that was included threw, without the worker's own way there."""
-function innermost(exception)
-    while exception isa LoadError
-        exception = exception.error
+"""
+What was thrown at first, by a macro, in a file that was included or in a task, and the traces of
+the way from there, innermost first.
+"""
+function innermost(exception, trace)
+    traces = Any[trace]
+    while true
+        if exception isa LoadError
+            exception = exception.error
+        elseif exception isa CompositeException && !isempty(exception.exceptions)
+            exception = first(exception.exceptions)
+        elseif exception isa TaskFailedException
+            thrown = exceptions_of(exception.task)
+            isempty(thrown) && return exception, traces
+            exception = thrown[end][1]
+            pushfirst!(traces, thrown[end][2])
+        else
+            return exception, traces
+        end
     end
-    return exception
 end
+
+const exceptions_of = isdefined(Base, :current_exceptions) ? Base.current_exceptions : Base.catch_stack
 
 function shortened(text::AbstractString)
     ncodeunits(text) <= LONGEST_MESSAGE || (text = first(text, LONGEST_MESSAGE ÷ 4) * " …")

@@ -83,16 +83,26 @@ convert_value(::Type{<:AbstractChar}, value::String) = only(value)
 convert_value(kind::Type{<:Dates.TimeType}, value::String) = kind(value)
 convert_value(kind::Type{<:AbstractDict}, value::Dict) = convert(kind, value)
 convert_value(kind::Type{<:Tuple}, value::AbstractVector) = convert(kind, Tuple(value))
-convert_value(kind::Type{<:AbstractVector}, value::AbstractVector) =
-    eltype(kind) === Any ? convert(kind, value) :
-    convert(kind, [fit_value(eltype(kind), one) for one in value])
+function convert_value(kind::Type{<:AbstractVector}, value::AbstractVector)
+    element = element_kind(kind)
+    element === Any && return convert(kind, value)
+    return convert(kind, isempty(value) ? element[] : [fit_value(element, one) for one in value])
+end
+
+"""The type of an array's elements, or what bounds it: `Real` of `Vector{<:Real}`."""
+function element_kind(kind::Type)
+    parameters = Base.unwrap_unionall(kind).parameters
+    isempty(parameters) && return eltype(kind)
+    first(parameters) isa TypeVar ? first(parameters).ub : eltype(kind)
+end
 
 """A matrix from its rows, as results have them."""
 function convert_value(kind::Type{<:AbstractMatrix}, rows::AbstractVector)
     width = isempty(rows) ? 0 : length(first(rows))
     all(row -> row isa AbstractVector && length(row) == width, rows) || throw(NoFit())
-    element = eltype(kind) === Any ? Any : eltype(kind)
-    matrix = [fit_value(element, row[column]) for row in rows, column in 1:width]
+    element = element_kind(kind)
+    matrix = width == 0 ? Matrix{element}(undef, length(rows), 0) :
+        [fit_value(element, row[column]) for row in rows, column in 1:width]
     return matrix isa kind ? matrix : convert(kind, matrix)
 end
 

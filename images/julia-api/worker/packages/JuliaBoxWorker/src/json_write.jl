@@ -68,7 +68,7 @@ function write_value(writer::Writer, value::BigFloat, ::Int)
     iszero(value) || exponent[] == 1 || print(writer.io, 'e', exponent[] - 1)
 end
 
-write_value(writer::Writer, value::AbstractFloat, depth::Int) =
+write_value(writer::Writer, value::Union{AbstractFloat,AbstractIrrational}, depth::Int) =
     write_value(writer, Float64(value), depth)
 
 const PLAIN = let plain = trues(256)

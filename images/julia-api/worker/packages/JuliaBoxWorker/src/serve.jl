@@ -21,6 +21,7 @@ function serve_one(worker::Worker, frames::Vector{Vector{UInt8}})
         exception isa Gone || rethrow()
     end
     worker.asked = nothing
+    current_task().storage = nothing   # all calls are one task: the next finds nothing of this one
     return
 end
 

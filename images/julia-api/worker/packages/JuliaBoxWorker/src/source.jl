@@ -83,11 +83,11 @@ function load_failure(exception, trace, file::String, progress::Progress)
     exception isa SyntaxError &&
         return "source.syntax", message_of(exception), [Frame("top-level scope", exception.line)]
     exception isa MissingFunction && return "source.missing", message_of(exception), Frame[]
-    frames = user_frames(trace, file)
+    cause, traces = innermost(exception, trace)
+    frames = user_frames(traces, file)
     if isempty(frames)
         inside = exception isa LoadError && endswith(String(exception.file), file)
         push!(frames, Frame("top-level scope", inside ? Int(exception.line) : progress.line))
     end
-    cause = innermost(exception)
     return cause isa TooMuchOutput ? "source.output" : "source.error", message_of(cause), frames
 end
