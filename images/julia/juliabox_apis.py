@@ -152,7 +152,8 @@ VERBS: dict[str, Callable[[Engine, Json], list[Json]]] = {
 
 def record(summary: Json, functions: list[Json]) -> Json:
     """Return what a notebook shows of an API."""
-    url = summary["url"]
+    path = summary["url"]
+    url = own_host("api") + path
     return {
         "publisher": summary["publisher"],
         "name": summary["api"],
@@ -162,15 +163,21 @@ def record(summary: Json, functions: list[Json]) -> Json:
         "stopped": summary.get("stopped", ""),
         "description": summary.get("description", ""),
         "url": url,
-        "page": page(url),
+        "page": page(path),
         "calls": "\n".join(call for one in functions for call in calls(url, one)) or url,
     }
 
 
-def page(url: str) -> str:
+def own_host(service: str) -> str:
+    """Return a service's own scheme and host, as JupyterHub names it; empty without subdomains."""
+    scheme, _, host = os.environ.get("JUPYTERHUB_HOST", "").partition("://")
+    return f"{scheme}://{service}--service.{host}" if host else ""
+
+
+def page(path: str) -> str:
     """Return the address of the portal's page of an API, as a notebook in a browser can open it."""
-    before, _, api = url.rpartition("services/api/")
-    return f"{os.environ.get('JUPYTERHUB_HOST', '')}{before}services/portal/apis/{api.rstrip('/')}"
+    before, _, api = path.rpartition("services/api/")
+    return f"{own_host('portal')}{before}services/portal/apis/{api.rstrip('/')}"
 
 
 def calls(url: str, function: Json) -> list[str]:

@@ -112,6 +112,21 @@ def test_a_first_publication_sends_the_source_and_the_options(served: Notebook) 
     assert 'href="/services/portal/apis/ada/sums"' in outcome.result["text/html"]
 
 
+def test_with_subdomains_calls_and_page_have_the_hosts_of_their_services(served: Notebook) -> None:
+    Engine.answers += [(200, detail())]
+    outcome = served.run(
+        'withenv("JUPYTERHUB_HOST" => "https://julia.example:8443") do\n'
+        '    JuliaBox.publish("sums", fib)\nend'
+    )
+    assert outcome.result is not None, outcome.error
+    shown = outcome.result
+    assert (
+        "  https://api--service.julia.example:8443/services/api/ada/sums/fib" in shown["text/plain"]
+    )
+    page = "https://portal--service.julia.example:8443/services/portal/apis/ada/sums"
+    assert f'href="{page}"' in shown["text/html"]
+
+
 def test_options_that_are_not_given_stay_as_they_are(served: Notebook) -> None:
     Engine.answers += [(200, detail())]
     assert served.run('JuliaBox.publish("sums", fib)').status == "ok"

@@ -73,6 +73,17 @@ def test_values_are_taken_with_what_changed_them(notebook: Notebook) -> None:
     assert alone(source(notebook, "look"), "look(3)") == "(9, [1, 2, 3], 20)"
 
 
+def test_values_that_are_given_to_several_names_at_once_are_taken(notebook: Notebook) -> None:
+    notebook.run("first_one, (second_one, rest_of) = 1, (2, [3])")
+    notebook.run("parts() = (first_one, second_one, rest_of)")
+    assert alone(source(notebook, "parts"), "parts()") == "(1, 2, [3])"
+    # a newer Julia's way
+    seen = notebook.run(
+        'Base.invokelatest(JuliaBox.later(:sight), Meta.parse("(; low, high) = range")).assigns'
+    )
+    assert seen.result is not None and ":low" in seen.result["text/plain"]
+
+
 def test_cells_that_failed_are_taken_as_far_as_they_came(notebook: Notebook) -> None:
     notebook.run("base = 1\nadd(x) = x + base")
     assert notebook.run('base = 2\nerror("no")\nbase = 3').status == "error"

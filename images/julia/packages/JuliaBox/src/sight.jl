@@ -91,15 +91,21 @@ function assignment!(seen::Sight, target, value, inner::Bool)
         return
     end
     Meta.isexpr(value, :(=)) && assignment!(seen, value.args[1], value.args[2], inner)
-    several = Meta.isexpr(target, (:tuple, :parameters))
-    for part in (several ? target.args : Any[target])
-        Meta.isexpr(part, WRAPPED) && (part = part.args[1])
-        if part isa Symbol
-            push!(inner ? seen.changes : seen.assigns, part)
-        else
-            change!(seen, part)
-        end
+    assign!(seen, target, inner)
+end
+
+"""Note what gets a value: a name, an element or a field, or several in a tuple, nested perhaps."""
+function assign!(seen::Sight, target, inner::Bool)
+    if Meta.isexpr(target, (:tuple, :parameters))
+        foreach(part -> assign!(seen, part, inner), target.args)
+    elseif Meta.isexpr(target, WRAPPED)
+        assign!(seen, target.args[1], inner)
+    elseif target isa Symbol
+        push!(inner ? seen.changes : seen.assigns, target)
+    else
+        change!(seen, target)
     end
+    return
 end
 
 """What may stand around a name that gets a value: `x::Int`, `Alias{T}`, `rest...`, `global x`."""
