@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from msgspec.structs import replace
+from playwright.sync_api import Browser, Page, Route, expect
 
 from juliabox_services.api.engine_contract import Checked
 from juliabox_services.api.models import Fault
@@ -160,6 +161,8 @@ def test_texts_lists_and_keywords_are_given_as_they_are_written(
     page.get_by_label("one::Vector").fill("[1, 2.50, 12345678901234567890]")
     page.get_by_label("other::Vector").fill("a word")
     page.get_by_label("scale::Real").fill("2")
+    # before the call, too
+    expect(page.get_by_label("Command")).to_contain_text("?scale=2'")
     page.get_by_role("button", name="Call", exact=True).click()
     assert sent_after(page, state, f"{PATH}/try/product") == {
         "arguments": ["[1, 2.50, 12345678901234567890]", '"a word"'],
@@ -294,6 +297,54 @@ def test_what_somebody_writes_stays_while_the_page_looks_again(
     page.get_by_role("button", name="Publish version 10").click()
     expect(page.locator("#problem")).to_contain_text("There is version 9 by now.")
     assert sent(state, "PUT", PATH)["after"] == 3
+
+
+def test_what_somebody_writes_while_a_version_is_being_saved_stays(
+    portal: Watched, state: State
+) -> None:
+    page = open_tab(portal, "source")
+    write(page, "first(x) = x\n")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "PUT":
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(f"**/{PATH}", hold)
+    with page.expect_request(lambda one: one.method == "PUT"):
+        page.get_by_role("button", name="Publish version 4").click()
+    write(page, "second(x) = x\n")
+    held.pop().continue_()
+    expect(page.get_by_role("button", name="Publish version 5")).to_be_visible()
+    assert sent(state, "PUT", PATH)["source"] == "first(x) = x\n"
+    assert source_of(page) == "second(x) = x\n"
+    page.unroute_all()
+    state.changes.clear()
+    with page.expect_response(lambda one: one.request.method == "PUT"):
+        page.get_by_role("button", name="Publish version 5").click()
+    body = sent(state, "PUT", PATH)
+    assert (body["source"], body["after"]) == ("second(x) = x\n", 4)
+
+
+def test_names_with_spaces_stay_whole(portal: Watched, state: State) -> None:
+    detail = state.api.detail
+    assert detail is not None
+    users, groups = ["Ada Lovelace", "emmy"], ['the "second" year', "a,b"]
+    options = replace(detail.version.options, users=users, groups=groups)
+    detail = replace(detail, version=replace(detail.version, options=options))
+    state.api = replace(state.api, detail=detail)
+    page = open_tab(portal, "source")
+    field = page.get_by_label("Users", exact=True)
+    expect(field).to_have_value('"Ada Lovelace" emmy')
+    field.fill('"Ada Lovelace", emmy grace')
+    with page.expect_response(lambda one: one.request.method == "PUT"):
+        page.get_by_role("button", name="Publish version 4").click()
+    sent_options = sent(state, "PUT", PATH)["options"]
+    assert isinstance(sent_options, dict)
+    assert sent_options["users"] == ["Ada Lovelace", "emmy", "grace"]
+    assert sent_options["groups"] == groups
 
 
 def test_versions_are_compared_and_rolled_back(portal: Watched, state: State) -> None:

@@ -133,9 +133,10 @@ export class Call {
   /** The command of what the fields have now; the service answers the exact one of a call. */
   showProgram(made = null) {
     if (!made) {
-      const fields = [...place("arguments").querySelectorAll('[data-kind="positional"]')];
-      const path = [this.function.name, ...fields.map((one) => encodeURIComponent(one.value || `<${one.dataset.name}>`).replace(/%3C|%3E/g, (code) => (code === "%3C" ? "<" : ">")))];
-      made = { address: path.join("/"), body: "" };
+      const of = (kind) => [...place("arguments").querySelectorAll(`[data-kind="${kind}"]`)];
+      const path = [this.function.name, ...of("positional").map((one) => encodeURIComponent(one.value || `<${one.dataset.name}>`).replace(/%3C|%3E/g, (code) => (code === "%3C" ? "<" : ">")))];
+      const named = of("keyword").filter((one) => one.value).map((one) => `${encodeURIComponent(one.dataset.name)}=${encodeURIComponent(one.value)}`);
+      made = { address: path.join("/") + (named.length ? `?${named.join("&")}` : ""), body: "" };
     }
     const token = this.access === "public" ? "" : ` -H "Authorization: token $TOKEN"`;
     const body = made.body ? ` -H 'Content-Type: application/json' -d ${quoted(made.body)}` : "";

@@ -2,7 +2,7 @@
 import { Fault, post, put } from "../api.js";
 import { alertBox, busy, fill, h, toast } from "../dom.js";
 import { Editor } from "./editor.js";
-import { signature, words } from "./words.js";
+import { listed, signature, words } from "./words.js";
 
 const SAMPLE = `"The n-th Fibonacci number."
 function fib(n::Integer)
@@ -29,8 +29,9 @@ export class Source {
     this.problem = field("problem");
     this.editor = new Editor(field("code"), field("functions"));
     this.dirty = false;
-    this.form.addEventListener("input", () => (this.dirty = true));
-    field("code").addEventListener("edited", () => (this.dirty = true));
+    this.edits = 0;
+    this.form.addEventListener("input", () => this.edited());
+    field("code").addEventListener("edited", () => this.edited());
     field("access").addEventListener("change", () => this.showAccess());
     field("check").addEventListener("click", () => this.check());
     this.form.addEventListener("submit", (event) => {
@@ -40,6 +41,11 @@ export class Source {
     // a field that is wrong must be seen
     this.form.addEventListener("invalid", (event) => event.target.closest("details")?.setAttribute("open", ""), true);
     addEventListener("beforeunload", (event) => this.dirty && event.preventDefault());
+  }
+
+  edited() {
+    this.dirty = true;
+    this.edits += 1;
   }
 
   /** Show a page's data; what somebody is writing stays. */
@@ -65,7 +71,7 @@ export class Source {
     field("about").value = options.description;
     field("access").value = options.access;
     for (const name of NUMBERS) field(name).value = options[name] ?? "";
-    for (const name of LISTS) field(name).value = options[name].join(" ");
+    for (const name of LISTS) field(name).value = listed(options[name]);
     field("memory").value = options.memory === null ? "" : Math.round(options.memory / MIB);
     field("cache").value = options.cache;
     for (const box of field("content").querySelectorAll("input")) box.checked = options.content.includes(box.value);
@@ -104,10 +110,11 @@ export class Source {
   async save() {
     this.editor.clear();
     const body = { source: this.editor.value, functions: this.functions(), options: this.options(), note: field("why").value.trim(), after: this.after ?? 0 };
+    const { edits } = this;
     await this.told(async () => {
       const detail = await busy(field("save"), () => put(this.path, body));
-      this.dirty = false;
-      this.after = undefined;
+      this.dirty = this.edits > edits; // what was written meanwhile is not in it, and stays
+      this.after = this.dirty ? detail.summary.newest : undefined;
       toast("success", `Version ${detail.summary.newest} answers now.`);
       this.saved(detail);
     });

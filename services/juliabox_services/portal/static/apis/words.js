@@ -22,8 +22,17 @@ export function signature(name, method) {
   return `${name}(${positional.join(", ")}${named.length ? `; ${named.join(", ")}` : ""})`;
 }
 
-/** A list of words in a field: spaces, commas and lines part them. */
-export const words = (text) => text.split(/[\s,;]+/).filter(Boolean);
+/** A list of words in a field: spaces, commas and lines part them; what has such stands in quotes. */
+export const words = (text) => (text.match(/"(?:[^"\\]|\\.)*"|[^\s,;]+/g) ?? []).map(unquoted).filter(Boolean);
+export const listed = (names) => names.map((name) => (/[\s,;"]/.test(name) ? JSON.stringify(name) : name)).join(" ");
+
+function unquoted(word) {
+  try {
+    return word.startsWith('"') ? JSON.parse(word) : word;
+  } catch {
+    return word;
+  }
+}
 
 /** Milliseconds below a second, seconds above. */
 export function duration(seconds) {
