@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from juliabox_cli import units
-from juliabox_cli.engine_api import EngineApi, api_path, engine, segments
+from juliabox_cli.engine_api import EngineApi, api_path, engine, plain, segments
 from juliabox_cli.installation import open_installation
 from juliabox_ext.errors import NotFoundError, RequestError
 
@@ -91,9 +91,9 @@ def show(name: str, source: bool, version: int | None, as_json: bool) -> None:
     click.echo(f"{name}, version {shown['version']}: {state} at {summary['url']}")
     for function in shown["functions"]:
         for method in function["methods"]:
-            click.echo(f"  {_signature(function['name'], method)}")
+            click.echo(f"  {plain(_signature(function['name'], method))}")
     given = {key: value for key, value in shown["options"].items() if value not in (None, [], "")}
-    click.echo("  " + ", ".join(f"{key}: {_brief(value)}" for key, value in given.items()))
+    click.echo("  " + ", ".join(f"{key}: {plain(_brief(value))}" for key, value in given.items()))
     rows = [
         (str(one["version"]), _moment(one["saved"]), one["saved_by"], decimal(one["bytes"]),
          one["note"])
@@ -228,9 +228,7 @@ def log(name: str, follow: bool, tail: int, as_json: bool) -> None:
 
 def _line(line: dict[str, Any]) -> str:
     about = f"{line['function']} {line['status']}" if line["kind"] == "call" else line["kind"]
-    # what a function printed: no sequence of it reaches the terminal
-    text = "".join(one if one.isprintable() or one == "\n" else " " for one in line["text"])
-    return f"{_moment(line['time'])} v{line['version']} {about}: {text.rstrip()}"
+    return f"{_moment(line['time'])} v{line['version']} {about}: {plain(line['text']).rstrip()}"
 
 
 @api.command()
@@ -244,7 +242,9 @@ def call(
     person: str | None,
 ) -> None:  # fmt: skip
     """Call PUBLISHER/API/FUNCTION, as a program would, and print the answer."""
-    parts = [*segments(function, 3), *arguments]
+    # what an address cannot have as it is
+    given_as = {one: f'"{one}"' for one in ("", ".", "..")}
+    parts = [*segments(function, 3), *(given_as.get(one, one) for one in arguments)]
     path = "/".join(quote(part, safe="") for part in parts)
     pairs = [tuple(one.split("=", 1)) for one in keywords]
     if any(len(pair) != 2 for pair in pairs):
@@ -314,7 +314,7 @@ def _print(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
         table.add_column(name)
     for row in rows:
         # texts of people: no markup of theirs is obeyed
-        table.add_row(*(Text(cell[:200]) for cell in row))
+        table.add_row(*(Text(plain(cell[:200])) for cell in row))
     Console().print(table)
 
 

@@ -31,8 +31,9 @@ from juliabox_ext.errors import (
 
 #: Seconds that a token lives, and after which a new one is made.
 _LIFE, _RENEW = 120, 80.0
-#: Seconds for one request: a source may take a minute to load.
-_PATIENCE = 180.0
+#: Seconds for one request: a source may take a minute to load, and a call as long as one may last,
+#: and longer to start.
+_PATIENCE, _MARGIN = 180.0, 60.0
 
 _FAMILY: dict[int, type[JuliaBoxError]] = {
     401: PolicyError,
@@ -65,6 +66,7 @@ class EngineApi:
                 "there are no published APIs here: apis.enabled is false in config.yaml",
                 code="api.off",
             )
+        self._longest = config.apis.longest_timeout
         self._hub = installation.hub
         self._person = person
         self._first = config.authentication.admin
@@ -79,11 +81,12 @@ class EngineApi:
     def send(self, method: str, path: str, **given: Any) -> requests.Response:
         """Return a good answer; raise the fault of any other, ``UnavailableError`` of none."""
         headers = {"Authorization": f"token {self._valid_token()}", **given.pop("headers", {})}
+        timeout = max(_PATIENCE, self._longest + _MARGIN)
         try:
             with requests.Session() as session:
                 session.trust_env = False
                 answer = session.request(
-                    method, self._url + path, headers=headers, timeout=_PATIENCE, **given
+                    method, self._url + path, headers=headers, timeout=timeout, **given
                 )
         except requests.RequestException as error:
             raise UnavailableError(
@@ -131,6 +134,11 @@ def api_path(name: str) -> str:
     return "apis/" + "/".join(quote(part, safe="") for part in parts)
 
 
+def plain(text: str) -> str:
+    """Return what people wrote, or functions printed, without what would command a terminal."""
+    return "".join(one if one.isprintable() or one in "\n\t" else " " for one in text)
+
+
 def _an_admin(hub: HubApi, first: str) -> str:
     """Return the first admin, else another one."""
     admins = [str(one["name"]) for one in hub.users() if one.get("admin")]
@@ -154,4 +162,4 @@ def _fault(answer: requests.Response) -> JuliaBoxError:
     if fault.get("output"):
         lines += ["it printed:", str(fault["output"]).rstrip("\n")]
     code = str(fault.get("code") or "internal")
-    return family("\n".join(lines), code=code)
+    return family(plain("\n".join(lines)), code=code)

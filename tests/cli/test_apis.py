@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 import structlog.testing
 from click.testing import CliRunner, Result
 from tornado.httpserver import HTTPServer
@@ -187,7 +188,34 @@ def test_a_call_is_made_as_a_program_makes_it(run: Callable[..., Result]) -> Non
     done = run("call", "ada/hi/hello", "a b/c", "1", "-k", "n=2", "--body", "[3]")
     assert json.loads(done.output) == ["/services/api/ada/hi/hello/a%20b%2Fc/1?n=2", "[3]"]
     assert json.loads(run("call", "ada/hi/hello").output) == ["/services/api/ada/hi/hello", ""]
+    # what an address would lose, or take for a way up
+    done = run("call", "ada/hi/hello", "..", ".", "", "...")
+    assert json.loads(done.output)[0] == "/services/api/ada/hi/hello/%22..%22/%22.%22/%22%22/..."
     assert "[api.keyword]" in run("call", "ada/hi/hello", "-k", "n", code=1).output
+
+
+def test_a_call_is_waited_for_as_long_as_it_may_last(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    request = requests.Session.request
+
+    def watched(self: requests.Session, *given: Any, timeout: float, **more: Any) -> Any:
+        waited.append(timeout)
+        return request(self, *given, timeout=timeout, **more)
+
+    monkeypatch.setattr(requests.Session, "request", watched)
+    run("call", "ada/hi/hello")
+    assert waited[0] > Config().apis.longest_timeout
+
+
+def test_nothing_that_a_publisher_wrote_reaches_the_terminal_as_a_command(
+    run: Callable[..., Result],
+) -> None:
+    escape = "\x1b]0;taken\x07\x9b31m"
+    run("save", "ada/hi", "-", "-f", "hello", "--note", f"new{escape}", given="hello(x) = 1\n")
+    told = run("show", "ada/hi").output
+    assert "new" in told and not {"\x1b", "\x07", "\x9b"} & set(told), told
 
 
 @pytest.mark.parametrize("name", ["hi", "ada/", "/hi", "a/b/c"])
