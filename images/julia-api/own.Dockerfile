@@ -3,6 +3,7 @@ ARG PARTS
 ARG TOOLS
 FROM ${TOOLS} AS own
 COPY julia-api/ /build/julia-api/
+COPY julia/packages/JuliaBox/src/content.jl /build/
 RUN /build/julia-api/own.sh
 
 # the worker's program, compiled ahead in its place as far as Julia can keep that

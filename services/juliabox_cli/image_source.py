@@ -44,8 +44,11 @@ PARTS = {
     "julia": {"Dockerfile", "julia.sh", "lab.sh", "requirements.lock", "system.sh"},
     "julia-api": {"Dockerfile"},
 }
-#: Files of another image's folder that a lower part is made of as well, for the same layers.
-SHARED = {"julia-api": ("julia/julia.sh", "julia/system.sh")}
+#: Files of another image's folder: for the same layers, and what both images have.
+SHARED = {
+    "julia-api-parts": ("julia/julia.sh", "julia/system.sh"),
+    "julia-api": ("julia/packages/JuliaBox/src/content.jl",),
+}
 DIST_INFO_SKIPPED = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 
 
@@ -122,10 +125,10 @@ class Sources:
         if name == "base":
             return Context(files | dict(_tree(self.images / "stages", "stages")))
         lower = {f"{name}/{file}" for file in PARTS[name]}
+        shared = {path: (self.images / path).read_bytes() for path in SHARED.get(image, ())}
         if image.endswith("-parts"):
-            shared = {path: (self.images / path).read_bytes() for path in SHARED.get(name, ())}
             return Context({path: files[path] for path in lower} | shared)
-        own = {path: files[path] for path in files.keys() - lower}
+        own = {path: files[path] for path in files.keys() - lower} | shared
         return Context(own | (self._project() if name == "control" else {}))
 
     def tags(self, julia_source: str) -> dict[str, str]:

@@ -46,6 +46,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
         ("images/julia/jupyter/jupyter_server_config.py", {"julia"}),
         ("images/julia/requirements.lock", {"julia"}),
         ("images/julia/julia.sh", {"julia", "julia-api"}),
+        ("images/julia/packages/JuliaBox/src/content.jl", {"julia", "julia-api"}),
         ("images/julia-api/worker/serve.jl", {"julia-api"}),
         ("images/stages/apt.sh", {"base", "control", "julia", "julia-api"}),
         ("images/base/Dockerfile", {"base", "control", "julia", "julia-api"}),

@@ -1,4 +1,4 @@
-# Answers that are not JSON: the same text as in the API image, which a test holds us to.
+# Answers that are not JSON. The image of API containers takes this file as well.
 
 export Content, Stream
 
