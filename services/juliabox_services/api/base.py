@@ -176,9 +176,9 @@ class Handler(RequestHandler):
 
     def write_error(self, status_code: int, **details: Any) -> None:
         """Write an error: status, headers that go with it, and a fault."""
-        if self.request.method not in self.SUPPORTED_METHODS:
-            # tornado refuses it before its body is read, and then ends the connection without a
-            # word: the proxy would lose the next request on it
+        if self.request.method not in self.SUPPORTED_METHODS or "Expect" in self.request.headers:
+            # it is refused before its body is read, and then tornado ends the connection without
+            # a word: the proxy would lose the next request on it
             self.set_header("Connection", "close")
         self.finish(self.fault(details.get("exc_info", (None, None, None))[1], status_code))
 

@@ -1,8 +1,8 @@
 """Bodies of requests as they come in: not too large, not too slow, not too many at one time.
 
-Who is refused is told so when the body is over: an answer that is sent while the caller still sends
-may be lost with the connection, and the proxy stumbles over it. So what is left of a body is read
-and thrown away, slowly, and not for long.
+Who is refused is told so when the body is over, also if there is none: an answer that is sent while
+the caller still sends may be lost with the connection, and the proxy stumbles over it. So what is
+left of a body is read and thrown away, slowly, and not for long.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class BodyHandler(Handler):
             await self.admit()
             self._judge_body()
         except JuliaBoxError as error:
-            if not self.coming or self.request.headers.get("Expect"):
+            # before a request is read tornado ends its connection without a word, and the proxy
+            # would lose the next request on it
+            if self.request.headers.get("Expect"):
                 raise
             self.refusal = error
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from juliabox_services.api.engine_contract import Answer
-from support.api_front import PREFIX, FrontStand
+from support.api_front import PREFIX, FrontStand, taking
 
 LIMIT = 100_000
 
@@ -249,6 +249,30 @@ async def test_a_refusal_by_access_comes_through_though_a_body_is_sent(
     for _ in range(10):
         answer = await stand.ask("POST", "ada/hers/echo", content=b"1" * 1_000_000)
         assert (answer.status_code, answer.json()["code"]) == (401, "api.login")
+
+
+@pytest.mark.parametrize(
+    "path", ["ada/sums/nothing", "ada/hers/echo", "ada/none/f", "ada/sums/boom"]
+)
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+async def test_who_is_refused_keeps_a_connection_that_others_use_through_the_proxy(
+    stand: FrontStand, method: str, path: str
+) -> None:
+    stand.publish("ada/hers", access="users")
+    stand.publish("ada/sums", taking("boom", "Int64"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", stand.port)
+    ask = f"{method} {PREFIX}{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    try:
+        for _ in range(2):
+            writer.write(ask.encode())
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            assert status(answer) >= 400
+            assert b"connection: close" not in answer.lower()
+            length = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            await asyncio.sleep(0.05)
+    finally:
+        writer.close()
 
 
 async def test_headers_without_end_are_broken_off(stand: FrontStand) -> None:
