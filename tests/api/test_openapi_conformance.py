@@ -33,12 +33,16 @@ same(x) = x
 flag(yes::Bool) = !yes
 total(xs::Float64...) = isempty(xs) ? 0.0 : (s = sum(xs); isfinite(s) ? s : nothing)
 listed(xs::Vector) = length(xs)
+pair(of::Tuple{Symbol,Bool}) = string(of[1], of[2])
+titled(title::String, flags::Bool...) = string(title, ": ", count(flags))
+priced(of::Dict{String,Bool}) = count(values(of))
 object(; named...) = Dict(string(key) => string(typeof(value)) for (key, value) in named)
 page() = JuliaBox.html("<p>A page</p>")
 counted(n::Int) = (k for k in 1:clamp(n, 0, 20))
 '''
 FUNCTIONS = [
-    "add", "half", "greet", "same", "flag", "total", "listed", "object", "page", "counted",
+    "add", "half", "greet", "same", "flag", "total", "listed", "pair", "titled", "priced", "object",
+    "page", "counted",
 ]  # fmt: skip
 
 #: What is checked of each answer.

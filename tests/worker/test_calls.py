@@ -22,6 +22,10 @@ sizes(matrix::Matrix{Float64}) = size(matrix)
 count_all(values::Vector{Float64}) = length(values)
 either(x::Union{Nothing,Float64}) = x === nothing ? "none" : x
 join_all(first, rest...) = (first, length(rest))
+total(xs::Float64...) = isempty(xs) ? 0.0 : sum(xs)
+named(pair::Tuple{Symbol,Float64}) = string(pair[1], pair[2] / 2)
+first_of(all::Tuple{String,Vararg{Float64}}) = (all[1], sum(all[2:end]))
+prices(of::Dict{Symbol,Float64}) = sum(values(of)) / 2
 greet(name; greeting = "Hello", times::Int = 1) = repeat("$greeting, $(name)! ", times)
 needs(; key::Float64, other = 0) = key + other
 open_ended(; more...) = Dict(more)
@@ -67,9 +71,9 @@ function captured()
 end
 """
 FUNCTIONS = (
-    "half times day colour sizes count_all either join_all greet needs open_ended one outer "
-    "missing_method undefined endless thrower deep_task several_tasks remembered reals strange "
-    "printing by_c by_child captured"
+    "half times day colour sizes count_all either join_all total named first_of prices greet needs "
+    "open_ended one outer missing_method undefined endless thrower deep_task several_tasks "
+    "remembered reals strange printing by_c by_child captured"
 )
 
 
@@ -102,6 +106,11 @@ def refused(reply: Reply, code: str = "api.arguments") -> str:
         ("either", [2], 2.0),
         ("either", [None], "none"),
         ("join_all", ["a", 1, 2], ["a", 2]),
+        ("total", [], 0.0),
+        ("total", [1, 2.5, 3], 6.5),
+        ("named", [["a", 3]], "a1.5"),
+        ("first_of", [["a", 1, 2.5]], ["a", 3.5]),
+        ("prices", [{"a": 1, "b": 2.5}], 1.75),
         ("one", [1, 2], 2),
         ("reals", [[1, 2.5], [[1, 2]]], [3.5, [1, 2]]),
         ("reals", [[2**62, 2**63], [[1]]], [2**62 + 2**63, [1, 1]]),
@@ -125,6 +134,11 @@ def test_json_values_become_what_a_method_declares(
         ("sizes", [[[1, 2], [3]]], "Float64"),
         ("one", [1, 2, 3], "one takes 1 or 2 arguments, not 3"),
         ("join_all", [], "join_all does not take"),
+        ("total", [1, "a"], "it takes (Float64...)"),
+        ("named", [["a"]], "named does not take"),
+        ("named", [["a", True]], "named does not take"),
+        ("first_of", [[]], "first_of does not take"),
+        ("prices", [{"a": True}], "prices does not take"),
     ],
 )
 def test_arguments_that_no_method_takes_are_the_callers_fault(

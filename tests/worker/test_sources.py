@@ -48,6 +48,7 @@ struct Point; x::Int; end
     assert sorted(len(method["arguments"]) for method in area["methods"]) == [1, 2]
     (many,) = found["many"]["methods"]
     assert (many["more"], many["more_keywords"], len(many["arguments"])) == (True, True, 1)
+    assert many["more_type"] == "Any"
     (floats,) = found["only_floats"]["methods"]
     assert "AbstractFloat" in floats["arguments"][0]["type"]
     assert found["unnamed"]["methods"][0]["arguments"][0]["name"] == "argument1"

@@ -46,73 +46,144 @@ _NAMES: dict[str, Schema] = {
     "Nothing": {"type": "null"},
     "Missing": {"type": "null"},
 }
-_LISTS = {"Array", "Vector", "AbstractArray", "AbstractVector"}
+_LISTS = {"Array", "Vector", "AbstractArray", "AbstractVector", "DenseArray", "DenseVector"}
+_MATRICES = {"Matrix", "AbstractMatrix", "DenseMatrix"}
 _TABLES = {"Dict", "AbstractDict"}
 #: Modules whose types are meant by the names above.
 _OURS = {"Base", "Core", "Dates"}
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
+#: Characters of a type, and of what bounds its variables, and types within types that are looked
+#: at: what a source names may be as long and as deep as it likes.
+_LONGEST, _LONGEST_BOUND = 500, 60
+_DEEPEST = 16
 
 #: What an address can carry of whatever a function takes.
 SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
+#: What no JSON is.
+NEVER: Schema = {"not": {}}
+
+#: Variables of a type -> what bounds them.
+_Bounds = dict[str, str]
 
 
 def schema_of(kind: str) -> Schema:
     """Return the schema of a type by its name; an empty one, for anything, if it is not known."""
-    bare = kind.partition(" where ")[0].strip()
+    return _schema(kind, {}, 0) if len(kind) <= _LONGEST else {}
+
+
+def _schema(kind: str, bounds: _Bounds, depth: int) -> Schema:
+    bare, *variables = _pieces(kind, " where ")
+    bounds = bounds | _bounds(variables)
+    if bare in bounds:
+        # variables within bounds would make each type within types many
+        bare, bounds = bounds[bare], {}
+    bare = bare.removeprefix("<:")
     found = _NAME.match(bare)
     module, _, name = (found[0] if found else "").rpartition(".")
-    if module and module not in _OURS:
+    if (module and module not in _OURS) or depth > _DEEPEST:
         return {}
     inner = parameters(bare)
-    if inner or name in _LISTS or name in _TABLES:
-        return _composed(name, inner)
+    if inner or name in _LISTS | _MATRICES | _TABLES | {"Tuple"}:
+        return _composed(name, inner, bounds, depth + 1)
     return dict(_NAMES.get(name, {}))
 
 
-def _composed(name: str, inner: list[str]) -> Schema:
+def _composed(name: str, inner: list[str], bounds: _Bounds, depth: int) -> Schema:
     """Return the schema of a type with parameters."""
     if name == "Union":
-        return either([schema_of(one) for one in inner])
-    if name == "Tuple":
-        parts = [schema_of(one) for one in inner]
-        size = len(parts)
-        return {"type": "array", "prefixItems": parts, "minItems": size, "maxItems": size}
+        return either([_schema(one, bounds, depth) for one in inner])
+    if name in {"Tuple", "NTuple"}:
+        return _tuple(name, inner, bounds, depth)
     if name in _TABLES:
-        values = schema_of(inner[1]) if len(inner) == 2 else {}
+        values = _schema(inner[1], bounds, depth) if len(inner) == 2 else {}
         return {"type": "object", **({"additionalProperties": values} if values else {})}
-    if name in _LISTS and (name.endswith("Vector") or inner[1:] in ([], ["1"])):
-        items = schema_of(inner[0]) if inner else {}
-        return {"type": "array", "items": items} if items else {"type": "array"}
-    if name == "Matrix" or (name in _LISTS and inner[1:] == ["2"]):
-        return {"type": "array", "items": _composed("Vector", inner[:1])}
+    dimensions = inner[1:2]
+    if name in _MATRICES or (name in _LISTS and dimensions == ["2"]):
+        row = {"type": "array", **_items(inner[:1], bounds, depth)}
+        return {"type": "array", "items": row, "description": "Its rows, which are of one length."}
+    if name in _LISTS and (name.endswith("Vector") or dimensions == ["1"] or len(inner) < 2):
+        return {"type": "array", **_items(inner[:1], bounds, depth)}
     return {}
+
+
+def _items(inner: list[str], bounds: _Bounds, depth: int) -> Schema:
+    """Return what a list's schema says of its elements."""
+    items = _schema(inner[0], bounds, depth) if inner else {}
+    return {"items": items} if items else {}
+
+
+def _tuple(name: str, inner: list[str], bounds: _Bounds, depth: int) -> Schema:
+    if not inner:
+        return {"type": "array"}
+    if name == "NTuple":
+        items = {"items": _schema(inner[-1], bounds, depth)}
+        size = int(inner[0]) if re.fullmatch(r"[0-9]{1,9}", inner[0]) else None
+        return {"type": "array", **items, **_sizes(size)}
+    parts = [one for one in inner if one]
+    further: Schema | None = None
+    if parts and parts[-1].startswith("Vararg"):
+        last, *variables = _pieces(parts.pop(), " where ")
+        of = parameters(last)[:1]
+        further = _schema(of[0], bounds | _bounds(variables), depth) if of else {}
+    return listing([_schema(one, bounds, depth) for one in parts], further)
+
+
+def listing(parts: list[Schema], further: Schema | None) -> Schema:
+    """Return the schema of a list of certain values, and of any number of others behind them."""
+    found: Schema = {"type": "array", **({"prefixItems": parts} if parts else {})}
+    found["minItems"] = len(parts)
+    if further is None:
+        found["maxItems"] = len(parts)
+    elif further:
+        found["items"] = further
+    return found
+
+
+def _bounds(variables: list[str]) -> _Bounds:
+    """Return what bounds the variables of ``where T<:Real``."""
+    found: _Bounds = {}
+    for one in variables:
+        for variable in _pieces(one.strip("{}") if one.startswith("{") else one, ","):
+            name, _, bound = variable.partition("<:")
+            known = bool(bound) and len(bound) <= _LONGEST_BOUND
+            found[name.strip()] = bound.strip() if known else "Any"
+    return found
+
+
+def _sizes(size: int | None) -> Schema:
+    return {} if size is None else {"minItems": size, "maxItems": size}
 
 
 def parameters(kind: str) -> list[str]:
     """Return the parameters of a type, such as ``Int64`` and ``1`` of ``Array{Int64,1}``."""
     begin = kind.find("{")
-    if begin < 0 or not kind.endswith("}"):
-        return []
-    found, depth, last = [], 0, begin + 1
-    for place in range(begin + 1, len(kind) - 1):
-        character = kind[place]
+    return _pieces(kind[begin + 1 : -1], ",") if begin >= 0 and kind.endswith("}") else []
+
+
+def _pieces(text: str, separator: str) -> list[str]:
+    """Return the pieces of a text between separators that stand in no braces."""
+    found, depth, last = [], 0, 0
+    for place, character in enumerate(text):
         depth += (character in "{(") - (character in "})")
-        if character == "," and depth == 0:
-            found.append(kind[last:place].strip())
-            last = place + 1
-    found.append(kind[last : len(kind) - 1].strip())
+        if depth == 0 and place >= last and text.startswith(separator, place):
+            found.append(text[last:place].strip())
+            last = place + len(separator)
+    found.append(text[last:].strip())
     return found
 
 
 def either(schemas: list[Schema]) -> Schema:
     """Return the schema of what one of these admits."""
-    different: list[Schema] = []
+    different: dict[str, Schema] = {}
     for schema in schemas:
-        if schema not in different:
-            different.append(schema)
-    if not different or {} in different:
-        return {}
-    return different[0] if len(different) == 1 else {"anyOf": different}
+        if not schema:
+            return {}
+        if schema != NEVER:
+            different.setdefault(repr(schema), schema)
+    if not different:
+        return NEVER if schemas else {}
+    found = list(different.values())
+    return found[0] if len(found) == 1 else {"anyOf": found}
 
 
 def in_address(schema: Schema) -> Schema:
@@ -120,6 +191,5 @@ def in_address(schema: Schema) -> Schema:
     if not schema:
         return SCALAR
     if "anyOf" in schema:
-        kept = [in_address(one) for one in schema["anyOf"] if in_address(one)]
-        return either(kept)
-    return {} if schema.get("type") in ("array", "object") else schema
+        return either([in_address(one) for one in schema["anyOf"] if in_address(one)])
+    return {} if schema == NEVER or schema.get("type") in ("array", "object") else schema

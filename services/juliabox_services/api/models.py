@@ -76,8 +76,9 @@ class Method(Struct, frozen=True, kw_only=True):
 
     arguments: list[Argument] = field(default_factory=list)
     keywords: list[Argument] = field(default_factory=list)
-    #: Whether it takes any number of further arguments, and any further keyword.
+    #: Whether it takes any number of further arguments, of which type, and any further keyword.
     more: bool = False
+    more_type: str = "Any"
     more_keywords: bool = False
 
 

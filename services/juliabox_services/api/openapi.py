@@ -1,8 +1,8 @@
 """The OpenAPI 3.1 document of an API, from the methods of its functions.
 
 It tells what the engine answers, no more: parameters are JSON by ``content``, since that is how
-addresses are read. Each number of arguments in the address is a path of its own. Arguments beyond
-those that a method names are of types that nobody knows, so they are not told.
+addresses are read. Each number of arguments in the address is a path of its own; of a method that
+takes any number of further ones, the first of those is told.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 from juliabox_services.api.answers import EVENTS, JSON
-from juliabox_services.api.julia_types import Schema, either, in_address, schema_of
-from juliabox_services.api.models import Argument, Function, Method, Version
+from juliabox_services.api.julia_types import Schema, either, in_address, listing, schema_of
+from juliabox_services.api.models import Function, Method, Version
 
 #: Arguments in an address, and paths of one function, that are told.
 _MOST_ARGUMENTS = 12
@@ -119,6 +119,7 @@ def _component(status: str) -> str:
 def _paths(function: Function) -> dict[str, Any]:
     methods = function.methods or [Method(more_keywords=True)]
     counts = {len(method.arguments) for method in methods}
+    counts |= {len(method.arguments) + 1 for method in methods if method.more}
     found = {f"/{quote(function.name, safe='!')}": _without(function, methods, 0 in counts)}
     for count in sorted(counts - {0})[:_MOST_PATHS]:
         if count <= _MOST_ARGUMENTS:
@@ -129,7 +130,18 @@ def _paths(function: Function) -> dict[str, Any]:
 
 
 def _of_count(methods: list[Method], count: int) -> list[Method]:
-    return [method for method in methods if len(method.arguments) == count]
+    """Return the methods that take so many arguments."""
+    return [
+        method
+        for method in methods
+        if len(method.arguments) == count or (method.more and len(method.arguments) < count)
+    ]
+
+
+def _kind(method: Method, place: int) -> Schema:
+    """Return the schema of an argument, from 0 on."""
+    named = method.arguments
+    return schema_of(named[place].type if place < len(named) else method.more_type)
 
 
 def _operation(function: Function, kind: str, count: int, **more: Any) -> dict[str, Any]:
@@ -151,11 +163,9 @@ def _operation(function: Function, kind: str, count: int, **more: Any) -> dict[s
 def _without(function: Function, methods: list[Method], none: bool) -> dict[str, Any]:
     """Return the path without arguments: they come in the body."""
     given = [_array(method) for method in methods]
-    given += [
-        schema
-        for method in methods
-        if len(method.arguments) == 1 and (schema := _alone(method.arguments[0]))
-    ]
+    # the one argument itself, unless it must be listed
+    alone = [in_address(_kind(method, 0)) for method in _of_count(methods, 1)]
+    given += [schema for schema in alone if schema]
     without = _of_count(methods, 0)
     keywords = _keywords(methods)
     if without:
@@ -177,7 +187,7 @@ def _with(
     path = "".join(f"/{{{name}}}" for name in names)
     parameters = []
     for place, name in enumerate(names):
-        kinds = [in_address(schema_of(method.arguments[place].type)) or None for method in methods]
+        kinds = [in_address(_kind(method, place)) or None for method in methods]
         if None in kinds:
             return path, None
         schema = either([kind for kind in kinds if kind is not None])
@@ -195,7 +205,8 @@ def _with(
 def _names(methods: list[Method], count: int) -> list[str]:
     found: list[str] = []
     for place in range(count):
-        name = methods[0].arguments[place].name
+        named = methods[0].arguments
+        name = named[place].name if place < len(named) else ""
         if not re.fullmatch(r"\w{1,60}", name) or name in found:
             name = f"argument{place + 1}"
         found.append(name)
@@ -228,16 +239,8 @@ def _keywords(methods: list[Method]) -> list[dict[str, Any]]:
 
 def _array(method: Method) -> Schema:
     """Return the schema of a body that lists all arguments."""
-    count = len(method.arguments)
-    schema: Schema = {"type": "array", "minItems": count, "maxItems": count}
-    if count:
-        schema["prefixItems"] = [schema_of(argument.type) for argument in method.arguments]
-    return schema
-
-
-def _alone(argument: Argument) -> Schema:
-    """Return the schema of a body that is the one argument itself; empty if it must be listed."""
-    return in_address(schema_of(argument.type))
+    named = [schema_of(argument.type) for argument in method.arguments]
+    return listing(named, schema_of(method.more_type) if method.more else None)
 
 
 def _object(methods: list[Method]) -> Schema:

@@ -12,6 +12,13 @@ from juliabox_services.api.models import Argument, Function, Method, Options, Ve
 from juliabox_services.api.openapi import document
 from support.api_front import FrontStand, taking
 
+
+def rows(items: dict[str, Any] | None = None) -> dict[str, Any]:
+    row = {"type": "array", **({"items": items} if items else {})}
+    return {"type": "array", "items": row, "description": "Its rows, which are of one length."}
+
+
+STRING = {"type": "string"}
 INT = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
 TYPES: dict[str, Any] = {
     "Any": {},
@@ -28,12 +35,22 @@ TYPES: dict[str, Any] = {
     "Union{Int64, Any}": {},
     "Array{Int64,1}": {"type": "array", "items": INT},
     "Vector{Array{Bool, 1}}": {"type": "array", "items": schema_of("Vector{Bool}")},
-    "Array{Int64,2}": {"type": "array", "items": {"type": "array", "items": INT}},
+    "Array{Int64,2}": rows(INT),
+    "Matrix{Float64}": rows({"type": "number"}),
+    "AbstractMatrix{Bool}": rows({"type": "boolean"}),
+    "Array{T,2} where T": rows(),
+    "Array{T,2} where T<:Real": rows({"type": ["number", "boolean"]}),
+    "Matrix": rows(),
+    "Array{Array{Int64,2},1}": {"type": "array", "items": rows(INT)},
     "Float32": {"type": "number", "exclusiveMinimum": -3.4028235677973366e38,
                 "exclusiveMaximum": 3.4028235677973366e38},
     "Array{Int64,3}": {},
     "Array{T,1} where T": {"type": "array"},
-    "Array{T,1} where T<:Real": {"type": "array"},
+    "Array{T,1} where T<:Real": {"type": "array", "items": {"type": ["number", "boolean"]}},
+    "Vector{<:AbstractString}": {"type": "array", "items": {"type": "string"}},
+    "Array{Array{T,1} where T,1}": {"type": "array", "items": {"type": "array"}},
+    "Dict{K,V} where {K, V<:Integer}": {"type": "object",
+                                        "additionalProperties": {"type": ["integer", "boolean"]}},
     "AbstractArray{T,1} where T": {"type": "array"},
     "Array": {"type": "array"},
     "Dict": {"type": "object"},
@@ -43,7 +60,17 @@ TYPES: dict[str, Any] = {
     "Complex{Float64}": {},
     "Tuple{Int64,Bool}": {"type": "array", "prefixItems": [INT, {"type": "boolean"}],
                           "minItems": 2, "maxItems": 2},
-    "Tuple": {},
+    "Tuple": {"type": "array"},
+    "Tuple{}": {"type": "array", "minItems": 0, "maxItems": 0},
+    "Tuple{Array{Int64,2},Symbol}": {"type": "array", "prefixItems": [rows(INT), STRING],
+                                     "minItems": 2, "maxItems": 2},
+    "Tuple{Bool,Vararg{String,N} where N}": {"type": "array", "prefixItems": [{"type": "boolean"}],
+                                             "minItems": 1, "items": STRING},
+    "Tuple{Vararg{Int64,N}} where N": {"type": "array", "minItems": 0, "items": INT},
+    "Tuple{Vararg{Any}}": {"type": "array", "minItems": 0},
+    "NTuple{2, Bool}": {"type": "array", "items": {"type": "boolean"},
+                        "minItems": 2, "maxItems": 2},
+    "NTuple{N, Bool} where N": {"type": "array", "items": {"type": "boolean"}},
     "Dates.Date": {"type": "string", "format": "date"},
     "Main.Date": {},
     "MyModule.Thing": {},
@@ -57,6 +84,21 @@ TYPES: dict[str, Any] = {
 @pytest.mark.parametrize(("kind", "schema"), TYPES.items(), ids=list(TYPES))
 def test_a_type_has_a_schema(kind: str, schema: object) -> None:
     assert schema_of(kind) == schema
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Vector{" * 20_000 + "}" * 20_000,
+        "Vector{" * 60 + "}" * 60,
+        "NTuple{999," * 30 + "Bool" + "}" * 30,
+        " where ".join(["A0", *(f"A{n}<:Tuple{{A{n + 1},A{n + 1}}}" for n in range(25))]),
+        "Tuple{" + "T," * 200 + "} where T<:Tuple{" + "Int64," * 200 + "}",
+    ],
+    ids=["long", "deep", "many", "bounds", "uses"],
+)
+def test_a_type_that_is_made_to_be_large_is_told_in_part(kind: str) -> None:
+    assert len(str(schema_of(kind))) < 30_000
 
 
 def test_parameters_of_a_type_are_told_apart() -> None:
@@ -137,12 +179,25 @@ def test_an_argument_that_no_address_can_carry_is_for_bodies_alone() -> None:
     assert not admits(schema, [1.5])
 
 
-def test_arguments_whose_types_nobody_knows_are_not_told() -> None:
-    method = Method(arguments=[Argument(name="a", type="Int64")], more=True)
-    found = paths(Function(name="max", methods=[method]))
-    assert set(found) == {"/max", "/max/{a}"}
-    schema = body(found["/max"]["post"])
-    assert admits(schema, [1]) and not admits(schema, [1, 2])
+def test_further_arguments_are_told() -> None:
+    method = Method(arguments=[Argument(name="a", type="Int64")], more=True, more_type="String")
+    found = paths(Function(name="join", methods=[method]))
+    assert set(found) == {"/join", "/join/{a}", "/join/{a}/{argument2}"}
+    schema = body(found["/join"]["post"])
+    for admitted in ([1], [1, "a"], [1, "a", "b"], 1):
+        assert admits(schema, admitted), admitted
+    for refused in ([], ["a"], [1, 2], [1, "a", 2], "a"):
+        assert not admits(schema, refused), refused
+    parameters = found["/join/{a}/{argument2}"]["get"]["parameters"]
+    assert [one["content"]["application/json"]["schema"] for one in parameters] == [INT, STRING]
+
+
+def test_a_function_of_any_arguments_is_told_with_none_one_and_all_of_them() -> None:
+    found = paths(Function(name="total", methods=[Method(more=True, more_type="Float64")]))
+    assert set(found) == {"/total", "/total/{argument1}"}
+    schema = body(found["/total"]["post"])
+    assert all(admits(schema, one) for one in ([], [1.5], [1, 2, 3], 1.5, {}))
+    assert not admits(schema, [1, "a"]) and not admits(schema, "a")
 
 
 def test_a_keyword_that_must_be_given_is_told() -> None:

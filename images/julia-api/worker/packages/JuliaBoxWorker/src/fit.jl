@@ -25,11 +25,13 @@ end
 
 function fit_method(signature::Signature, arguments::Vector{Any})
     count = length(signature.kinds)
-    length(arguments) == count || (signature.more && length(arguments) > count) || return nothing
+    open_ended = signature.further !== nothing
+    length(arguments) == count || (open_ended && length(arguments) > count) || return nothing
     try
         fitted = copy(arguments)
-        for place in 1:count
-            fitted[place] = fit_value(signature.kinds[place], arguments[place])
+        for place in eachindex(arguments)
+            kind = place <= count ? signature.kinds[place] : signature.further
+            fitted[place] = fit_value(kind, arguments[place])
         end
         return fitted
     catch
@@ -39,15 +41,21 @@ end
 
 function no_method(published::Published, arguments::Vector{Any})
     counts = sort(unique([length(signature.kinds) for signature in published.signatures]))
-    open_ended = any(signature -> signature.more, published.signatures)
+    open_ended = any(signature -> signature.further !== nothing, published.signatures)
     length(arguments) in counts || open_ended ||
         return "$(published.name) takes $(join(counts, ", ", " or ")) arguments, not $(length(arguments))"
     kinds = join([shown_kind(argument) for argument in arguments], ", ")
-    wanted = join(unique([join(map(string, signature.kinds), ", ") for signature in published.signatures]), "; ")
+    wanted = join(unique(map(wanted_kinds, published.signatures)), "; ")
     return shortened("$(published.name) does not take arguments of types ($kinds); it takes ($wanted)")
 end
 
 shown_kind(value) = string(typeof(value))
+
+function wanted_kinds(signature::Signature)
+    kinds = map(string, signature.kinds)
+    signature.further === nothing || push!(kinds, "$(signature.further)...")
+    return join(kinds, ", ")
+end
 
 """The value as one of type `kind`. Throws anything where it is none."""
 function fit_value(kind, value)
@@ -81,8 +89,16 @@ end
 convert_value(::Type{Symbol}, value::String) = Symbol(value)
 convert_value(::Type{<:AbstractChar}, value::String) = only(value)
 convert_value(kind::Type{<:Dates.TimeType}, value::String) = kind(value)
-convert_value(kind::Type{<:AbstractDict}, value::Dict) = convert(kind, value)
-convert_value(kind::Type{<:Tuple}, value::AbstractVector) = convert(kind, Tuple(value))
+convert_value(kind::Type{<:AbstractDict}, value::Dict) = convert(
+    kind,
+    Dict{keytype(kind),valtype(kind)}(
+        fit_value(keytype(kind), key) => fit_value(valtype(kind), one) for (key, one) in value
+    ),
+)
+convert_value(kind::Type{<:Tuple}, values::AbstractVector) = convert(
+    kind,
+    Tuple(Any[fit_value(fieldtype(kind, place), one) for (place, one) in enumerate(values)]),
+)
 function convert_value(kind::Type{<:AbstractVector}, value::AbstractVector)
     element = element_kind(kind)
     element === Any && return convert(kind, value)

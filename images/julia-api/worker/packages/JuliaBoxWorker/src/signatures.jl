@@ -11,7 +11,7 @@ struct Signature
     method::Method
     names::Vector{String}
     kinds::Vector{Any}
-    more::Bool
+    further::Any     # the type of any number of further arguments; nothing if it takes none
     keywords::Vector{Keyword}
     more_keywords::Bool
 end
@@ -47,7 +47,7 @@ function with_keywords(one::Signature, all::Vector{Signature})
     for other in all
         other.method.line == one.method.line && other.method.file == one.method.file || continue
         isempty(other.keywords) && !other.more_keywords && continue
-        return Signature(one.method, one.names, one.kinds, one.more, other.keywords, other.more_keywords)
+        return Signature(one.method, one.names, one.kinds, one.further, other.keywords, other.more_keywords)
     end
     return one
 end
@@ -55,11 +55,14 @@ end
 function signature(method::Method, declared::Vector{Vector{Keyword}})
     kinds = collect(Any, Base.unwrap_unionall(method.sig).parameters)[2:end]
     names = argument_names(method, length(kinds))
-    more = method.isva
-    more && (pop!(kinds); pop!(names))
+    further = nothing
+    if method.isva
+        further = whole_kind(Base.unwrapva(pop!(kinds)), method.sig)
+        pop!(names)
+    end
     kinds = Any[whole_kind(kind, method.sig) for kind in kinds]
     keywords, more_keywords = keyword_names(method)
-    return Signature(method, names, kinds, more, described(keywords, declared), more_keywords)
+    return Signature(method, names, kinds, further, described(keywords, declared), more_keywords)
 end
 
 function argument_names(method::Method, count::Int)
@@ -171,7 +174,8 @@ as_object(signature::Signature) = Object(
         for (name, kind) in zip(signature.names, signature.kinds)
     ],
     "keywords" => Any[as_object(keyword) for keyword in signature.keywords],
-    "more" => signature.more,
+    "more" => signature.further !== nothing,
+    "more_type" => signature.further === nothing ? "Any" : string(signature.further),
     "more_keywords" => signature.more_keywords,
 )
 
