@@ -120,9 +120,17 @@ def test_a_session_of_an_admin_has_nothing_of_an_admin(served: ApiStand) -> None
     assert "admin-ui" not in scopes_of(served, session_token(served, "root"))
 
 
-def test_the_engine_s_own_token_reads_no_people(served: ApiStand) -> None:
+def test_the_engine_s_own_token_reads_of_people_only_whether_they_are_there(
+    served: ApiStand,
+) -> None:
     token = served.tokens["api_token"]
-    assert scopes_of(served, token) >= {"read:services!service=api"}
+    assert scopes_of(served, token) >= {"read:services!service=api", "read:users:name"}
+    add_person(served, "former-publisher")
+    seen = served.api("GET", "/users/former-publisher", token).json()
+    assert (seen["name"], seen["kind"]) == ("former-publisher", "user")
+    assert not {"admin", "groups", "last_activity", "servers", "created"} & set(seen)
+    served.api("DELETE", "/users/former-publisher")
+    assert served.api("GET", "/users/former-publisher", token).status_code == 404
     assert served.api("GET", "/users", token).status_code == 403
     assert served.api("POST", "/users/newcomer", token).status_code in {403, 404}
 

@@ -138,8 +138,21 @@ class _User(tornado.web.RequestHandler):
             self.set_status(403)
 
 
+class _Person(tornado.web.RequestHandler):
+    def initialize(self, hub: SmallHub) -> None:
+        self.hub = hub
+
+    def get(self, name: str) -> None:
+        token = self.request.headers.get("Authorization", "").removeprefix("token ")
+        self.hub.asked[name] += 1
+        known = 200 if name in self.hub.people else 404
+        status = self.hub.status or (known if token in self.hub.tokens else 403)
+        self.set_status(status)
+        self.finish({"name": name, "kind": "user"} if status == 200 else {"status": status})
+
+
 class SmallHub:
-    """The one route of the hub that the engine asks."""
+    """The routes of the hub that the engine asks."""
 
     def __init__(self) -> None:
         self.tokens: dict[str, dict[str, Any]] = {}
@@ -148,8 +161,13 @@ class SmallHub:
         self.status = 0
         self.pause = 0.0
         socket, self.port = bind_unused_port()
-        handler = (r"/hub/api/user", _User, {"hub": self})
-        self.server = HTTPServer(tornado.web.Application([handler], log_function=lambda _: None))
+        #: Those who are there, for whom asks by name with a token.
+        self.people: set[str] = set()
+        routes = [
+            (r"/hub/api/user", _User, {"hub": self}),
+            (r"/hub/api/users/([^/]+)", _Person, {"hub": self}),
+        ]
+        self.server = HTTPServer(tornado.web.Application(routes, log_function=lambda _: None))
         self.server.add_socket(socket)
 
     @property

@@ -21,6 +21,7 @@ from juliabox_services.api.async_results import Results
 from juliabox_services.api.back import Engine
 from juliabox_services.api.base import Front
 from juliabox_services.api.control import control_application
+from juliabox_services.api.departures import Departures
 from juliabox_services.api.metrics import Metrics
 from juliabox_services.api.models import Version
 from juliabox_services.api.publishing import Publishing
@@ -28,6 +29,7 @@ from juliabox_services.api.rates import Rates, Room
 from juliabox_services.api.settings import ApiSettings, load
 from juliabox_spawner.client import ManagerClient
 from juliabox_spawner.hub.logs import Scrub
+from juliabox_spawner.hub.secret_files import read_secret
 
 SETTINGS = "/etc/juliabox/api.json"
 
@@ -71,12 +73,17 @@ class Service:
             metrics=self.metrics,
             room=Room(ROOM_BYTES, max(ROOM_BYTES // 2, bounds.body, bounds.result)),
         )
+        token = read_secret(settings.secrets / "api_token")
+        self._departures = Departures(
+            settings.hub_api, token, self.publishing.published, self.publishing.saving
+        )
         self._servers: list[HTTPServer] = []
 
     async def open(self) -> None:
         """Open the parts, then listen: first where the proxy comes, then where sessions do."""
         await self.engine.open()
         await self.publishing.open()
+        self._departures.start()
         figures = HTTPServer(control_application(self.metrics.registry, self._lacking))
         figures.listen(self.settings.metrics_port, self.settings.metrics_address)
         self._servers.append(figures)
@@ -119,6 +126,7 @@ class Service:
                 log.warning("a connection does not close")
         await self.front.results.close()
         self.front.callers.close()
+        await self._departures.close()
         await self.publishing.close()
         await self.engine.close()
         self._client.close()

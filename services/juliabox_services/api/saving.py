@@ -130,7 +130,9 @@ class Saving:
                 await self._audit.write(who, "activate", publisher, api, number)
                 return entry
 
-    async def stop(self, publisher: str, api: str, who: str, *, admin: bool) -> Api:
+    async def stop(
+        self, publisher: str, api: str, who: str, *, admin: bool, detail: str = ""
+    ) -> Api:
         """Let an API answer no calls until it is started; ``admin``: by an admin alone."""
         async with self._changes(publisher, api):
             old, version = self._published.find(publisher, api)
@@ -139,7 +141,7 @@ class Saving:
             entry = msgspec.structs.replace(old, stopped=reason)
             await self._store.run(partial(Tables.keep_api, api=entry))
             self._apply(entry, version)
-            await self._audit.write(who, "stop", publisher, api, entry.active)
+            await self._audit.write(who, "stop", publisher, api, entry.active, detail)
             return entry
 
     async def start(self, publisher: str, api: str, who: str, *, admin: bool) -> Api:

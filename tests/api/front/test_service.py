@@ -53,6 +53,8 @@ class Service:
         self.port, self.figures, self.hub_port = (free_port() for _ in range(3))
         (folder / "api").mkdir()
         key = make_key(folder / "manager.key")
+        (folder / "api_token").write_text("engine")
+        (folder / "api_token").chmod(0o600)
         settings = ApiSettings(
             installation="stand",
             public_url="http://127.0.0.1/",
