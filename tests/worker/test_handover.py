@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 
 import docker
-import msgspec
 import pytest
 import zmq
 
+from juliabox_ext.errors import RequestError
 from juliabox_services.api.models import Options
+from juliabox_services.api.options_rules import demand_options
+from juliabox_services.api.settings import Bounds
 from support.api_worker import MIB, api_container
 
 pytestmark = pytest.mark.engine
@@ -51,20 +53,21 @@ def test_a_container_that_is_released_at_once_is_ready_soon(
         print(f"cold: first call {time.monotonic() - container.started:.2f} s after the start")
 
 
+@pytest.mark.parametrize(("workers", "memory"), [(1, 256), (4, 640)])
 def test_the_least_memory_that_an_api_may_have_is_enough(
-    engine: docker.DockerClient, image: str
+    engine: docker.DockerClient, image: str, workers: int, memory: int
 ) -> None:
     # a container of 160 MiB was killed before it was prepared
-    least = 256 * MIB
-    assert msgspec.convert({"memory": least}, Options).memory == least
-    with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({"memory": least - 1}, Options)
+    least = memory * MIB
+    demand_options(Options(memory=least, workers=workers), [], Bounds())
+    with pytest.raises(RequestError):
+        demand_options(Options(memory=least - 1, workers=workers), [], Bounds())
     with api_container(engine, image, mem_limit=least, memswap_limit=least) as container:
         assert container.told() == "loaded"
-        container.release()
-        link = container.link()
-        assert link.load("f(n) = n + 1", "f").kind == "loaded"
-        assert link.call("f", 1).value == 2
+        container.release(workers)
+        for link in [container.link(number) for number in range(workers)]:
+            assert link.load("f(n) = n + 1", "f").kind == "loaded"
+            assert link.call("f", 1).value == 2
 
 
 def test_a_manager_that_restarts_finds_the_container_again(
