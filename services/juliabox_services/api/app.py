@@ -24,6 +24,10 @@ from juliabox_services.api.settings import INTERFACE
 #: Bytes of a body that are kept where nobody reads it: whoever calls need not say who it is there.
 PLAIN_BYTES = 64 * 1024
 
+#: Requests of one caller to the interface in a minute: a page of the portal takes several, whatever
+#: an operator thinks of calls.
+INTERFACE_RATE = 600
+
 _NAMES = rf"(?!{INTERFACE}/)[^/]+/[^/]+"
 
 #: Pattern below ``/services/api/`` -> its handler; the first that fits counts.
@@ -68,7 +72,7 @@ def identify(front: Front) -> Callable[[RequestHandler], Awaitable[Mapping[str, 
         if said is None:
             return None
         found = await front.callers.identify(token_of(said), address_of(handler))
-        front.rates.spend((INTERFACE, found.user, found.name), front.settings.bounds.rate)
+        front.rates.spend((INTERFACE, found.user, found.name), INTERFACE_RATE)
         return {
             "name": found.name,
             "kind": "user" if found.user else "service",

@@ -19,7 +19,7 @@ import structlog
 from juliabox_ext.errors import JuliaBoxError
 from juliabox_services.api.models import AuditRow, Bucket, LogLine, Version
 from juliabox_services.api.published import Published
-from juliabox_services.api.spread import Minute
+from juliabox_services.api.spread import Minute, Recent
 from juliabox_services.api.store import Store
 from juliabox_services.api.tables import Tables, storable, whole
 
@@ -52,16 +52,21 @@ class _Book:
     number: int = 0
     minute: int = 0
     count: int = 0
-    #: Minute -> calls and failed calls, for a day: of this process, and of those before it.
-    recent: dict[int, tuple[int, int]] = field(default_factory=dict)
-    before: dict[int, tuple[int, int]] = field(default_factory=dict)
+    #: Calls of a day: of this process, and of those before it.
+    recent: Recent = field(default_factory=Recent)
+    before: Recent = field(default_factory=Recent)
+
+    def forget(self, since: float) -> None:
+        """Forget the minutes before a time."""
+        self.recent.forget(since)
+        self.before.forget(since)
 
     def recall(self, minute: int, kept: Minute) -> None:
         """Take note of a minute as the database has it: what is not ours in it is of before."""
-        calls, errors = self.recent.get(minute, (0, 0))
+        calls, errors = self.recent.of(minute)
         waiting = self.minutes.get(minute, Minute())
         written = (calls - waiting.calls, errors - waiting.errors)
-        self.before[minute] = (max(0, kept.calls - written[0]), max(0, kept.errors - written[1]))
+        self.before.put(minute, max(0, kept.calls - written[0]), max(0, kept.errors - written[1]))
 
 
 class Ledger:
@@ -112,8 +117,8 @@ class Ledger:
         if calls is None:
             calls = book.minutes[minute] = Minute()
         calls.count(status, seconds)
-        done, failed = book.recent.get(minute, (0, 0))
-        book.recent[minute] = (done + 1, failed + (status >= 500))
+        done, failed = book.recent.of(minute)
+        book.recent.put(minute, done + 1, failed + (status >= 500))
         if printed or status >= 500 or (status >= 400 and message):
             text = "\n".join(part for part in (printed.rstrip("\n"), message) if part)
             self._line(book, now, "call", version.version, text, function, status, request)
@@ -131,10 +136,9 @@ class Ledger:
         book = self._books.get(whole(publisher, api))
         if book is None:
             return 0, 0
-        since = time.time() - DAY
-        minutes = (*book.recent.items(), *book.before.items())
-        counted = [both for minute, both in minutes if minute >= since]
-        return sum(calls for calls, _ in counted), sum(errors for _, errors in counted)
+        book.forget(time.time() - DAY)
+        recent, before = book.recent, book.before
+        return recent.calls + before.calls, recent.errors + before.errors
 
     def forget(self, publisher: str, api: str) -> None:
         """Give up what was taken down of an API that is removed."""
@@ -252,9 +256,7 @@ class Ledger:
         """Give up the oldest of what waits, and the minutes that are older than a day."""
         since = time.time() - DAY
         for book in self._books.values():
-            for counted in (book.recent, book.before):
-                for minute in [minute for minute in counted if minute < since]:
-                    del counted[minute]
+            book.forget(since)
         while sum(len(book.lines) for book in self._books.values()) > WAITING:
             fullest = max(self._books.values(), key=lambda book: len(book.lines))
             fullest.lines.popleft()

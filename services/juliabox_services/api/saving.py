@@ -323,6 +323,9 @@ class Saving:
         """Write a new version, which nobody knows of yet; return it with its number."""
         publisher, api = version.publisher, version.api
         newest = old.newest if old else await self._last_number(publisher, api)
+        if old:
+            # what is older than its API is of a removed one; a clock may have been set back
+            version = msgspec.structs.replace(version, saved=max(version.saved, old.created))
         for number in range(newest + 1, newest + 1 + _TRIES):
             saved = msgspec.structs.replace(version, version=number)
             try:

@@ -102,3 +102,34 @@ class Minute:
         minute.errors = row["errors"] or 0
         minute.spread = {int(step): calls for step, calls in (row["spread"] or {}).items()}
         return minute
+
+
+class Recent:
+    """Calls and failed calls of late, by minute and together. Minutes come in their order."""
+
+    __slots__ = ("_minutes", "calls", "errors")
+
+    def __init__(self) -> None:
+        self._minutes: dict[int, tuple[int, int]] = {}
+        self.calls = 0
+        self.errors = 0
+
+    def of(self, minute: int) -> tuple[int, int]:
+        """Return the calls, and the failed ones, of a minute."""
+        return self._minutes.get(minute, (0, 0))
+
+    def put(self, minute: int, calls: int, errors: int) -> None:
+        """Take note of a minute in place of what was known of it."""
+        known_calls, known_errors = self.of(minute)
+        self._minutes[minute] = (calls, errors)
+        self.calls += calls - known_calls
+        self.errors += errors - known_errors
+
+    def forget(self, since: float) -> None:
+        """Forget the minutes before a time."""
+        while self._minutes:
+            oldest = next(iter(self._minutes))
+            if oldest >= since:
+                return
+            self.put(oldest, 0, 0)
+            del self._minutes[oldest]

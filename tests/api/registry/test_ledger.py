@@ -16,7 +16,7 @@ from juliabox_services.api import ledger as ledger_module
 from juliabox_services.api.ledger import LINES_PER_MINUTE, TEXT_BYTES
 from juliabox_services.api.models import Version
 from juliabox_services.api.publishing import Publishing
-from juliabox_services.api.spread import FIRST, Minute
+from juliabox_services.api.spread import FIRST, Minute, Recent
 from support.published_stand import FaintDatabase, publishing_on, request
 
 
@@ -166,3 +166,31 @@ def test_medians_are_right_within_a_tenth(seconds: list[float]) -> None:
     exact = sorted(seconds)[max(0, -(-len(seconds) // 2) - 1)]
     found = whole.quantile(0.5)
     assert found is not None and 0.9 * exact <= found <= 1.1 * exact
+
+
+def test_what_is_recent_is_added_up_and_forgotten_in_its_order() -> None:
+    recent = Recent()
+    for minute in (60, 120, 180):
+        recent.put(minute, 2, 1)
+    recent.put(120, 5, 0)
+    assert (recent.calls, recent.errors, recent.of(120)) == (9, 2, (5, 0))
+    recent.forget(121)
+    assert (recent.calls, recent.errors, recent.of(60)) == (2, 1, (0, 0))
+    recent.forget(1000)
+    assert (recent.calls, recent.errors) == (0, 0)
+
+
+async def test_a_list_of_many_apis_that_were_busy_all_day_keeps_nobody_waiting(
+    publishing: Publishing,
+) -> None:
+    version, now = await _saved(publishing), int(time.time()) // 60 * 60
+    book = publishing.ledger._book("ada/hi")
+    for minute in range(now - 86_000, now, 60):
+        book.recent.put(minute, 3, 1)
+        book.before.put(minute, 1, 0)
+    begun = time.process_time()
+    for _ in range(1000):
+        publishing.ledger.day("ada", "hi")
+    assert time.process_time() - begun < 0.1
+    publishing.ledger.called(version, "hello", 500, 0.1)
+    assert publishing.ledger.day("ada", "hi") == (4 * 1434 + 1, 1434 + 1)

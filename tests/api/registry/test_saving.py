@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -266,6 +267,18 @@ async def test_old_versions_go_but_never_the_one_that_answers(
     found = await one.store.run(lambda tables: Tables.versions(tables, "ada", "hi"))
     assert [version.version for version in found] == [6, 5, 4, 1]
     await one.close()
+
+
+async def test_a_clock_that_is_set_back_deletes_no_version(
+    publishing: Publishing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publishing.saving.save("ada", "hi", request(), "ada")
+    earlier = time.time() - 3600
+    monkeypatch.setattr(time, "time", lambda: earlier)
+    for source in sources(2):
+        await publishing.saving.save("ada", "hi", request(source), "ada")
+    found = await publishing.store.run(lambda tables: Tables.versions(tables, "ada", "hi"))
+    assert [version.version for version in found] == [3, 2, 1]
 
 
 @pytest.mark.parametrize(
