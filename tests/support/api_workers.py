@@ -23,6 +23,8 @@ from juliabox_manager import protocol as p
 KEY = "JULIABOX_WORKER_KEY"
 WORKERS = "JULIABOX_WORKERS"
 LOOPBACK = "127.0.0.1"
+#: A JSON text of 16 MiB.
+BLOB = b'"' + b"x" * (16 * 1024**2 - 2) + b'"'
 
 
 @dataclass(eq=False)
@@ -223,6 +225,11 @@ class Worker:
             await asyncio.sleep(3600)
         elif "exit!" in source:
             self.container.die(7)
+        elif "kill!" in source or ("once!" in source and len(self.there.made) == 1):
+            self.container.die(137)
+        elif "more!" in source:
+            told = {"functions": [{"name": name} for name in ("<b>", *header["functions"])]}
+            await self.say(b"loaded", told)
         elif "memory!" in source or ("much!" in source and self.container.small):
             self.container.die(137, oom=True)
         else:
@@ -282,6 +289,10 @@ class Worker:
     async def do_boom(self, _arguments: Any, _parts: list[bytes]) -> None:
         await self.error("api.error", "DomainError: no")
 
+    async def do_leaving(self, _arguments: Any, _parts: list[bytes]) -> None:
+        frames = [{"function": "leaving", "line": 2}]
+        await self.say(b"error", {"code": "api.error", "message": "no", "frames": frames})
+
     async def do_refuse(self, arguments: Any, _parts: list[bytes]) -> None:
         await self.error(arguments[0], "no")
 
@@ -320,3 +331,15 @@ class Worker:
         """Answer with frames of the caller's choice, after those that name peer and version."""
         frames = [frame.encode() for frame in arguments]
         await self.send([self.peer, *frames])
+
+    async def do_heap(self, arguments: Any, _parts: list[bytes]) -> None:
+        """Answer with so many frames of 16 MiB, which take no memory here."""
+        frames = [self.peer, b"JBW1", self.request, b"result", b"{}", *[BLOB] * arguments[0]]
+        await self.socket.send_multipart(frames, copy=False)
+
+    async def do_large_items(self, arguments: Any, _parts: list[bytes]) -> None:
+        """Yield so many items of 16 MiB, which take no memory here."""
+        for _ in range(arguments[0]):
+            frames = [self.peer, b"JBW1", self.request, b"item", b"{}", BLOB]
+            await self.socket.send_multipart(frames, copy=False)
+        await self.say(b"end", {})

@@ -18,21 +18,21 @@ from prometheus_client import CollectorRegistry
 from juliabox_manager.keys import KeyPair
 from juliabox_services.api import refusals, wire
 from juliabox_services.api.checks import Checks
-from juliabox_services.api.container import Site, Worker
+from juliabox_services.api.container import Worker
 from juliabox_services.api.engine_contract import Answer, Back, Call, CallError, Checked, Load
 from juliabox_services.api.engine_figures import EngineFigures
 from juliabox_services.api.fleet import Fleet, News
 from juliabox_services.api.link import Exchange, LinkEnded
 from juliabox_services.api.machine import Caller, Machine
 from juliabox_services.api.models import Version
+from juliabox_services.api.order import Site
 from juliabox_services.api.pool import Pool
 from juliabox_services.api.settings import Bounds
+from juliabox_services.api.starts import Starts
 from juliabox_services.api.stream import Items
 
 #: Sockets of all workers: three for each connection, since libzmq tells of it by two more.
 _MOST_SOCKETS = 8192
-#: Containers that the manager makes and starts at one time.
-STARTS = 4
 #: Seconds for the manager to take containers over when the engine ends.
 CLOSE_SECONDS = 5.0
 #: Share of what a call takes as a rule that must be left of its time when it is sent, and the least
@@ -70,7 +70,7 @@ class Engine(Back):
             keys=KeyPair(public, secret),
             result_bytes=bounds.result,
             load_seconds=bounds.load_timeout,
-            starts=asyncio.Semaphore(STARTS),
+            starts=Starts(),
         )
         self._fleet = Fleet(bounds, site, self._figures, news)
         self._checks = Checks(bounds, self._fleet)
@@ -154,7 +154,8 @@ class Engine(Back):
         """Admit no further call, and wait for those under way; see :class:`Back`."""
         self._draining = True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._quiet.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._quiet.wait()
 
     # -- one call ----------------------------------------------------------------------------------
 
@@ -256,5 +257,5 @@ class Engine(Back):
         if ended.cause == "timeout":
             return refusals.timed_out()
         if ended.cause == "lost":
-            return refusals.crashed(await worker.container.fate())
+            return refusals.crashed((await worker.container.fate()).words)
         return refusals.garbled() if ended.cause == "garbled" else refusals.draining()

@@ -17,15 +17,18 @@ import zmq
 from juliabox_ext.errors import JuliaBoxError
 from juliabox_manager import protocol as p
 from juliabox_services.api import refusals, wire
-from juliabox_services.api.container import Container, LoadFailed, Order, Worker
+from juliabox_services.api.container import Container, LoadFailed, Worker
 from juliabox_services.api.engine_contract import Checked
 from juliabox_services.api.fleet import Fleet
 from juliabox_services.api.link import LinkEnded
+from juliabox_services.api.order import Order
 from juliabox_services.api.settings import Bounds
 
 #: Looks at one time, and the seconds that one waits for its turn and for room.
 MOST, WAIT_SECONDS = 4, 20.0
 _PAUSE = 0.1
+#: Looks at a source whose container is ended from outside.
+_TRIES = 2
 
 log = structlog.get_logger("juliabox.api")
 
@@ -95,29 +98,45 @@ class Checks:
 
     async def _look(self, order: Order) -> tuple[Checked, bool]:
         """Return what was found, and whether it was for want of memory."""
-        async with _patience():
-            while not self._fleet.room_apart(order.publisher):
-                await self._fleet.change(_PAUSE)
-        container = self._fleet.apart(order, _Apart(self._fleet))
-        try:
-            loaded = await container.start()
-        except LoadFailed as error:
-            return _failed(error.told), False
-        except LinkEnded as error:
-            checked = await self._ended(container, error)
-            return checked, container.out_of_memory
-        except (JuliaBoxError, zmq.ZMQError) as error:
-            log.warning(
-                "a source cannot be looked at", publisher=order.publisher, reason=str(error)
-            )
-            raise refusals.starting(
-                "no container can be started now to look at the source in", refusals.LATER
-            ) from None
-        finally:
-            container.end("check")
-        return _loaded(loaded, order.functions), False
+        for _ in range(_TRIES):
+            container = await self._container(order)
+            try:
+                loaded = await container.start()
+            except LoadFailed as error:
+                return _failed(error.told), False
+            except LinkEnded as error:
+                ended = await self._ended(container, error)
+                if ended is not None:
+                    return ended
+            except (JuliaBoxError, zmq.ZMQError) as error:
+                log.warning(
+                    "a source cannot be looked at", publisher=order.publisher, reason=str(error)
+                )
+                raise refusals.starting(
+                    "no container can be started now to look at the source in", refusals.LATER
+                ) from None
+            else:
+                return _loaded(loaded, order.functions), False
+            finally:
+                container.end("check")
+        raise refusals.starting(
+            "the container in which the source was looked at was ended from outside; try again",
+            refusals.LATER,
+        )
 
-    async def _ended(self, container: Container, error: LinkEnded) -> Checked:
+    async def _container(self, order: Order) -> Container:
+        """Return a container to look at a source in, as soon as there is room."""
+        fleet = self._fleet
+        async with _patience():
+            with fleet.room.claimed(order.publisher):
+                while not fleet.room.for_look(order.publisher):
+                    await fleet.change(_PAUSE)
+                if fleet.closing:
+                    raise refusals.draining()
+                return fleet.apart(order, _Apart(fleet))
+
+    async def _ended(self, container: Container, error: LinkEnded) -> tuple[Checked, bool] | None:
+        """Return what a look found that came to no answer; ``None``: nothing of the source."""
         if not error.sent:
             raise refusals.starting(
                 "the container for the source did not get ready", refusals.LATER
@@ -125,12 +144,17 @@ class Checks:
         if error.cause == "timeout":
             seconds = self._bounds.load_timeout
             message = f"the source did not finish loading within {seconds:g} s"
-            return Checked(code="source.timeout", message=message)
+            return Checked(code="source.timeout", message=message), False
         if error.cause == "closed":
             raise refusals.draining()
+        if error.cause == "garbled":
+            message = "what Julia said after it had loaded the source cannot be read"
+            return Checked(code="source.crash", message=message), False
         fate = await container.fate()
-        message = "Julia ended while it loaded the source"
-        return Checked(code="source.crash", message=f"{message}: {fate}" if fate else message)
+        if not fate.own:
+            return None
+        message = f"Julia ended while it loaded the source: {fate.words}"
+        return Checked(code="source.crash", message=message), fate.out_of_memory
 
 
 @contextlib.asynccontextmanager
@@ -154,9 +178,11 @@ def _failed(told: wire.Failed) -> Checked:
 
 
 def _loaded(loaded: wire.Loaded, functions: list[str]) -> Checked:
-    found = {function.name for function in loaded.functions}
+    # what else the worker may tell is not to be published
+    found = {function.name: function for function in loaded.functions}
     missing = [name for name in functions if name not in found]
     if missing:
         message = f"the source does not define {', '.join(missing)}"
         return Checked(code="source.missing", message=message, printed=wire.output(loaded.printed))
-    return Checked(functions=loaded.functions, printed=wire.output(loaded.printed))
+    asked = [found[name] for name in functions]
+    return Checked(functions=asked, printed=wire.output(loaded.printed))

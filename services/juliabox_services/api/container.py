@@ -19,22 +19,18 @@ from functools import partial
 from typing import Literal, Protocol, TypeVar
 
 import zmq
-from msgspec import Struct
 
-from juliabox_ext.errors import JuliaBoxError
 from juliabox_manager import protocol as p
-from juliabox_manager.keys import KeyPair
-from juliabox_services.api import wire
+from juliabox_services.api import fate, wire
+from juliabox_services.api.fate import Fate
 from juliabox_services.api.link import Cause, Exchange, Link, LinkEnded
-from juliabox_services.api.machine import Machine
+from juliabox_services.api.order import Order, Site
 
 _T = TypeVar("_T")
 State = Literal["starting", "open", "worn", "closing", "ended"]
 
 #: Share of its memory at which a container is worn, if it has grown at all by the second figure.
 WORN_MEMORY, GROWN = 0.8, 1.1
-#: Seconds after which it is looked how a container ended whose worker was lost.
-_LOOKS = (0.05, 0.2, 0.4)
 #: Seconds for the workers of a container that has started to be reached.
 CONNECT_SECONDS = 10.0
 #: Seconds that the answer to a call waits for that.
@@ -49,33 +45,6 @@ class LoadFailed(Exception):
     def __init__(self, told: wire.Failed) -> None:
         super().__init__(told.message)
         self.told = told
-
-
-class Order(Struct, frozen=True, kw_only=True):
-    """What a container is made for."""
-
-    publisher: str
-    api: str
-    #: 0 for a source that is looked at only.
-    version: int
-    source: str
-    functions: list[str]
-    limits: p.Limits
-    workers: int = 1
-    recycle_calls: int = 0
-
-
-class Site(Struct, frozen=True, kw_only=True):
-    """Where containers are made, and what all of them are told."""
-
-    machine: Machine
-    context: zmq.Context[zmq.Socket[bytes]]
-    #: The engine's own, new with each of its starts.
-    keys: KeyPair
-    result_bytes: int
-    load_seconds: float
-    #: Taken while the manager makes and starts one: the first of many is there before the last.
-    starts: asyncio.Semaphore
 
 
 class Keeper(Protocol):
@@ -178,9 +147,7 @@ class Container:
         self._memory_at_first = 0
         #: Why it ends: a word for figures and logs.
         self.reason = ""
-        self._fate: asyncio.Task[str] | None = None
-        #: Whether it is known that it ended for want of memory.
-        self.out_of_memory = False
+        self._fate: asyncio.Task[Fate] | None = None
         #: Takes it away; set once it has ended.
         self.leaving: asyncio.Task[None] | None = None
 
@@ -215,12 +182,12 @@ class Container:
         """Whether its version needs it not even to be ready for a call."""
         return not self.keeper.active or self.keeper.serving > self.keeper.minimum
 
-    async def fate(self) -> str:
-        """Return how it ended, as the end of a sentence, if its worker was lost and it is known."""
+    async def fate(self) -> Fate:
+        """Return how it ended, if its worker was lost, as far as it is known soon."""
         if self._fate is None:
-            return ""
+            return Fate()
         done, _ = await asyncio.wait([self._fate], timeout=FATE_SECONDS)
-        return self._fate.result() if done else ""
+        return self._fate.result() if done else Fate()
 
     # -- the start ---------------------------------------------------------------------------------
 
@@ -244,7 +211,7 @@ class Container:
 
     async def _start(self) -> wire.Loaded:
         order, site = self.order, self._site
-        async with site.starts:
+        async with site.starts.turn():
             public, started = await self._make()
         until = self.now() + site.load_seconds
         for number in range(order.workers):
@@ -385,22 +352,8 @@ class Container:
 
     def _look_for_fate(self) -> None:
         if self._fate is None:
-            self._fate = asyncio.create_task(self._look(), name=f"fate of {self.id}")
-
-    async def _look(self) -> str:
-        for pause in _LOOKS:
-            await asyncio.sleep(pause)
-            try:
-                found = await self._site.machine.ending(self.id)
-            except JuliaBoxError:
-                return ""
-            if found is not None:
-                if found.oom_killed:
-                    self.out_of_memory = True
-                    memory = self.order.limits.memory // 1024**2
-                    return f"it ran out of its memory of {memory} MiB"
-                return f"it ended with exit code {found.code}"
-        return ""
+            looking = fate.look(self._site.machine, self.id, self.order.limits.memory)
+            self._fate = asyncio.create_task(looking, name=f"fate of {self.id}")
 
     async def _leave(self) -> None:
         try:

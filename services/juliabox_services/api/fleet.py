@@ -1,7 +1,5 @@
-"""All containers of the engine: which version gets how many, and who makes way for whom.
+"""All containers of the engine: which version gets how many.
 
-Ceilings are the operator's, of one publisher and of all. A version that has none of what there is
-to have gets its turn: something idle is ended for it, or something busy is ended after its calls.
 What needs no container for a while gives it back.
 """
 
@@ -18,14 +16,17 @@ import zmq
 
 from juliabox_ext.errors import JuliaBoxError, NoRoomError
 from juliabox_services.api import refusals
-from juliabox_services.api.container import Container, Keeper, LoadFailed, Order, Site
+from juliabox_services.api.container import FATE_SECONDS, Container, Keeper, LoadFailed
 from juliabox_services.api.engine_contract import CallError
 from juliabox_services.api.engine_figures import EngineFigures, Standing
-from juliabox_services.api.link import LinkEnded
+from juliabox_services.api.intake import Intakes
+from juliabox_services.api.link import Link, LinkEnded
 from juliabox_services.api.models import Version
+from juliabox_services.api.order import Order, Site
 from juliabox_services.api.pool import Pool
-from juliabox_services.api.scaling import busy_victim, idle_victim
+from juliabox_services.api.room import Room
 from juliabox_services.api.settings import Bounds
+from juliabox_services.api.sweep import Sweep
 
 #: Told of what happens to containers: version, kind of the log's line, and its text.
 News = Callable[[Version, str, str], None]
@@ -37,8 +38,6 @@ Key = tuple[str, str, int, float]
 WATCH_SECONDS, TICK_SECONDS = 0.1, 1.0
 #: Seconds between two looks at a version that is made ready.
 LOOK_SECONDS = 0.05
-#: Seconds between two comparisons with what the manager has; fewer until the first was made.
-SWEEP_SECONDS, FIRST_SWEEP_SECONDS = 15.0, 1.0
 #: Seconds until a publisher for whom the manager has no room is looked at again.
 _NO_ROOM_PAUSE = 1.0
 #: Containers in a row that may die while they load before it is the source that is at fault.
@@ -75,16 +74,19 @@ class Fleet:
         self._apart: list[Container] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.TimerHandle | None = None
-        self._swept = False
+        self.room = Room(bounds, self._all)
+        self._sweep = Sweep(site.machine, self._all)
+        self._intakes = Intakes(self._links, bounds.result)
         self._changed = asyncio.Event()
         self.closing = False
         figures.watch(self._containers_now, self._outstanding_now)
 
     async def open(self) -> None:
         """Take away what an earlier engine left, if the manager is there, and begin to look."""
-        await self._try_to_sweep()
+        await self._sweep.attempt()
         self._spawn(self._tick_forever(), "tick")
-        self._spawn(self._sweep_forever(), "sweep")
+        self._spawn(self._sweep.for_ever(), "sweep")
+        self._spawn(self._intakes.watch(), "intakes")
 
     async def close(self, seconds: float) -> None:
         """Make no container any more, and end all; the manager gets so many seconds for it."""
@@ -188,7 +190,7 @@ class Fleet:
         if self.closing:
             return
         lacking = pool.lacking(_now())
-        while lacking > 0 and self._room_for_pool(pool):
+        while lacking > 0 and self.room.for_pool(pool):
             self._launch(pool)
             lacking -= 1
         if lacking <= 0:
@@ -203,60 +205,22 @@ class Fleet:
         if waiting:
             self._watching = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._watch)
 
-    def _room_for_pool(self, pool: Pool) -> bool:
-        """Return whether a pool may have another container; if not, see that there will be room."""
-        scope = self._crowd(pool.order.publisher)
-        if scope is None:
-            return True
-        if any(one.state == "ended" for one in scope):
-            # its room is free in a moment, and this is asked again
-            return False
-        worn = next((one for one in pool.containers if one.state == "worn"), None)
-        if worn is not None:
-            worn.close("worn")
-            return False
-        others = [one for one in scope if one.keeper is not pool]
-        starved = not pool.serving and not pool.staffed and pool.waiting > 0
-        victim = idle_victim(others, urgent=starved)
-        if victim is not None:
-            victim.end("evicted")
-        elif starved and not any(one.state == "closing" for one in scope):
-            busy = busy_victim(one for one in others if one.serves)
-            if busy is not None:
-                busy.close("evicted")
-        return False
-
-    def room_apart(self, publisher: str) -> bool:
-        """Return whether a source may be looked at; if not, end something idle for it."""
-        scope = self._crowd(publisher)
-        if scope is None:
-            return True
-        if not any(one.state == "ended" for one in scope):
-            victim = idle_victim(scope, urgent=True)
-            if victim is not None:
-                victim.end("evicted")
-        return False
-
     async def change(self, seconds: float) -> None:
         """Wait until a container has gone, at most so long."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), seconds)
-
-    def _crowd(self, publisher: str) -> list[Container] | None:
-        """Return the containers that use up what there is for a publisher; ``None``: there is room.
-
-        Those that are being ended count until the manager has taken them over.
-        """
-        everything = list(self._all())
-        own = [one for one in everything if one.order.publisher == publisher]
-        if len(own) >= self._bounds.containers_per_publisher:
-            return own
-        return everything if len(everything) >= self._bounds.containers else None
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     def _all(self) -> Iterable[Container]:
         for pool in self._pools.values():
             yield from pool.containers
         yield from self._apart
+
+    def _links(self) -> Iterable[Link]:
+        for container in self._all():
+            for worker in container.workers:
+                if worker.link is not None:
+                    yield worker.link
 
     # -- making them -------------------------------------------------------------------------------
 
@@ -281,7 +245,7 @@ class Fleet:
         try:
             loaded = await container.start()
         except (JuliaBoxError, LoadFailed, LinkEnded, zmq.ZMQError) as error:
-            self._not_started(pool, container, error)
+            await self._not_started(pool, container, error)
             return
         except asyncio.CancelledError:
             container.end("drain")
@@ -298,11 +262,18 @@ class Fleet:
             self._news(pool.version, "load", loaded.printed)
         pool.opened(container)
 
-    def _not_started(self, pool: Pool, container: Container, error: Exception) -> None:
-        refusal = self._refusal(pool, error)
+    async def _not_started(self, pool: Pool, container: Container, error: Exception) -> None:
+        died = isinstance(error, LinkEnded) and error.cause == "lost"
+        again = died and pool.failures + 1 < _DEATHS
+        if again:
+            # it may have been killed from outside: those who wait get a second one
+            pool.strike()
+        else:
+            # none is made until it is known whose fault it is
+            pool.blocked_until = _now() + FATE_SECONDS
+        refusal = self._refusal(error, not again and died and not (await container.fate()).own)
         self._figures.starts.labels(refusal.code).inc()
         self._news(pool.version, "load", refusal.message)
-        no_room = isinstance(error, NoRoomError)
         log.warning(
             "a container could not be had",
             publisher=pool.order.publisher,
@@ -310,21 +281,20 @@ class Fleet:
             container=container.id,
             reason=str(error),
         )
-        died = isinstance(error, LinkEnded) and error.cause == "lost"
-        if died and pool.failures + 1 < _DEATHS:
-            # it may have been killed from outside: those who wait get a second one
-            pool.strike()
+        if again:
             self._provide(pool)
         else:
+            no_room = isinstance(error, NoRoomError)
             pool.failed(refusal, _now(), _NO_ROOM_PAUSE if no_room else None)
 
-    def _refusal(self, pool: Pool, error: Exception) -> CallError:
+    def _refusal(self, error: Exception, outside: bool) -> CallError:
+        """Return what callers are told; ``outside``: the source is not known to be at fault."""
         if isinstance(error, LoadFailed):
             told = error.told
             return refusals.not_loading(
                 f"the source does not load any more: {told.message}", told.frames, told.printed
             )
-        if isinstance(error, LinkEnded) and error.sent:
+        if isinstance(error, LinkEnded) and error.sent and not outside:
             if error.cause == "timeout":
                 seconds = self._bounds.load_timeout
                 return refusals.not_loading(f"the source did not load within {seconds:g} s")
@@ -343,7 +313,8 @@ class Fleet:
         keeper = container.keeper
         if isinstance(keeper, Pool) and container.reason in _ENDS:
             self._news(keeper.version, "container", _ENDS[container.reason])
-        for pool in sorted(self._pools.values(), key=lambda one: one.staffed):
+        # those without any first, and who calls before what is only kept ready
+        for pool in sorted(self._pools.values(), key=lambda one: (one.staffed, not one.waiting)):
             if pool.waiting or pool.minimum or pool.urged:
                 self._provide(pool)
 
@@ -366,37 +337,6 @@ class Fleet:
             self._provide(pool)
             if not (pool.active or pool.containers or pool.outstanding):
                 del self._pools[key]
-
-    async def _sweep_forever(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS if self._swept else FIRST_SWEEP_SECONDS)
-            await self._try_to_sweep()
-
-    async def _try_to_sweep(self) -> None:
-        try:
-            await self._sweep()
-        except JuliaBoxError as error:
-            log.warning("the manager does not tell its containers", reason=error.message)
-
-    async def _sweep(self) -> None:
-        """Compare with what the manager has: end what is nobody's, give up what has ended."""
-        machine = self._site.machine
-        before = machine.creating
-        found = await machine.list()
-        if not (before or machine.creating):
-            # otherwise one of them may be made for somebody who does not know its name yet
-            known = {one.id for one in self._all()} | machine.leaving
-            for stranger in (one for one in found if one.container not in known):
-                log.info("a container that is nobody's is ended", container=stranger.container)
-                machine.retire(stranger.container)
-            self._swept = True
-        told = {one.container: one for one in found}
-        for container in list(self._all()):
-            state = told.get(container.id)
-            if state is not None and state.state == "ended":
-                container.seen_dead()
-            elif state is not None and state.stale:
-                container.wear()
 
     # -- figures -----------------------------------------------------------------------------------
 

@@ -20,15 +20,19 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from juliabox_manager.keys import KeyPair
+from juliabox_services.api.intake import Intake
 from juliabox_services.api.wire import MARGIN_BYTES, Garbled, Reply, read
 
 #: Why a connection is over: the worker went away, did not answer in time, said what cannot be
 #: read, or was let go.
 Cause = Literal["lost", "timeout", "garbled", "closed"]
 
-#: Replies of one request that wait for whoever reads them before the worker has to wait, and how
-#: many are left when it may go on.
-BACKLOG, RESUME = 64, 16
+#: Replies of one request, and their bytes, that wait for whoever reads them before the worker must
+#: wait; and how much is left when it may go on.
+BACKLOG, BACKLOG_BYTES = 64, 1024**2
+RESUME, RESUME_BYTES = 16, 256 * 1024
+#: Further messages that libzmq may hold: each may have the size of the largest result.
+_UNREAD = 4
 #: Messages that are read before others get their turn.
 _PER_TURN = 100
 _HEARTBEAT_MS, _SILENCE_MS = 2000, 6000
@@ -37,7 +41,12 @@ _HANDSHAKE_MS, _CONNECT_MS, _RECONNECT_MS = 5000, 2000, 30
 #: Refused connections after which nobody listens any more: a worker did when it was told of.
 _MOST_RETRIES = 30
 
-_EVENTS = int(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED)
+_EVENTS = int(
+    zmq.EVENT_CONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CONNECT_RETRIED
+)
 
 
 class LinkEnded(Exception):
@@ -60,6 +69,7 @@ class Exchange:
         "_forgotten",
         "_replies",
         "_resume",
+        "_size",
         "_waiter",
         "cause",
         "ended",
@@ -69,6 +79,7 @@ class Exchange:
 
     def __init__(self, resume: Callable[[], None]) -> None:
         self._replies: deque[Reply] = deque()
+        self._size = 0
         self._waiter: asyncio.Future[None] | None = None
         self._after: list[Callable[[], None]] = []
         self._resume = resume
@@ -83,7 +94,12 @@ class Exchange:
     @property
     def full(self) -> bool:
         """Whether as many replies wait as may."""
-        return len(self._replies) >= BACKLOG
+        return len(self._replies) >= BACKLOG or self._size >= BACKLOG_BYTES
+
+    @property
+    def size(self) -> int:
+        """Bytes of the replies that wait."""
+        return self._size
 
     async def next(self) -> Reply:
         """Return the next reply; raise :class:`LinkEnded`."""
@@ -93,7 +109,8 @@ class Exchange:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         reply = self._replies.popleft()
-        if len(self._replies) == RESUME:
+        self._size -= _size(reply)
+        if len(self._replies) <= RESUME and self._size <= RESUME_BYTES:
             self._resume()
         return reply
 
@@ -101,6 +118,7 @@ class Exchange:
         """Let what is answered from now on be lost: nobody reads it."""
         self._forgotten = True
         self._replies.clear()
+        self._size = 0
         self._resume()
 
     def then(self, call: Callable[[], None]) -> None:
@@ -114,6 +132,7 @@ class Exchange:
         """Note a reply; called by the link."""
         if not self._forgotten:
             self._replies.append(reply)
+            self._size += _size(reply)
         if reply.last:
             self.last = reply
             self._end()
@@ -165,6 +184,7 @@ class Link:
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self.ended = False
         self._cause: Cause = "closed"
+        self._intake = Intake(endpoint)
         self._socket = context.socket(zmq.DEALER)
         self._prepare(server_key, keys, most, ipv6="[" in endpoint)
         self._monitor: zmq.Socket[bytes] = self._socket.get_monitor_socket(_EVENTS)
@@ -183,7 +203,7 @@ class Link:
             zmq.LINGER: 0,
             zmq.MAXMSGSIZE: most + MARGIN_BYTES,
             zmq.SNDHWM: 10,
-            zmq.RCVHWM: BACKLOG,
+            zmq.RCVHWM: _UNREAD,
             zmq.HEARTBEAT_IVL: _HEARTBEAT_MS,
             zmq.HEARTBEAT_TIMEOUT: _SILENCE_MS,
             zmq.HANDSHAKE_IVL: _HANDSHAKE_MS,
@@ -221,6 +241,17 @@ class Link:
         self._lost = _nothing
         self._end(cause)
 
+    # -- what it holds (Holder) --------------------------------------------------------------------
+
+    def held(self) -> int:
+        """Return the bytes that the worker has sent and nobody has read."""
+        waiting = self._exchange.size if self._exchange is not None else 0
+        return waiting + self._intake.held(self._loop.time())
+
+    def flooded(self) -> None:
+        """End it: it holds more than there is room for."""
+        self._end("garbled")
+
     # -- what comes in -----------------------------------------------------------------------------
 
     def _readable(self) -> None:
@@ -240,6 +271,7 @@ class Link:
         self._loop.call_soon(self._readable)
 
     def _take(self, frames: list[bytes]) -> None:
+        self._intake.read(frames)
         try:
             request, reply = read(frames)
         except Garbled:
@@ -273,7 +305,9 @@ class Link:
                 told = parse_monitor_message(self._monitor.recv_multipart(zmq.DONTWAIT))
             except zmq.Again:
                 return
-            if told["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            if told["event"] == zmq.EVENT_CONNECTED:
+                self._intake.connected(told["value"])
+            elif told["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 if not self._ready.done():
                     self._ready.set_result(None)
             elif not self._ready.done():
@@ -298,6 +332,7 @@ class Link:
             return
         self.ended, self._cause = True, cause
         self._stop_timer()
+        self._intake.close()
         for reader in self._readers:
             self._loop.remove_reader(reader)
         with contextlib.suppress(zmq.ZMQError):
@@ -314,6 +349,10 @@ class Link:
         lost(cause)
         if exchange is not None:
             exchange.fail(cause)
+
+
+def _size(reply: Reply) -> int:
+    return len(reply.header) + len(reply.part)
 
 
 def _nothing(_cause: Cause) -> None:

@@ -13,9 +13,10 @@ from collections.abc import Callable
 
 from juliabox_manager import protocol as p
 from juliabox_services.api import refusals
-from juliabox_services.api.container import Container, Order, Worker
+from juliabox_services.api.container import Container, Worker
 from juliabox_services.api.engine_contract import CallError
 from juliabox_services.api.models import Version
+from juliabox_services.api.order import Order
 from juliabox_services.api.scaling import Pace, wanted
 from juliabox_services.api.settings import Bounds
 from juliabox_services.api.wire import call_header

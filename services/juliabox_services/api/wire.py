@@ -85,6 +85,8 @@ class Failed(Struct, frozen=True):
     seconds: float = 0.0
     memory: int = 0
     printed: str = ""
+    #: Whether its worker is about to end.
+    leaving: bool = False
 
 
 class Result(Struct, frozen=True):
@@ -148,7 +150,7 @@ def health_message(request: bytes) -> list[bytes]:
 def loaded(reply: Reply) -> Loaded | Failed:
     """Read the answer to ``load``."""
     if reply.kind == FAILED:
-        return _told(_failed, reply)
+        return failed(reply)
     if reply.kind != LOADED:
         raise Garbled("no answer to a load")
     return _told(_loaded, reply)
@@ -156,7 +158,10 @@ def loaded(reply: Reply) -> Loaded | Failed:
 
 def failed(reply: Reply) -> Failed:
     """Read an ``error``."""
-    return _told(_failed, reply)
+    told = _told(_failed, reply)
+    if len(told.message) <= MESSAGE_CHARACTERS:
+        return told
+    return msgspec.structs.replace(told, message=told.message[:MESSAGE_CHARACTERS] + "…")
 
 
 def result(reply: Reply) -> Result:
@@ -171,7 +176,12 @@ def is_type(name: str) -> bool:
 
 def leaves(reply: Reply) -> bool:
     """Return whether a worker says with its answer that it is about to end."""
-    return reply.kind == ERROR and b'"leaving"' in reply.header
+    if reply.kind != ERROR or b'"leaving"' not in reply.header:
+        return False
+    try:
+        return failed(reply).leaving
+    except Garbled:
+        return False
 
 
 def healthy(reply: Reply) -> Healthy:

@@ -99,6 +99,14 @@ async def test_a_worker_that_says_that_it_leaves_gets_no_further_call(stand: Sta
     assert len(stand.containers.made) == 2
 
 
+async def test_an_error_in_a_function_called_leaving_is_no_end_of_its_worker(stand: Stand) -> None:
+    one = version()
+    with pytest.raises(CallError):
+        await stand.call(one, "leaving")
+    assert (await stand.call(one, "echo")).body
+    assert len(stand.containers.made) == 1
+
+
 async def test_a_worker_that_ran_out_of_memory_is_told_so(stand: Stand) -> None:
     with pytest.raises(CallError, match="ran out of its memory of 512 MiB"):
         await stand.call(version(), "starve")

@@ -88,3 +88,23 @@ async def test_who_goes_away_from_a_look_leaves_no_container(stand: Stand) -> No
         await looking
     await until(lambda: not stand.containers.there)
     assert (await stand.engine.check("ada", "sums", "fine", ["f"])).code == ""
+
+
+async def test_a_look_whose_container_is_killed_from_outside_is_made_once_more(
+    stand: Stand,
+) -> None:
+    assert (await stand.engine.check("ada", "sums", "once!", ["f"])).code == ""
+    assert len(stand.containers.made) == 2
+
+
+async def test_a_look_that_is_killed_each_time_is_a_matter_of_trying_again(stand: Stand) -> None:
+    with pytest.raises(CallError, match="from outside") as caught:
+        await stand.engine.check("ada", "sums", "kill!", ["f"])
+    assert (caught.value.code, caught.value.http_status) == ("api.starting", 503)
+    assert caught.value.retry_after == 5
+    await until(lambda: not stand.containers.there)
+
+
+async def test_only_the_functions_that_were_asked_for_are_told(stand: Stand) -> None:
+    checked = await stand.engine.check("ada", "sums", "more!", ["g", "f"])
+    assert [one.name for one in checked.functions] == ["g", "f"]

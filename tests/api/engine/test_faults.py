@@ -9,7 +9,7 @@ import time
 import pytest
 
 from juliabox_manager import protocol as p
-from juliabox_services.api import container as container_module
+from juliabox_services.api import fate
 from juliabox_services.api.engine_contract import CallError
 from juliabox_services.api.settings import Bounds
 from support.engine_stand import Stand, standing, until, version
@@ -107,6 +107,17 @@ async def test_a_container_that_dies_while_it_loads_is_tried_once_more(stand: St
     assert (caught.value.code, caught.value.http_status) == ("api.load", 500)
     assert len(stand.containers.made) == 2
     await until(lambda: not stand.containers.there)
+
+
+async def test_a_container_that_is_killed_from_outside_while_it_loads_is_not_the_source_s_fault(
+    stand: Stand,
+) -> None:
+    one = version(source="kill!")
+    with pytest.raises(CallError) as caught:
+        await stand.call(one, "echo")
+    assert (caught.value.code, caught.value.http_status) == ("api.starting", 503)
+    assert caught.value.retry_after >= 1
+    assert len(stand.containers.made) == 2
 
 
 async def test_a_container_that_is_gone_before_it_is_reached_is_found_out_soon(
@@ -217,7 +228,7 @@ async def test_an_engine_that_ends_while_containers_start_leaves_none() -> None:
 async def test_a_load_with_kills_answers_each_call_once_or_with_an_error(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(container_module, "_LOOKS", (0.01,))
+    monkeypatch.setattr(fate, "_LOOKS", (0.01,))
     chance = random.Random(seed)
     async with standing() as stand:
         one = version(workers=2, maximum=3)

@@ -104,3 +104,9 @@ def test_a_source_that_fails_is_told_with_its_lines() -> None:
     read = wire.loaded(wire.Reply(b"failed", json.dumps(told).encode()))
     assert isinstance(read, wire.Failed)
     assert read.frames[0].line == 3
+
+
+def test_a_message_is_cut() -> None:
+    header = json.dumps({"code": "api.error", "message": "é" * 100_000}).encode()
+    told = wire.failed(wire.Reply(b"error", header))
+    assert len(told.message) == wire.MESSAGE_CHARACTERS + 1
