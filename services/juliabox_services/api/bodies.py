@@ -43,6 +43,7 @@ class BodyHandler(Handler):
 
     def initialize(self, *_: Any, **__: Any) -> None:
         """Begin without a body."""
+        self.room = self.front.room
         self.task: asyncio.Task[None] | None = None
         self.gone = False
         self.refusal: JuliaBoxError | None = None
@@ -71,8 +72,8 @@ class BodyHandler(Handler):
             self._judge_body()
         except JuliaBoxError as error:
             # before a request is read tornado ends its connection without a word, and the proxy
-            # would lose the next request on it
-            if self.request.headers.get("Expect"):
+            # would lose the next request on it; its callers have been told to send anyway
+            if self.request.headers.get("Expect") and not self.settings["proxied"]:
                 raise
             self.refusal = error
 
@@ -125,7 +126,7 @@ class BodyHandler(Handler):
         if self.refusal is None and not self._told:
             if len(self._content) + len(chunk) > self.limit:
                 self.refusal = _too_large(self.limit)
-            elif not self.front.room.take(len(chunk), self.holder):
+            elif not self.room.take(len(chunk), self.holder):
                 self.refusal = crowded("Too many large requests come in at one time")
             else:
                 self._held += len(chunk)
@@ -143,7 +144,7 @@ class BodyHandler(Handler):
     def hand_over_room(self) -> Callable[[], None]:
         """Keep the room of the body beyond the request; return what gives it back, once."""
         held, self._held = self._held, 0
-        return partial(self.front.room.give, held, self.holder)
+        return partial(self.room.give, held, self.holder)
 
     def _break_off(self) -> None:
         """Answer while the body still comes; the connection ends soon after."""
@@ -188,7 +189,7 @@ class BodyHandler(Handler):
         super().on_finish()
 
     def _free(self) -> None:
-        self.front.room.give(self._held, self.holder)
+        self.room.give(self._held, self.holder)
         self._held = 0
         self._content = bytearray()
 

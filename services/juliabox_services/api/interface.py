@@ -27,6 +27,7 @@ from juliabox_services.api.models import (
     VersionInfo,
 )
 from juliabox_services.api.publishing import Publishing
+from juliabox_services.api.rates import Room
 from juliabox_services.api.settings import INTERFACE, SERVICE
 from juliabox_services.api.tables import Tables
 from juliabox_spawner import usernames
@@ -41,6 +42,8 @@ Identify = Callable[[RequestHandler], Awaitable[Mapping[str, Any] | None]]
 LOOKED_AT = "check"
 #: Largest body in bytes: a source whose every character is escaped.
 BODY_BYTES = 1_500_000
+#: Bytes of bodies at one time, beside those of calls: however many there are, one can be stopped.
+ROOM_BYTES = 32 * 1024**2
 #: Scopes of tokens for this service.
 ACCESS = frozenset({"access:services", f"access:services!service={SERVICE}"})
 
@@ -69,9 +72,10 @@ class Management(BodyHandler):
 
     limit = BODY_BYTES
 
-    def initialize(self, publishing: Publishing, identify: Identify) -> None:
+    def initialize(self, publishing: Publishing, identify: Identify, room: Room) -> None:
         """Take the parts."""
         super().initialize()
+        self.room = room
         self.publishing = publishing
         self._model = identify
 
@@ -372,5 +376,5 @@ ROUTES: dict[str, type[Management]] = {
 def routes(publishing: Publishing, identify: Identify) -> list[tuple[str, Any, dict[str, Any]]]:
     """Return patterns, handlers and what these are made with, for the engine's application."""
     start = re.escape(f"{publishing.settings.prefix}{INTERFACE}/")
-    parts = {"publishing": publishing, "identify": identify}
+    parts = {"publishing": publishing, "identify": identify, "room": Room(ROOM_BYTES)}
     return [(start + route, handler, parts) for route, handler in ROUTES.items()]

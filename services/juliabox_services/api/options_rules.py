@@ -67,6 +67,9 @@ def _wrong(options: Options, functions: list[str], bounds: Bounds) -> Iterator[s
     for name in options.idempotent:
         if name not in functions:
             yield f"idempotent: {name} is not among the functions that are published"
+    for field in ("content", "idempotent"):
+        if len(set(getattr(options, field))) < len(getattr(options, field)):
+            yield f"{field}: has something twice"
     if not all(character.isprintable() or character in "\n\t" for character in options.description):
         yield "description: has characters that cannot be shown"
 

@@ -93,6 +93,21 @@ async def test_who_asks_first_is_refused_without_sending(small: FrontStand) -> N
     assert status(answer) == 413
 
 
+async def test_who_asks_first_of_the_proxy_is_refused_when_all_was_sent(tmp_path: Path) -> None:
+    stand = FrontStand(tmp_path, proxied=True, body=LIMIT)
+    stand.publish("ada/hers", access="users")
+    body = b"1" * 50_000
+    ask = head("ada/hers/echo", f"Content-Length: {len(body)}", "Expect: 100-continue")
+    try:
+        answer = await stand.raw(ask, body, pause=0.1)
+        assert answer.startswith(b"HTTP/1.1 100 ")
+        assert status(answer.partition(b"\r\n\r\n")[2]) == 401
+        refused = await stand.raw(head("ada/hers/echo", "Expect: 100-continue", method="GET"))
+        assert b" 401 " in refused
+    finally:
+        await stand.close()
+
+
 async def test_a_body_that_comes_too_slowly_is_refused_with_408(small: FrontStand) -> None:
     answer = await small.raw(head("ada/sums/echo", "Content-Length: 100"), b"[1,", pause=0.1)
     assert status(answer) == 408

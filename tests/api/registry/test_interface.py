@@ -15,14 +15,12 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
 from juliabox_ext.errors import UnavailableError
+from juliabox_services.api import interface
 from juliabox_services.api.interface import routes
 from juliabox_services.api.models import Detail, Fault, SaveRequest, Stats, Summary, Version
 from juliabox_services.api.publishing import Publishing
 from juliabox_services.api.rates import Room
 from support.published_stand import GREETING, CheckingBack, FaintDatabase
-
-#: Bytes of bodies at one time.
-ROOM = 3_500_000
 
 ACCESS = "access:services!service=api"
 CALL, PUBLISH, ADMIN = "custom:juliabox:call", "custom:juliabox:publish", "admin-ui"
@@ -68,10 +66,11 @@ class Client:
 
 
 @pytest.fixture
-async def ask(publishing: Publishing) -> AsyncIterator[Client]:
+async def ask(publishing: Publishing, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
+    monkeypatch.setattr(interface, "ROOM_BYTES", 3_500_000)
     application = Application(
         routes(publishing, identify), proxied=False, log_function=lambda _: None,
-        front=SimpleNamespace(room=Room(ROOM)), body_seconds=5.0,
+        front=SimpleNamespace(room=Room(0)), body_seconds=5.0,
     )  # fmt: skip
     server = HTTPServer(application)
     listening, port = bind_unused_port(address="127.0.0.1")

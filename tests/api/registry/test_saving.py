@@ -295,6 +295,7 @@ async def test_a_clock_that_is_set_back_deletes_no_version(
         ({"minimum": 9}, "minimum"),
         ({"origins": ["https://a.example/path"]}, "origins"),
         ({"idempotent": ["other"]}, "idempotent"),
+        ({"content": ["text/html"] * 2}, "content"),
         ({"users": ["a\nb"]}, "users"),
     ],
 )
