@@ -40,6 +40,8 @@ end
 outer(x) = 1 +
     inner(x)
 
+with_keywords(x; by = 1) = inner(x * by) + 1
+with_closure(values) = map(x -> inner(x) + 1, values)
 missing_method(x) = length(x) + sqrt("a")
 undefined(x) = no_such_name
 endless(x) = endless(x + 1) + 1
@@ -72,8 +74,8 @@ end
 """
 FUNCTIONS = (
     "half times day colour sizes count_all either join_all total named first_of prices greet needs "
-    "open_ended one outer missing_method undefined endless thrower deep_task several_tasks "
-    "remembered reals strange printing by_c by_child captured"
+    "open_ended one outer with_keywords with_closure missing_method undefined endless thrower "
+    "deep_task several_tasks remembered reals strange printing by_c by_child captured"
 )
 
 
@@ -199,6 +201,13 @@ def test_an_error_tells_julias_message_and_the_lines_of_the_source_alone(calls: 
     assert found[0] == ("inner", 'x < 0 && error("negative: ", x)')
     assert [name for name, _ in found] == ["inner", "outer"]
     assert reply.header["seconds"] > 0 and reply.header["memory"] > 10**7
+
+
+def test_lines_have_the_names_of_the_source(calls: Link) -> None:
+    reply = calls.call("with_keywords", -1, by=2)
+    assert [frame["function"] for frame in reply.header["frames"]] == ["inner", "with_keywords"]
+    frames = calls.call("with_closure", [-1]).header["frames"]
+    assert {frame["function"] for frame in frames} <= {"inner", "anonymous", "with_closure"}
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,21 @@ function user_frames(traces::Vector{Any}, file::String)
     frames = Frame[]
     for trace in traces, frame in stacktrace(trace[1:min(end, LOOKED_AT)])
         endswith(String(frame.file), file) || continue
-        found = Frame(String(frame.func), Int(frame.line))
+        name = written_name(String(frame.func))
+        name == "kwcall" && continue   # a newer Julia's way to a function with keywords
+        found = Frame(name, Int(frame.line))
         isempty(frames) || frames[end].line != found.line || frames[end].name != found.name || continue
         push!(frames, found)
         length(frames) == MOST_FRAMES && break
     end
     return frames
+end
+
+"""The name that stands in the source, of `#f#3` and `f##kw`; `anonymous` of `#5`."""
+function written_name(name::String)
+    occursin('#', name) || return name
+    named = filter(part -> !isempty(part) && !all(isdigit, part), split(name, '#'))
+    return isempty(named) ? "anonymous" : String(first(named))
 end
 
 """Julia's message for an exception, on any failure of that its type."""
