@@ -172,6 +172,17 @@ def test_what_cannot_be_published_is_told(
     assert "/opt/juliabox" not in outcome.error
 
 
+def test_the_module_is_there_when_it_is_mentioned_and_nothing_is_said_of_that(
+    fresh: Notebook,
+) -> None:
+    outcome = fresh.run("JuliaBox")
+    print(f"{outcome.seconds:.2f} s")
+    assert (outcome.result, outcome.stderr) == ({"text/plain": "JuliaBox"}, "")
+    assert fresh.run("using JuliaBox; Content === JuliaBox.Content").result == {
+        "text/plain": "true"
+    }
+
+
 def test_a_terminal_has_no_cells_to_publish_from() -> None:
     script = "using JuliaBox; f() = 1; try; JuliaBox.source(f); catch e; showerror(stdout, e); end"
     done = subprocess.run(

@@ -152,11 +152,17 @@ function leave()
     end
 end
 
+const JULIABOX = "/opt/juliabox/packages/JuliaBox/src/JuliaBox.jl"
+
 """Load the module `JuliaBox` when it is first mentioned: most notebooks never do."""
 function introduce(code::String)
     (occursin("JuliaBox", code) && !isdefined(Main, :JuliaBox)) || return
     try
-        Base.find_package("JuliaBox") === nothing || Core.eval(Main, :(import JuliaBox))
+        path = Base.find_package("JuliaBox")
+        path === nothing && return
+        # `import` alone starts another Julia, only to tell the person that there is no byte code
+        path == JULIABOX && Base.include(Base.__toplevel__, path)
+        Core.eval(Main, :(import JuliaBox))
     catch exception
         print(stderr, "JuliaBox cannot be loaded: $exception\n")
     end
