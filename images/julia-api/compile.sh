@@ -10,6 +10,16 @@ grep JuliaBoxWorker /tmp/trace | grep -v Rehearsal > $api/packages/JuliaBoxWorke
 JULIA_DEPOT_PATH=$api/depot $run -e 'using JuliaBoxWorker'
 rm -rf $api/depot/logs
 ls $api/depot/compiled/*/JuliaBoxWorker* > /dev/null
+# from 1.9 on this is native code; before, Julia keeps that in an image of its whole system alone
+if [ "$($run -e 'print(VERSION < v"1.9-")')" = true ]; then
+    # as Debian's own, which has code for newer processors beside that for all
+    case $(uname -m) in x86_64) target="generic;haswell,-rdrnd" ;; *) target=generic ;; esac
+    system=$($run -e 'print(unsafe_string(Base.JLOptions().image_file))')
+    export JULIA_DEPOT_PATH=$api/depot
+    $run /build/first.jl /tmp/first
+    $run --cpu-target="$target" --sysimage="$system" --output-o=$api/system.o \
+        /build/system.jl /tmp/first
+fi
 mkdir -p /out/opt/juliabox /out/usr/bin
 cp -a $api /out/opt/juliabox/
 cp -a /usr/bin/tini /out/usr/bin/

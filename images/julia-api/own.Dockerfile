@@ -6,11 +6,19 @@ COPY julia-api/ /build/julia-api/
 COPY julia/packages/JuliaBox/src/content.jl /build/
 RUN /build/julia-api/own.sh
 
-# the worker's program, compiled ahead in its place as far as Julia can keep that
+# the worker's program, compiled ahead in its place
 FROM ${PARTS} AS compiled
 COPY --from=own /out/ /
-COPY julia-api/compile.sh /build/
+COPY julia-api/compile.sh julia-api/first.jl julia-api/system.jl /build/
 RUN /build/compile.sh
+
+# Julia's whole system with that program in it, where Julia keeps native code nowhere else
+FROM ${TOOLS} AS linked
+ARG APT_MIRROR=
+RUN /build/apt.sh binutils
+COPY --from=compiled /out/ /out/
+COPY julia-api/link.sh /build/
+RUN /build/link.sh
 
 FROM ${PARTS}
 USER 1000:1000
@@ -23,4 +31,4 @@ HEALTHCHECK --interval=60s --timeout=5s --start-period=60s \
 LABEL org.opencontainers.image.title="JuliaBox API container" \
       org.opencontainers.image.description="Julia that carries out calls of published functions" \
       org.opencontainers.image.licenses="MIT"
-COPY --from=compiled /out/ /
+COPY --from=linked /out/ /

@@ -87,9 +87,15 @@ class Hardening:
         return body
 
     def warm_limits(self, kind: Kind = "session") -> Limits:
-        """Return the limits of a warm container; it has no disk."""
-        memory = self._settings.warm_memory(kind)
-        return Limits(memory=memory, cpu=_WARM_CPU, pids=_WARM_PIDS, disk=0)
+        """Return the limits of a warm container; it has no disk.
+
+        That of an API has no more than each API container may have, until its own are set.
+        """
+        memory, cpu, pids = self._settings.warm_memory(kind), _WARM_CPU, _WARM_PIDS
+        if kind == "api" and self._settings.api is not None:
+            most = self._settings.api.ceilings
+            cpu, pids = min(cpu, most.cpu), min(pids, most.pids)
+        return Limits(memory=memory, cpu=cpu, pids=pids, disk=0)
 
     def raised(self, limits: Limits) -> dict[str, int]:
         """Return the body of the update call that gives a warm container its session's limits."""

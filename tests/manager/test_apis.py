@@ -39,6 +39,7 @@ from juliabox_spawner.client import ManagerClient
 from support import tiny_image
 from support.machine import policy_in_place
 from support.manager_process import (
+    API_CEILINGS,
     API_IMAGE,
     API_LIMITS,
     IMAGE,
@@ -373,6 +374,7 @@ async def test_a_warm_one_is_claimed_by_an_api_and_never_by_a_session(
     (blank,) = place.containers()
     assert blank["Config"]["Labels"]["juliabox.kind"] == "api"
     assert blank["HostConfig"]["Memory"] == API["warm_memory"]
+    assert blank["HostConfig"]["PidsLimit"] == API_CEILINGS.pids
     session = await started(pooled)
     assert not session.warm
     info = await api_started(pooled, JULIABOX_WORKER_KEY="canary-warm")

@@ -3,6 +3,7 @@
 const PORT = 8888
 const KEY, WORKERS, RESULT = "JULIABOX_WORKER_KEY", "JULIABOX_WORKERS", "JULIABOX_RESULT_BYTES"
 const RUN = "/run/juliabox"
+const SOON = 1.0            # seconds within which one that is wanted now is told so: it has no time for an exercise
 const CHILDREN_LIMIT = 60   # seconds until further workers listen
 
 """
@@ -14,9 +15,11 @@ function main(arguments::Vector{String})
     isempty(arguments) || return work(parse(Int, arguments[1]), rehearsing = true)
     door = Door()
     waiting = @async await_release(door)
-    exercise(() -> door.environment !== nothing)
-    GC.gc()
-    tell_loaded(door)
+    if timedwait(() -> door.environment !== nothing, SOON; pollint = 0.005) == :timed_out
+        exercise(() -> door.environment !== nothing)
+        GC.gc()
+        tell_loaded(door)
+    end
     wait(waiting)
     merge!(ENV, door.environment)
     count = parse(Int, get(ENV, WORKERS, "1"))
