@@ -34,7 +34,7 @@ RESUME, RESUME_BYTES = 16, 256 * 1024
 #: Further messages that libzmq may hold: each may have the size of the largest result.
 _UNREAD = 4
 #: Messages that are read before others get their turn.
-_PER_TURN = 100
+_PER_TURN = 20
 _HEARTBEAT_MS, _SILENCE_MS = 2000, 6000
 _HANDSHAKE_MS, _CONNECT_MS, _RECONNECT_MS = 5000, 2000, 30
 
