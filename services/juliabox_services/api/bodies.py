@@ -17,6 +17,7 @@ from tornado.web import Finish, stream_request_body
 
 from juliabox_ext.errors import JuliaBoxError
 from juliabox_services.api.base import Handler, SlowRequest, TooLarge, WrongMedia, crowded
+from juliabox_services.api.rates import Room
 
 #: Seconds for a body to come.
 BODY_SECONDS = 20.0
@@ -43,7 +44,6 @@ class BodyHandler(Handler):
 
     def initialize(self, *_: Any, **__: Any) -> None:
         """Begin without a body."""
-        self.room = self.front.room
         self.task: asyncio.Task[None] | None = None
         self.gone = False
         self.refusal: JuliaBoxError | None = None
@@ -53,6 +53,16 @@ class BodyHandler(Handler):
         self._timer: asyncio.TimerHandle | None = None
         self._told = False
         self._whole = False
+
+    @property
+    def room(self) -> Room:
+        """Where the bytes of bodies are counted."""
+        return self.front.room
+
+    @property
+    def patience(self) -> float:
+        """Seconds for a body to come."""
+        return float(self.settings.get("body_seconds", BODY_SECONDS))
 
     async def admit(self) -> None:
         """Raise what speaks against this request, by its address and headers."""
@@ -99,7 +109,7 @@ class BodyHandler(Handler):
         connection.set_max_body_size(_UNBOUNDED)
         connection.set_body_timeout(4 * BODY_SECONDS)
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self.settings["body_seconds"], self._break_off)
+        self._timer = loop.call_later(self.patience, self._break_off)
 
     def _judge_body(self) -> None:
         """Refuse by what the headers tell of the body."""
@@ -150,8 +160,7 @@ class BodyHandler(Handler):
         """Answer while the body still comes; the connection ends soon after."""
         if self._finished:
             return
-        seconds = self.settings["body_seconds"]
-        error = self.refusal or SlowRequest(f"The body did not come within {seconds:g} s")
+        error = self.refusal or SlowRequest(f"The body did not come within {self.patience:g} s")
         self._told = True
         self._free()
         self.clear()

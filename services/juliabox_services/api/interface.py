@@ -75,9 +75,14 @@ class Management(BodyHandler):
     def initialize(self, publishing: Publishing, identify: Identify, room: Room) -> None:
         """Take the parts."""
         super().initialize()
-        self.room = room
+        self._room = room
         self.publishing = publishing
         self._model = identify
+
+    @property
+    def room(self) -> Room:
+        """Where the bytes of its bodies are counted."""
+        return self._room
 
     async def admit(self) -> None:
         """Refuse a wrong method, and who has no token for this service."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -19,7 +18,6 @@ from juliabox_services.api import interface
 from juliabox_services.api.interface import routes
 from juliabox_services.api.models import Detail, Fault, SaveRequest, Stats, Summary, Version
 from juliabox_services.api.publishing import Publishing
-from juliabox_services.api.rates import Room
 from support.published_stand import GREETING, CheckingBack, FaintDatabase
 
 ACCESS = "access:services!service=api"
@@ -69,9 +67,8 @@ class Client:
 async def ask(publishing: Publishing, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
     monkeypatch.setattr(interface, "ROOM_BYTES", 3_500_000)
     application = Application(
-        routes(publishing, identify), proxied=False, log_function=lambda _: None,
-        front=SimpleNamespace(room=Room(0)), body_seconds=5.0,
-    )  # fmt: skip
+        routes(publishing, identify), proxied=False, log_function=lambda _: None
+    )
     server = HTTPServer(application)
     listening, port = bind_unused_port(address="127.0.0.1")
     server.add_socket(listening)
