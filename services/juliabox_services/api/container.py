@@ -211,7 +211,7 @@ class Container:
 
     async def _start(self) -> wire.Loaded:
         order, site = self.order, self._site
-        async with site.starts.turn():
+        async with site.starts.turn(order.publisher):
             public, started = await self._make()
         until = self.now() + site.load_seconds
         for number in range(order.workers):

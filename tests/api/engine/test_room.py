@@ -65,7 +65,7 @@ async def test_a_container_that_does_not_come_up_holds_up_the_others_for_a_while
     came: list[str] = []
 
     async def start(name: str, seconds: float) -> None:
-        async with starts.turn():
+        async with starts.turn("ada"):
             came.append(name)
             await asyncio.sleep(seconds)
 
@@ -81,6 +81,34 @@ async def test_a_container_that_does_not_come_up_holds_up_the_others_for_a_while
     await asyncio.sleep(0.05)
     assert came[3:] == ["one"]
     await asyncio.gather(*two)
+
+
+async def test_the_next_turn_is_of_the_publisher_who_has_fewest() -> None:
+    starts = Starts(most=2)
+    came: list[str] = []
+    going: list[asyncio.Event] = []
+
+    async def start(publisher: str) -> None:
+        async with starts.turn(publisher):
+            came.append(publisher)
+            going.append(asyncio.Event())
+            await going[-1].wait()
+
+    tasks = [asyncio.create_task(start(name)) for name in ("ada", "ada", "ada", "ada", "bob")]
+    await asyncio.sleep(0.01)
+    assert came == ["ada", "ada"]
+    going[0].set()
+    await asyncio.sleep(0.01)
+    assert came == ["ada", "ada", "bob"]
+    # one who leaves takes no turn along, whether it waits or has just got one
+    tasks[2].cancel()
+    going[2].set()
+    tasks[3].cancel()
+    await asyncio.sleep(0.01)
+    going[1].set()
+    await asyncio.wait(tasks, timeout=2)
+    async with asyncio.timeout(1), starts.turn("eve"), starts.turn("eve"):
+        pass
 
 
 async def test_no_look_begins_while_the_engine_ends() -> None:
