@@ -31,8 +31,9 @@ Cause = Literal["lost", "timeout", "garbled", "closed"]
 #: wait; and how much is left when it may go on.
 BACKLOG, BACKLOG_BYTES = 64, 1024**2
 RESUME, RESUME_BYTES = 16, 256 * 1024
-#: Further messages that libzmq may hold: each may have the size of the largest result.
-_UNREAD = 4
+#: Bytes that libzmq may hold beside, in messages of the largest size, and their number at least and
+#: at most. It cannot be lowered while messages come: libzmq 4.3 then stands still.
+_UNREAD_BYTES, _FEWEST, _MOST = 64 * 1024**2, 2, 64
 #: Messages that are read before others get their turn.
 _PER_TURN = 20
 _HEARTBEAT_MS, _SILENCE_MS = 2000, 6000
@@ -203,7 +204,7 @@ class Link:
             zmq.LINGER: 0,
             zmq.MAXMSGSIZE: most + MARGIN_BYTES,
             zmq.SNDHWM: 10,
-            zmq.RCVHWM: _UNREAD,
+            zmq.RCVHWM: max(_FEWEST, min(_MOST, _UNREAD_BYTES // most)),
             zmq.HEARTBEAT_IVL: _HEARTBEAT_MS,
             zmq.HEARTBEAT_TIMEOUT: _SILENCE_MS,
             zmq.HANDSHAKE_IVL: _HANDSHAKE_MS,
