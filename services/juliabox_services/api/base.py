@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
@@ -26,6 +26,7 @@ from juliabox_services.api.async_results import Results
 from juliabox_services.api.engine_contract import Back, CallError
 from juliabox_services.api.metrics import Metrics
 from juliabox_services.api.models import Api, Caller, Fault, Version
+from juliabox_services.api.openapi import Documents
 from juliabox_services.api.rates import Rates, Room, TooMany
 from juliabox_services.api.settings import ApiSettings
 
@@ -112,6 +113,7 @@ class Front:
     metrics: Metrics
     #: For bodies of requests, and for large answers, that are on their way.
     room: Room
+    documents: Documents = field(default_factory=Documents)
 
 
 class Handler(RequestHandler):

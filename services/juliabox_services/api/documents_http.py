@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from juliabox_ext.errors import NotFoundError
-from juliabox_services.api import access, answers, openapi
+from juliabox_services.api import access, answers
 from juliabox_services.api.arguments import text
 from juliabox_services.api.async_results import Result
 from juliabox_services.api.base import Handler, MethodRefused, crowded
@@ -57,6 +57,7 @@ class _OfApi(_Reading):
         if self.leads_elsewhere(publisher, api):
             return
         _, self.version = self.front.published.find(publisher, api)
+        self.holder = publisher
         self.origins = self.version.options.origins
         if self.request.method == "OPTIONS":
             return
@@ -77,7 +78,11 @@ class DocumentHandler(_OfApi):
 
     async def get(self) -> None:
         """Answer it."""
-        self.send(openapi.document(self.version, self.front.settings.prefix))
+        content = self.front.documents.of(self.version, self.front.settings.prefix)
+        self.set_header("Content-Type", answers.JSON)
+        if not self.claim(len(content)):
+            raise crowded(NO_ROOM)
+        await self.finish_large(content)
 
     head = get
 

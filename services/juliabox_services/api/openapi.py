@@ -8,8 +8,11 @@ takes any number of further ones, the first of those is told.
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from typing import Any
 from urllib.parse import quote
+
+import msgspec
 
 from juliabox_services.api.answers import EVENTS, JSON
 from juliabox_services.api.julia_types import Schema, either, in_address, listing, schema_of
@@ -62,6 +65,24 @@ _HELP = (
     "be written without its quotes. With `Prefer: respond-async` the answer is 202 and the address "
     "of the result; with `Accept: text/event-stream` values come as events."
 )
+
+
+class Documents:
+    """Documents as they are sent; the last ``most`` are kept, since one may take long to write."""
+
+    def __init__(self, most: int = 32) -> None:
+        self._most = most
+        self._kept: OrderedDict[tuple[str, str, int], tuple[Version, bytes]] = OrderedDict()
+
+    def of(self, version: Version, prefix: str) -> bytes:
+        """Return the document of a version; ``prefix`` is always the same."""
+        known = self._kept.pop(version.key, None)
+        if known is None or known[0] is not version:
+            known = (version, msgspec.json.encode(document(version, prefix)))
+        self._kept[version.key] = known
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return known[1]
 
 
 def document(version: Version, prefix: str) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
 from juliabox_services.api.julia_types import in_address, parameters, schema_of
 from juliabox_services.api.models import Argument, Function, Method, Options, Version
-from juliabox_services.api.openapi import document
+from juliabox_services.api.openapi import Documents, document
 from support.api_front import FrontStand, taking
 
 
@@ -245,6 +247,22 @@ def test_each_reference_within_the_document_leads_somewhere() -> None:
     follow(found)
     assert seen > 20
     assert found["servers"] == [{"url": "/services/api/ada%40x/sums"}]
+
+
+def test_a_document_is_written_once_and_the_last_ones_are_kept() -> None:
+    documents = Documents(most=2)
+    first, second, third = (
+        msgspec.structs.replace(version(taking("f", "Int64")), version=number)
+        for number in (1, 2, 3)
+    )
+    written = documents.of(first, "/services/api/")
+    assert json.loads(written) == document(first, "/services/api/")
+    assert documents.of(first, "/services/api/") is written
+    for one in (second, third):
+        documents.of(one, "/services/api/")
+    assert documents.of(first, "/services/api/") is not written
+    other = msgspec.structs.replace(first, functions=[taking("g")])
+    assert b"/g" in documents.of(other, "/services/api/")
 
 
 # -- over HTTP -------------------------------------------------------------------------------------
