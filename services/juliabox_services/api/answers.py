@@ -54,7 +54,7 @@ def caching(options: Options) -> str:
     return ", ".join(["private", *kept])
 
 
-def admit_origin(headers: HTTPHeaders, sent: HTTPHeaders, origins: list[str]) -> bool:
+def admit_origin(headers: HTTPHeaders, sent: HTTPHeaders, origins: Sequence[str]) -> bool:
     """Let pages of a listed origin read the answer; return whether the origin is listed.
 
     Nothing is ever admitted with credentials that a browser adds by itself.

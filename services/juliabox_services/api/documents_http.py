@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from juliabox_ext.errors import NotFoundError
@@ -22,11 +23,11 @@ class _Reading(Handler):
     """A document that is only read, by whom may call."""
 
     allowed: tuple[str, ...] = _READ
-    origins: list[str]
+    #: Origins whose pages may read the answer.
+    origins: Sequence[str] = ()
 
     async def prepare(self) -> None:
         """Refuse what is no reading."""
-        self.origins = []
         if self.request.method not in self.allowed:
             raise MethodRefused(str(self.request.method), self.allowed)
 

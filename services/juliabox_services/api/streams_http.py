@@ -104,10 +104,10 @@ async def _with_pauses(items: AsyncIterator[bytes]) -> AsyncGenerator[bytes | No
             task = None
             yield item
     finally:
-        if task is not None and not task.done():
+        if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            # whatever became of it, nobody waits for it any more
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def _next(items: AsyncIterator[bytes]) -> bytes:

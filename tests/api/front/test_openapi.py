@@ -276,7 +276,9 @@ async def test_the_document_is_for_who_may_call(stand: FrontStand) -> None:
     assert answer.status_code == 200
     assert answer.json()["info"]["title"] == "ada/hers"
     assert (await stand.get("ada/none/openapi.json")).status_code == 404
-    assert (await stand.ask("POST", "ada/hers/openapi.json")).status_code == 405
+    for method, code in (("POST", "api.method"), ("QUERY", "http.405")):
+        refused = await stand.ask(method, "ada/hers/openapi.json")
+        assert (refused.status_code, refused.json()["code"]) == (405, code)
 
 
 async def test_an_api_describes_itself_to_programs_and_leads_browsers_to_the_portal(
