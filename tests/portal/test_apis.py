@@ -271,11 +271,14 @@ def test_what_is_no_name_of_an_api_makes_no_path(publisher: str, api: str) -> No
         path_of(publisher, api)
 
 
-def test_the_document_of_an_api_is_what_the_engine_tells(ada: Guest) -> None:
+def test_the_document_of_an_api_is_what_the_engine_tells(place: Place, ada: Guest) -> None:
     answer = ada.api("GET", "apis/ada/sums/openapi.json")
     assert answer.json()["info"]["title"] == "ada/sums"
     by_link = ada.open("api/apis/ada/sums/openapi.json")
     assert by_link.status_code == 200
+    # a file that was downloaded does not say where it is from
+    address = f"{place.stand.url}/services/api/ada/sums"
+    assert by_link.json()["servers"] == [{"url": address}]
 
 
 def test_one_person_has_a_few_test_calls_under_way_and_no_more(place: Place, ada: Guest) -> None:

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from support.browsing import visit
 from support.inside import Inside
@@ -276,6 +276,46 @@ def test_a_hostile_page_of_one_person_gets_nothing_of_the_hub_or_of_another(
     policy = answer.headers["content-security-policy"]
     assert "frame-ancestors 'none'" in policy
     assert f"form-action 'self' https://*.{HOST}:{secure.port};" in policy
+
+
+def _downloaded(page: Page, name: str) -> Path:
+    """Follow a link to a file, again if Chromium dropped it: see ``visit``."""
+    for _ in range(8):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=name).click()
+        if download.value.failure() is None:
+            break
+        page.wait_for_timeout(1000)
+    return Path(download.value.path())
+
+
+def test_published_functions_have_a_host_of_their_own(
+    secure: Installation, files: tuple[Path, Path], context: BrowserContext, tmp_path: Path
+) -> None:
+    source = tmp_path / "sums.jl"
+    source.write_text("total(x, more; scale = 1) = (x + more) * scale\n")
+    secure.juliabox("api", "save", "admin/sums", str(source), "-f", "total", "--access", "public")
+    portal = f"https://portal--service.{HOST}:{secure.port}/services/portal/apis/admin/sums"
+    calls = f"https://api--service.{HOST}:{secure.port}/services/api/admin/sums/"
+    page = context.new_page()
+    # who opens the address of the API is led to its page
+    visit(page, calls)
+    assert page.url == portal
+    page.wait_for_selector("html[data-ready]", state="attached")
+    expect(page.locator("#address")).to_have_text(calls)
+    document = json.loads(_downloaded(page, "OpenAPI").read_text())
+    assert document["servers"] == [{"url": calls.rstrip("/")}]
+    for label, value in (("x", "30"), ("more", "12"), ("scale", "2")):
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_role("button", name="Call", exact=True).click()
+    expect(page.get_by_role("region", name="Answer")).to_contain_text("84", timeout=60_000)
+    command = page.get_by_label("Command").inner_text()
+    assert command == f"curl '{calls}total/30/12?scale=2'"
+    # what a program does with it
+    own = {"Host": f"api--service.{HOST}:{secure.port}"}
+    answer = _ask(secure, files, "/services/api/admin/sums/total/1/2", headers=own)
+    assert (answer.status_code, answer.text) == (200, "3")
+    assert answer.headers["content-security-policy"]
 
 
 def test_the_portal_has_a_host_and_cookies_of_its_own(

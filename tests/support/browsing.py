@@ -39,7 +39,8 @@ def visit(page: Page, url: str) -> Response | None:
             try:
                 answer = page.goto(url)
             except Error as error:
-                if _DROPPED not in error.message:
+                # the second is what a page that was dropped still does to the next
+                if _DROPPED not in error.message and "chrome-error:" not in error.message:
                     raise
                 continue
             if not dropped:

@@ -247,8 +247,9 @@ class ApiDocument(EngineRoute):
     """The OpenAPI document of an API."""
 
     async def get(self, publisher: str, api_name: str) -> None:
-        """Answer it."""
-        path = f"{path_of(publisher, api_name)}/openapi.json"
+        """Answer it; the address of the calls is whole, since a file says not where it is from."""
+        where = path_of(publisher, api_name)
+        path = f"{where}/openapi.json"
         try:
             found = await self.parts.engine.document(path, self.token)
         except PolicyError:
@@ -256,8 +257,9 @@ class ApiDocument(EngineRoute):
                 raise
             async with self.own_token(publisher, api_name) as token:
                 found = await self.parts.engine.document(path, token)
-        self.set_header("Content-Type", "application/json")
-        self.finish(found)
+        host = self.portal.api_host or f"{self.request.protocol}://{self.request.host}"
+        url = f"{host}{self.portal.base_url}services/api/{where}"
+        self.answer(found | {"servers": [{"url": url}]})
 
 
 class ApiTokens(EngineRoute):

@@ -92,15 +92,11 @@ class Engine:
         Raise ``UnavailableError`` (``portal.engine``) while the engine is away, else the family
         that the status belongs to, with the engine's own code and message.
         """
-        answer = await self._fetch(method, f"{INTERFACE}/{path}", token, body)
-        try:
-            return msgspec.json.decode(answer.body or b"null", type=kind)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise _failed(f"its answer is not understood: {error}") from error
+        return _decoded(await self._fetch(method, f"{INTERFACE}/{path}", token, body), kind)
 
-    async def document(self, path: str, token: str) -> bytes:
-        """Return what lies below the engine's address, as it is."""
-        return (await self._fetch("GET", path, token)).body or b""
+    async def document(self, path: str, token: str) -> dict[str, Any]:
+        """Return the object that lies at a path below the engine's address."""
+        return _decoded(await self._fetch("GET", path, token), dict[str, Any])
 
     async def _fetch(self, method: str, path: str, token: str, body: Any = None) -> HTTPResponse:
         self.demand()
@@ -172,6 +168,13 @@ class Engine:
         """Give the clients up."""
         self._http.close()
         self._calls.close()
+
+
+def _decoded(answer: HTTPResponse, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.body or b"null", type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _failed(f"its answer is not understood: {error}") from error
 
 
 def _tried(answer: HTTPResponse, content: bytes, cut: bool, seconds: float, made: Made) -> Tried:
