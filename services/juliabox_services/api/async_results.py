@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Coroutine
 from typing import Any
 
@@ -30,9 +30,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
 class Result:
     """One call, under way or over."""
 
-    def __init__(self, owner: str, origins: list[str], work: Coroutine[Any, Any, Outcome]) -> None:
+    def __init__(
+        self, owner: str, holder: str, origins: list[str], work: Coroutine[Any, Any, Outcome]
+    ) -> None:
         #: Who may see it; empty: whoever knows the request's id.
         self.owner = owner
+        #: Publisher whose function it is of.
+        self.holder = holder
         #: Origins whose pages may see it.
         self.origins = origins
         self.task = asyncio.create_task(work)
@@ -52,13 +56,20 @@ class Results:
         self._seconds = seconds
         self._most_bytes = most_bytes
         self._bytes = 0
+        #: Publisher -> bytes of the results that are kept.
+        self._held: Counter[str] = Counter()
         self._kept: OrderedDict[str, Result] = OrderedDict()
 
     def begin(
-        self, request: str, owner: str, origins: list[str], work: Coroutine[Any, Any, Outcome]
+        self,
+        request: str,
+        owner: str,
+        holder: str,
+        origins: list[str],
+        work: Coroutine[Any, Any, Outcome],
     ) -> Result:
         """Carry a call out by itself; ``work`` turns errors into outcomes."""
-        result = self._kept[request] = Result(owner, origins, work)
+        result = self._kept[request] = Result(owner, holder, origins, work)
         result.task.add_done_callback(lambda _: self._over(request))
         return result
 
@@ -80,7 +91,7 @@ class Results:
         if found is None:
             return
         if found.ended:
-            self._bytes -= _size(found)
+            self._count(found, -_size(found))
         else:
             found.task.cancel()
 
@@ -92,18 +103,34 @@ class Results:
         found.ended = time.monotonic()
         # ended ones stand in the order in which they end, before and among those under way
         self._kept.move_to_end(request)
-        self._bytes += _size(found)
+        self._count(found, _size(found))
         self._tidy()
 
+    def _count(self, result: Result, size: int) -> None:
+        self._bytes += size
+        self._held[result.holder] += size
+        if not self._held[result.holder]:
+            del self._held[result.holder]
+
     def _tidy(self) -> None:
-        """Give up what is too old or too much, the oldest first; never the newest alone."""
+        """Give up what is too old or too much: the oldest of the publisher who has most."""
         oldest = time.monotonic() - self._seconds
         for request, result in list(self._kept.items()):
-            crowded = self._bytes > self._most_bytes or len(self._kept) > KEPT
-            if result.ended and (result.ended < oldest or (crowded and len(self._kept) > 1)):
-                self.forget(request)
-            elif result.ended and not crowded:
+            if result.ended >= oldest:
                 break
+            if result.ended:
+                self.forget(request)
+        while self._bytes > self._most_bytes or len(self._kept) > KEPT:
+            most = max(self._held.values(), default=0)
+            spare = (
+                request
+                for request, result in self._kept.items()
+                if result.ended and self._held[result.holder] == most
+            )
+            oldest_of_most = next(spare, None)
+            if oldest_of_most is None or len(self._kept) == 1:
+                return
+            self.forget(oldest_of_most)
 
     async def close(self) -> None:
         """End what goes on."""

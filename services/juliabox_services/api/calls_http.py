@@ -197,7 +197,7 @@ class CallHandler(BodyHandler):
         owner = self.caller.counted if self.identity is not None else ""
         work = outcome(self.front, version, call)
         results = self.front.results
-        result = results.begin(call.request, owner, version.options.origins, work)
+        result = results.begin(call.request, owner, self.holder, version.options.origins, work)
         give_back = self.hand_over_room()
         result.task.add_done_callback(lambda _: give_back())
         self.set_header("Preference-Applied", "respond-async")

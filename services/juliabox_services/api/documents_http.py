@@ -149,7 +149,7 @@ class ResultHandler(_Reading):
         await super().prepare()
         request = self.request.path.rpartition("/")[2]
         self.result = self.front.results.find(request)
-        self.origins = self.result.origins
+        self.origins, self.holder = self.result.origins, self.result.holder
         if self.request.method == "OPTIONS":
             return
         await self.identify()

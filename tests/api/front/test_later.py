@@ -136,10 +136,21 @@ async def ended(body: bytes) -> Outcome:
 async def test_results_are_kept_for_a_time_and_within_a_size() -> None:
     results = Results(seconds=0.2, most_bytes=250)
     for number in range(5):
-        results.begin(str(number), "", [], ended(b"x" * 100))
+        results.begin(str(number), "", "ada", [], ended(b"x" * 100))
         await asyncio.sleep(0.01)
     assert list(results._kept) == ["3", "4"]
     assert results._bytes == 200
     await asyncio.sleep(0.25)
     results._tidy()
     assert (list(results._kept), results._bytes) == ([], 0)
+
+
+async def test_results_of_one_publisher_do_not_push_out_those_of_another() -> None:
+    results = Results(most_bytes=1000)
+    results.begin("first", "", "bob", [], ended(b"x" * 300))
+    for number in range(9):
+        results.begin(str(number), "", "ada", [], ended(b"x" * 200))
+        await asyncio.sleep(0.01)
+    assert list(results._kept) == ["first", "6", "7", "8"]
+    results.forget("first")
+    assert results._held == {"ada": 600}
