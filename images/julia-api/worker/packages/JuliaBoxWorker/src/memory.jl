@@ -2,10 +2,13 @@
 
 const PAGE = Int(ccall(:getpagesize, Cint, ()))
 
-"""Resident memory of this process in bytes."""
+"""
+Bytes of memory that this process holds. Those of files do not count: others share them, and they
+are let go when memory is short.
+"""
 function memory()
     fields = split(read("/proc/self/statm", String))
-    last_memory[] = parse(Int, fields[2]) * PAGE
+    last_memory[] = (parse(Int, fields[2]) - parse(Int, fields[3])) * PAGE
     return last_memory[]
 end
 
