@@ -25,15 +25,15 @@ Progress = Callable[[str, float], None]
 
 #: Share of a cold build's time, for one bar over all of it.
 WEIGHTS = {
-    "rootfs": 0.2,
-    "base": 0.1,
-    "tools": 0.06,
-    "control-parts": 0.2,
+    "rootfs": 0.16,
+    "base": 0.08,
+    "tools": 0.05,
+    "control-parts": 0.16,
     "control": 0.02,
-    "julia-parts": 0.4,
+    "julia-parts": 0.32,
     "julia": 0.02,
     "julia-api-parts": 0.02,
-    "julia-api": 0.02,
+    "julia-api": 0.17,
 }
 TITLES = {
     "rootfs": "Debian",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import os
+import signal
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +19,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from juliabox_cli.image_build import ensure_images
-from juliabox_manager.protocol import ApiList
+from juliabox_manager.protocol import ApiContainer, ApiList
 from juliabox_services.api.back import Engine
 from juliabox_services.api.engine_contract import Answer, Call, CallError
 from juliabox_services.api.models import Function, Version
@@ -96,9 +98,12 @@ class Running:
             while containers & set(await self.containers()):  # noqa: ASYNC110  (nobody tells)
                 await asyncio.sleep(0.05)
 
-    async def containers(self) -> list[str]:
+    async def all(self) -> list[ApiContainer]:
         found = await self.client.call(ApiList())
-        return [one.container for one in found if not one.retired]
+        return [one for one in found if not one.retired]
+
+    async def containers(self) -> list[str]:
+        return [one.container for one in await self.all()]
 
 
 @pytest.fixture
@@ -180,6 +185,26 @@ async def test_versions_keep_their_state_to_themselves(running: Running) -> None
 async def test_sources_are_looked_at(running: Running, source: str, code: str) -> None:
     checked = await running.engine.check("ada", "sums", source, ["f"])
     assert checked.code == code, checked
+
+
+async def test_a_look_whose_container_is_killed_from_outside_is_made_once_more(
+    running: Running, place: ManagerProcess
+) -> None:
+    looking = asyncio.create_task(running.engine.check("ada", "sums", "sleep(3)\nf(x) = x", ["f"]))
+    async with asyncio.timeout(60):
+        while not (  # noqa: ASYNC110  (nobody tells)
+            found := [one for one in await running.all() if one.state == "running"]
+        ):
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(1.0)
+    (container,) = [
+        one
+        for one in await asyncio.to_thread(place.containers)
+        if one["Config"]["Labels"]["juliabox.session"] == found[0].container
+    ]
+    os.kill(container["State"]["Pid"], signal.SIGKILL)
+    checked = await looking
+    assert (checked.code, [one.name for one in checked.functions]) == ("", ["f"])
 
 
 async def test_running_containers_serve_while_the_manager_is_dead_and_after_it(
