@@ -183,6 +183,14 @@ def test_the_module_is_there_when_it_is_mentioned_and_nothing_is_said_of_that(
     }
 
 
+def test_a_project_of_ones_own_hides_nothing(fresh: Notebook) -> None:
+    fresh.run("using Pkg; Pkg.activate(mktempdir())")
+    fresh.run("using Statistics\nmiddle(values) = median(values)")
+    text = source(fresh, "middle")
+    assert "using Pkg" not in text and "activate" not in text
+    assert alone(text, "middle([1, 2, 9])") == "2.0"
+
+
 def test_a_terminal_has_no_cells_to_publish_from() -> None:
     script = "using JuliaBox; f() = 1; try; JuliaBox.source(f); catch e; showerror(stdout, e); end"
     done = subprocess.run(
