@@ -28,6 +28,8 @@ log = structlog.get_logger("juliabox.api.ledger")
 #: Seconds between two writes, and between two looks for what is too old.
 FLUSH = 3.0
 TIDY = 600.0
+#: Seconds for the last write.
+LAST = 5.0
 #: Bytes of one line's text, of which the last ones are kept.
 TEXT_BYTES = 4096
 #: Lines of one API in a minute; lines of one API, and of all, that wait for the database.
@@ -92,11 +94,13 @@ class Ledger:
 
     async def close(self) -> None:
         """Stop; write what is known, if that is quick."""
+        # a write that is under way is awaited: one that is given up may be done all the same
+        with contextlib.suppress(JuliaBoxError, TimeoutError):
+            async with asyncio.timeout(LAST):
+                await self.flush()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        with contextlib.suppress(JuliaBoxError, TimeoutError):
-            await asyncio.wait_for(self.flush(), 5.0)
 
     # -- taking down
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -194,3 +196,34 @@ async def test_a_list_of_many_apis_that_were_busy_all_day_keeps_nobody_waiting(
     assert time.process_time() - begun < 0.1
     publishing.ledger.called(version, "hello", 500, 0.1)
     assert publishing.ledger.day("ada", "hi") == (4 * 1434 + 1, 1434 + 1)
+
+
+class SlowDatabase(FaintDatabase):
+    """Takes its time for each new row."""
+
+    seconds = 0.0
+
+    def record_create(self, table: Any, data: Mapping[str, Any]) -> None:
+        time.sleep(self.seconds)
+        super().record_create(table, data)
+
+
+async def test_what_is_being_written_at_the_end_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "FLUSH", 0.01)
+    database = SlowDatabase()
+    one = publishing_on(database, tmp_path)
+    await one.open()
+    version = await _saved(one)
+    await one.ledger.flush()
+    database.seconds = 0.3
+    one.ledger.called(version, "hello", 200, 0.01)
+    await asyncio.sleep(0.1)
+    await one.close()
+    database.seconds = 0.0
+    two = publishing_on(database, tmp_path)
+    await two.open()
+    await two.ledger.recall()
+    assert two.ledger.day("ada", "hi") == (1, 0)
+    await two.close()
