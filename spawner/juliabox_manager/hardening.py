@@ -50,6 +50,12 @@ _IPV6: Final = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
 _NOBODY: Final = "0" * 16
 
 
+#: System calls of which the kernel counts what they make for the user, over all containers: one API
+#: could take all of them from others, or signal to them. No Julia needs them to serve.
+COUNTED_BY_USER: Final = frozenset(
+    {"inotify_init", "inotify_init1", "timer_create", "mq_open", "fanotify_init"}
+)
+
 #: Digests that are kept; clients choose limits freely below their ceilings.
 _DIGESTS: Final = 1000
 
@@ -60,7 +66,12 @@ class Hardening:
     def __init__(self, settings: ManagerSettings) -> None:
         """Read the seccomp profile once; raise ``ConfigurationError`` if it cannot be used."""
         self._settings = settings
-        self._seccomp = _read_seccomp(settings.seccomp)
+        profile = _read_seccomp(settings.seccomp)
+        #: Profiles by kind, as the engine takes them.
+        self._seccomp: dict[Kind, str] = {
+            "session": _compact(profile),
+            "api": _compact(_without(profile, COUNTED_BY_USER)),
+        }
         #: Digests by image, limits and kind: asked for each time a session is described.
         self._digests: dict[tuple[str, Limits, Kind], str] = {}
         #: Whether the engine can weigh block input and output; known once it has answered.
@@ -70,8 +81,9 @@ class Hardening:
         self, session: str, image_id: str, limits: Limits, kind: Kind = "session"
     ) -> dict[str, Any]:
         """Return the body of the create call, its digest label included."""
+        seccomp = self._seccomp[kind]
         body = container_config(
-            self._settings, self._seccomp, session, image_id, limits, kind=kind, blkio=self.blkio
+            self._settings, seccomp, session, image_id, limits, kind=kind, blkio=self.blkio
         )
         body["Labels"][LABEL_DIGEST] = self.digest(image_id, limits, kind)
         return body
@@ -117,8 +129,9 @@ class Hardening:
         return known
 
     def _digest(self, image_id: str, limits: Limits, kind: Kind) -> str:
+        seccomp = self._seccomp[kind]
         body = container_config(
-            self._settings, self._seccomp, _NOBODY, image_id, limits, kind=kind, blkio=False
+            self._settings, seccomp, _NOBODY, image_id, limits, kind=kind, blkio=False
         )
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -135,7 +148,7 @@ def container_config(
 ) -> dict[str, Any]:
     """Return the body of the engine's create call for one session or API container.
 
-    They differ in what they are told; nothing that confines them does.
+    They differ in what they are told, and in the calls of :data:`COUNTED_BY_USER`.
     """
     environment = [f"JULIABOX_PORT={SESSION_PORT}"]
     labels = {LABEL_INSTALLATION: settings.installation, LABEL_SESSION: session}
@@ -287,7 +300,7 @@ def home_target(settings: ManagerSettings, session: str) -> Path:
     return slots_folder(settings) / session / HOME_MOUNT
 
 
-def _read_seccomp(path: Path) -> str:
+def _read_seccomp(path: Path) -> dict[str, Any]:
     try:
         profile = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -299,4 +312,17 @@ def _read_seccomp(path: Path) -> str:
         raise ConfigurationError(
             f"seccomp profile {path} has no defaultAction", code="configuration.seccomp"
         )
+    return profile
+
+
+def _without(profile: dict[str, Any], refused: frozenset[str]) -> dict[str, Any]:
+    """Return a seccomp profile with no rule that admits one of the refused calls."""
+    rules = [
+        {**rule, "names": [name for name in rule["names"] if name not in refused]}
+        for rule in profile.get("syscalls", [])
+    ]
+    return {**profile, "syscalls": [rule for rule in rules if rule["names"]]}
+
+
+def _compact(profile: dict[str, Any]) -> str:
     return json.dumps(profile, sort_keys=True, separators=(",", ":"))

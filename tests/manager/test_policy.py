@@ -230,10 +230,21 @@ def test_the_image_of_apis_is_no_sessions_under_any_name(tmp_path: Path, name: s
     assert policy.known_image("juliabox/julia", "api") is None
 
 
-def test_an_api_container_is_made_like_a_session_but_for_what_it_is_told(tmp_path: Path) -> None:
-    hardening = Hardening(settings(tmp_path, api=APIS))
+def test_an_api_container_is_made_like_a_session_but_for_what_it_is_told_and_may_ask(
+    tmp_path: Path,
+) -> None:
+    made = settings(tmp_path, api=APIS)
+    rules = [{"names": ["inotify_init1", "read"], "action": "SCMP_ACT_ALLOW"}]
+    profile = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}
+    made.seccomp.write_text(json.dumps(profile))
+    hardening = Hardening(made)
     session = hardening.config("a" * 16, "sha256:one", API_LIMITS)
     api = hardening.config("a" * 16, "sha256:one", API_LIMITS, "api")
+    admitted = [
+        json.loads(one["HostConfig"]["SecurityOpt"].pop().removeprefix("seccomp="))["syscalls"]
+        for one in (session, api)
+    ]
+    assert [rule["names"] for (rule,) in admitted] == [["inotify_init1", "read"], ["read"]]
     assert {name for name in session if session[name] != api[name]} == {
         "Hostname",
         "Env",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from ipaddress import IPv4Network
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(420)]
 PROGRAMS = Path(__file__).parent / "inside"
 REACH = PROGRAMS / "reach.py"
 SOURCE = (PROGRAMS / "reach.jl").read_text()
-FUNCTIONS = ["reach", "who", "names", "home", "places", "writable"]
+FUNCTIONS = ["reach", "who", "names", "home", "places", "writable", "counted"]
 WORKER_PORT = 8888
 
 #: Parts that have no business with an API container.
@@ -90,6 +91,11 @@ def test_a_function_finds_no_home_and_writes_to_memory_alone(apis: Apis) -> None
     assert _ask(apis, "home") == []
     assert set(_ask(apis, "writable")) <= {"/tmp", "/dev/shm"}
     assert not [place for place in _ask(apis, "places") if place.startswith("/home/")]
+
+
+def test_a_function_takes_nothing_that_the_kernel_counts_for_all_containers(apis: Apis) -> None:
+    """Watches, timers and queues are counted for the user, who is the same in all of them."""
+    assert _ask(apis, "counted") == [errno.EPERM] * 3
 
 
 def test_a_function_finds_no_secret_of_ours_and_nobodys_token(
