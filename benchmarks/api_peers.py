@@ -32,8 +32,8 @@ def fib(n):
     """# GET /fib/:n
 print(fib(int(json.loads(REQUEST)["path"]["n"])))""",
 )
-#: Kernels of the gateway: as many as ours may have workers.
-KERNELS = 8
+#: Kernels of the gateway: as many as ours has workers when they are compared.
+KERNELS = 2
 ECHO_PORT = 5600
 #: Last part of an address of the edge network that nothing of an installation has.
 _ECHO_HOST = 200

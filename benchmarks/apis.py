@@ -145,7 +145,7 @@ def _method(rounds: Rounds) -> str:
     return (
         "The same iterative `fib(30)` on all sides, called by a program of its own over "
         "connections that are kept. Ours is public and has two containers; calls come by way of "
-        "the proxy, as everybody's do. The kernel gateway has eight Python kernels, started "
+        "the proxy, as everybody's do. The kernel gateway has two Python kernels, started "
         "before, and no proxy. The echo is tornado that hands the number to another process by "
         "ZMQ, in a container behind the very proxy; it knows no publisher, no access rule, no "
         f"limit and no log. {rounds.api_rounds} rounds of {rounds.api_seconds:g} s each, in turns. "

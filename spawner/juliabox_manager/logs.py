@@ -14,6 +14,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from juliabox_manager.log_batches import BatchHandler
+
 _HIDDEN = "[hidden]"
 _SECRET_KEY = re.compile(
     r"(^|[^a-z])(env|environ|environment|cookie|cookies|authorization|credentials?)($|[^a-z])"
@@ -52,8 +54,17 @@ def level(environ: Mapping[str, str]) -> int:
     )
 
 
-def configure(part: str, level: int = logging.INFO, stream: TextIO | None = None) -> None:
-    """Send structlog and the standard library's loggers to ``stream`` (default: stdout) as JSON."""
+def configure(
+    part: str,
+    level: int = logging.INFO,
+    stream: TextIO | None = None,
+    *,
+    batches: bool = False,
+) -> None:
+    """Send structlog and the standard library's loggers to ``stream`` (default: stdout) as JSON.
+
+    ``batches`` is for a part that writes a line for each of many requests.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -73,7 +84,8 @@ def configure(part: str, level: int = logging.INFO, stream: TextIO | None = None
         event["part"] = part
         return event
 
-    handler = logging.StreamHandler(stream or sys.stdout)
+    to = stream or sys.stdout
+    handler = BatchHandler(to) if batches else logging.StreamHandler(to)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -11,6 +11,7 @@ import ipaddress
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
@@ -252,6 +253,12 @@ def address_of(handler: RequestHandler) -> str:
     said = str(handler.request.remote_ip or "")
     if handler.settings["proxied"]:
         said = handler.request.headers.get("X-Forwarded-For", said).rpartition(",")[2].strip()
+    return _counted(said)
+
+
+@lru_cache(maxsize=10_000)
+def _counted(said: str) -> str:
+    """Return what an address is counted as."""
     try:
         address = ipaddress.ip_address(said)
     except ValueError:

@@ -143,7 +143,7 @@ def _client(settings: ApiSettings) -> ManagerClient:
 def main() -> None:
     """Serve the APIs of the settings that ``JULIABOX_API_SETTINGS`` names."""
     os.umask(0o077)
-    logs.configure("api", logs.level(os.environ))
+    logs.configure("api", logs.level(os.environ), batches=True)
     for handler in logging.getLogger().handlers:
         handler.addFilter(Scrub())
     try:
