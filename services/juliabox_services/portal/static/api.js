@@ -76,14 +76,28 @@ export async function attempt(work, done = "") {
  */
 export function keepFresh(path, seconds, show, lost = () => {}) {
   let timer = 0;
+  let due = 0;
   let failures = 0;
+  let latest = 0;
+  // the sooner of two plans holds: a look that ends does not undo one that was asked for meanwhile
   const plan = (delay) => {
+    const at = performance.now() + delay * 1000;
+    if (document.hidden || (timer && due <= at)) return;
     clearTimeout(timer);
-    if (!document.hidden) timer = setTimeout(turn, delay * 1000);
+    due = at;
+    timer = setTimeout(turn, delay * 1000);
+  };
+  const rest = () => {
+    clearTimeout(timer);
+    timer = 0;
   };
   const turn = async () => {
+    rest();
+    const mine = ++latest;
     try {
-      show(await get(typeof path === "function" ? path() : path));
+      const found = await get(typeof path === "function" ? path() : path);
+      // what was asked before may come after
+      if (mine === latest) show(found);
       if (failures) lost(null);
       failures = 0;
     } catch (error) {
@@ -94,7 +108,7 @@ export function keepFresh(path, seconds, show, lost = () => {}) {
     // a service in trouble is asked less often
     plan(seconds() * Math.min(8, 2 ** failures));
   };
-  document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : plan(0.05)));
+  document.addEventListener("visibilitychange", () => (document.hidden ? rest() : plan(0.05)));
   plan(seconds());
   return { now: turn, soon: plan };
 }
