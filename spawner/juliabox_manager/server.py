@@ -28,7 +28,7 @@ from juliabox_ext.errors import (
     RequestError,
 )
 from juliabox_manager.in_flight import AnswerStore, InFlight
-from juliabox_manager.keys import load_key
+from juliabox_manager.keys import check_public_key, load_key
 from juliabox_manager.metrics import METRICS, Metrics
 from juliabox_manager.protocol import (
     MAX_REQUEST_BYTES,
@@ -95,6 +95,9 @@ class Server:
         self._metrics = metrics
         self._listen = settings.listen
         self._clients = {name: client.public_key for name, client in settings.clients.items()}
+        # here already: a manager with wrong settings touches nothing
+        for name, public in self._clients.items():
+            check_public_key(name, public)
         self._verbs = {
             name: verbs_allowed(name, client.verbs) for name, client in settings.clients.items()
         }

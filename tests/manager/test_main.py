@@ -98,4 +98,5 @@ def test_wrong_settings_are_told_without_a_traceback(
     ended = manager.run()
     assert ended.returncode == EXIT_CONFIGURATION
     assert told in ended.stdout
+    assert '"ready"' not in ended.stdout, "it has begun to work"
     assert "Traceback" not in ended.stdout + ended.stderr
