@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, TextIO
 
 import structlog
@@ -33,8 +34,13 @@ def hide_secrets(
     return {key: _clean(key, value, 0) for key, value in event.items()}
 
 
+@lru_cache(maxsize=1000)
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
+
+
 def _clean(key: str, value: Any, depth: int) -> Any:
-    if _SECRET_KEY.search(key):
+    if _is_secret(key):
         return _HIDDEN
     if isinstance(value, str):
         return value if len(value) <= _MAX_TEXT else value[:_MAX_TEXT] + "…"
