@@ -351,7 +351,8 @@ class Pool:
         ready = sum(warm.ready for warm in present)
         loading = sum(not warm.ready and not warm.gone for warm in present)
         trouble = self._trouble.get(image)
-        reason = trouble.reason if trouble is not None else bound
+        # a failure is told until an attempt succeeds, a bound only when nothing is under way
+        reason = trouble.reason if trouble is not None else "" if loading else bound
         counts = self._counts[image]
         return PoolInfo(
             image=image,
@@ -362,7 +363,7 @@ class Pool:
             missed=counts["missed"],
             failed=counts["failed"],
             memory=sum(held.get(warm.session, 0) for warm in present),
-            reason="" if loading else reason,
+            reason=reason,
         )
 
     def _count(self, image: str, outcome: str) -> None:
