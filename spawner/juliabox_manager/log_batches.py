@@ -31,6 +31,7 @@ class BatchHandler(logging.Handler):
         self._lines: deque[str] = deque()
         self._dropped = 0
         self._closed = threading.Event()
+        self._gathering = threading.Lock()
         self._writing = threading.Lock()
         threading.Thread(target=self._write_on, name="log", daemon=True).start()
 
@@ -41,15 +42,20 @@ class BatchHandler(logging.Handler):
         except Exception:
             self.handleError(record)
             return
-        if len(self._lines) >= self._most:
-            self._lines.popleft()
-            self._dropped += 1
-        self._lines.append(line)
+        self.put(line)
+
+    def put(self, line: str) -> None:
+        """Put a line with the others, from any thread."""
+        with self._gathering:
+            if len(self._lines) >= self._most:
+                self._lines.popleft()
+                self._dropped += 1
+            self._lines.append(line)
 
     def flush(self) -> None:
         """Write what waits."""
         with self._writing:
-            with self.lock or threading.RLock():
+            with self._gathering:
                 lines, self._lines = self._lines, deque()
                 dropped, self._dropped = self._dropped, 0
             if dropped:

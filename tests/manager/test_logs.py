@@ -6,12 +6,15 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
 from juliabox_manager import logs
+from juliabox_manager.log_batches import BatchHandler
 
 
 @pytest.fixture
@@ -71,3 +74,20 @@ def test_a_traceback_is_one_line_and_a_long_text_is_cut(written: io.StringIO) ->
 )
 def test_the_operator_s_word_for_a_level_is_understood(word: str, level: int) -> None:
     assert logs.level({"JULIABOX_LOG_LEVEL": word}) == level
+
+
+def test_lines_past_the_standard_library_are_as_all_others(written: io.StringIO) -> None:
+    stream = io.StringIO()
+    handler = BatchHandler(stream, gathered=60)
+    lines = logs.line_logger("manager", "some.name", logging.INFO, handler)
+    said: dict[str, Any] = {"path": "/ü", "token": "canary", "seconds": 0.5, "other": Path("x")}
+    structlog.get_logger("some.name").info("request", **said)
+    lines.info("request", **said)
+    lines.debug("not at this level")
+    handler.close()
+    usual, short = (json.loads(text.getvalue()) for text in (written, stream))
+    stamps = [datetime.fromisoformat(told.pop("timestamp")) for told in (usual, short)]
+    assert stamps[1].tzinfo == UTC
+    assert timedelta(0) <= stamps[1] - stamps[0] < timedelta(minutes=1)
+    assert usual == short
+    assert short["token"] == "[hidden]"

@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 import structlog
+from structlog.typing import FilteringBoundLogger
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
@@ -30,6 +31,7 @@ from juliabox_services.api.models import Api, Caller, Fault, Version
 from juliabox_services.api.openapi import Documents
 from juliabox_services.api.rates import Rates, Room, TooMany
 from juliabox_services.api.settings import ApiSettings
+from juliabox_spawner.hub.logs import without_secrets
 
 log = structlog.get_logger("juliabox.api")
 
@@ -115,6 +117,8 @@ class Front:
     #: For bodies of requests, and for large answers, that are on their way.
     room: Room
     documents: Documents = field(default_factory=Documents)
+    #: Logger of the one line of each request.
+    lines: FilteringBoundLogger = field(default=log)
 
 
 class Handler(RequestHandler):
@@ -278,11 +282,14 @@ def log_request(handler: RequestHandler) -> None:
     front: Front = handler.settings["front"]
     front.metrics.answered(type(handler).__name__, status)
     line = handler.line() if isinstance(handler, Handler) else _line(handler)
-    log.info("request", **line, status=status, seconds=round(handler.request.request_time(), 5))
+    front.lines.info(
+        "request", **line, status=status, seconds=round(handler.request.request_time(), 5)
+    )
 
 
 def _line(handler: RequestHandler) -> dict[str, Any]:
-    return {"method": handler.request.method, "path": handler.request.path[:300]}
+    path = without_secrets(handler.request.path[:300])
+    return {"method": handler.request.method, "path": path}
 
 
 def describe(error: BaseException | None, status: int) -> tuple[int, Fault]:

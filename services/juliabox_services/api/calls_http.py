@@ -24,6 +24,7 @@ from juliabox_services.api.bodies import BodyHandler
 from juliabox_services.api.engine_contract import Answer, Call, CallError
 from juliabox_services.api.models import Function, Version
 from juliabox_services.api.settings import INTERFACE
+from juliabox_spawner.hub.logs import without_secrets
 
 log = structlog.get_logger("juliabox.api")
 
@@ -236,7 +237,7 @@ class CallHandler(BodyHandler):
             told |= {
                 "api": f"{self.version.publisher}/{self.version.api}",
                 "version": self.version.version,
-                "function": self.function[:64],
+                "function": without_secrets(self.function[:64]),
             }
         return told
 

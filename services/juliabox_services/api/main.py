@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 import sys
 from pathlib import Path
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 from tornado.httpserver import HTTPServer
 
 from juliabox_ext.errors import ConfigurationError, JuliaBoxError
 from juliabox_manager import logs
+from juliabox_manager.log_batches import BatchHandler
 from juliabox_services.api import interface
 from juliabox_services.api.access import Callers
 from juliabox_services.api.app import PLAIN_BYTES, application, identify
@@ -60,7 +61,7 @@ log = structlog.get_logger("juliabox.api")
 class Service:
     """One engine and its parts. To be made and used within the event loop."""
 
-    def __init__(self, settings: ApiSettings) -> None:
+    def __init__(self, settings: ApiSettings, lines: FilteringBoundLogger) -> None:
         self.settings, bounds = settings, settings.bounds
         self.metrics = Metrics()
         self._client = _client(settings)
@@ -76,6 +77,7 @@ class Service:
             results=Results(),
             metrics=self.metrics,
             room=Room(ROOM_BYTES, max(ROOM_BYTES // 2, bounds.body, bounds.result)),
+            lines=lines,
         )
         token = read_secret(settings.secrets / "api_token")
         self._departures = Departures(
@@ -147,12 +149,13 @@ def _client(settings: ApiSettings) -> ManagerClient:
 def main() -> None:
     """Serve the APIs of the settings that ``JULIABOX_API_SETTINGS`` names."""
     os.umask(0o077)
-    logs.configure("api", logs.level(os.environ), batches=True)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(Scrub())
+    level, handler = logs.level(os.environ), BatchHandler(sys.stdout)
+    handler.addFilter(Scrub())
+    logs.configure("api", level, handler=handler)
+    lines = logs.line_logger("api", "juliabox.api", level, handler)
     try:
         settings = load(Path(os.environ.get("JULIABOX_API_SETTINGS", SETTINGS)))
-        asyncio.run(serve(settings))
+        asyncio.run(serve(settings, lines))
     except ConfigurationError as error:
         _leave(error)
     except JuliaBoxError as error:
@@ -160,13 +163,13 @@ def main() -> None:
         _leave(error)
 
 
-async def serve(settings: ApiSettings) -> None:
+async def serve(settings: ApiSettings, lines: FilteringBoundLogger) -> None:
     """Serve until a signal says that it is over."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    service = Service(settings)
+    service = Service(settings, lines)
     try:
         await service.open()
         # what is here by now stays: each request would have the collector look at it again

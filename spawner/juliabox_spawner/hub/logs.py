@@ -11,6 +11,11 @@ _SECRET_PARAMETER = re.compile(r"((?:token|_xsrf|code|state|password)=)[^&\s\"')
 _XSRF_ID = re.compile(r"(xsrf (?:cookie for|id mismatch) )b'[^']*'( != b'[^']*')?")
 
 
+def without_secrets(text: str) -> str:
+    """Return a text with the values of secret parameters of addresses replaced."""
+    return _SECRET_PARAMETER.sub(r"\1[secret]", text)
+
+
 class Scrub(logging.Filter):
     """Replaces the values of secret parameters and session ids in each message.
 
@@ -20,8 +25,7 @@ class Scrub(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Admit each record, scrubbed."""
         message = record.getMessage()
-        scrubbed = _SECRET_PARAMETER.sub(r"\1[secret]", message)
-        scrubbed = _XSRF_ID.sub(r"\1[secret]", scrubbed)
+        scrubbed = _XSRF_ID.sub(r"\1[secret]", without_secrets(message))
         if scrubbed != message:
             record.msg, record.args = scrubbed, ()
         return True

@@ -9,6 +9,7 @@ import re
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from support.api_front import PNG, PREFIX, FrontStand, taking
 
@@ -287,3 +288,11 @@ async def test_requests_of_one_connection_do_not_mix(stand: FrontStand) -> None:
     answer = (await stand.raw(text)).decode()
     bodies = re.findall(r"\r\n\r\n(\{.*?\}\})", answer)
     assert [json.loads(body)["arguments"] for body in bodies] == [[1], [2]]
+
+
+async def test_the_log_does_not_keep_what_an_address_has_of_secrets(stand: FrontStand) -> None:
+    with capture_logs() as lines:
+        await stand.get("ada/sums/token=canary")
+        await stand.get("token=canary/_")
+    assert len([line for line in lines if line["event"] == "request"]) == 2
+    assert "canary" not in str(lines)
