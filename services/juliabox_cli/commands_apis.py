@@ -115,9 +115,13 @@ def show(name: str, source: bool, version: int | None, as_json: bool) -> None:
 @click.option("--minimum", type=int, help="Containers that are kept though nobody calls.")
 @click.option("--maximum", type=int, help="Most containers.")
 @click.option("--workers", type=int, help="Calls that a container carries out at once.")
+@click.option(
+    "--recycle-calls", type=int, help="Calls after which a container is replaced; 0 never."
+)
 @click.option("--rate", type=int, help="Calls of one caller in a minute.")
 @click.option("--origin", "origins", multiple=True, help="An origin whose pages may call.")
 @click.option("--content", "content", multiple=True, help="A type of answers beside JSON.")
+@click.option("--cache", help="Cache-Control of good answers to GET, such as max-age=60.")
 @click.option("--idempotent", "idempotent", multiple=True, help="A function safe to repeat.")
 @click.option("--note", help="Why there is a new version.")
 @click.option("--keep", is_flag=True, help="Do not let it answer calls yet.")

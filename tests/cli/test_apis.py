@@ -152,9 +152,11 @@ def test_an_api_is_saved_looked_at_stopped_and_removed(
     options = detail["version"]["options"]
     assert (options["timeout"], options["memory"]) == (20, 256 * 1024**2)
     assert (options["access"], options["origins"]) == ("public", ["*"])
-    run("save", "ada/hi", "-", "--rate", "7", given="hello(x) = 1\n")
+    more = ["--rate", "7", "--recycle-calls", "0", "--cache", "max-age=60"]
+    run("save", "ada/hi", "-", *more, given="hello(x) = 1\n")
     options = json.loads(run("show", "ada/hi", "--json").output)["version"]["options"]
     assert (options["timeout"], options["rate"]) == (20, 7)
+    assert (options["recycle_calls"], options["cache"]) == (0, "max-age=60")
     assert run("activate", "ada/hi", "1").output == "version 1 answers calls\n"
     assert run("show", "ada/hi", "--source").output == GREETING
     assert run("show", "ada/hi", "--source", "--version", "2").output == "hello(x) = 1\n"
