@@ -202,8 +202,9 @@ def odd_names(stand: PortalStand) -> Iterator[None]:
         stand.on_manager(stand.manager.fail(name, "odd", f"{name} failed"))
 
     async def tell() -> None:
-        # the recorder looks at all sessions
-        stand.manager._emit("session.state", "odd0", "running")
+        # as of any that starts; the recorder would look at all sessions by itself, but seldom
+        for number in range(len(NAMES)):
+            stand.manager._emit("session.state", f"odd{number}", "running")
 
     stand.on_manager(tell())
     yield
