@@ -24,6 +24,7 @@ async def test_running_containers_serve_while_the_manager_is_away(stand: Stand) 
         await stand.call(other, "echo")
     assert (caught.value.code, caught.value.http_status) == ("api.starting", 503)
     assert caught.value.retry_after >= 1
+    stand.containers.away = False  # the engine's end would wait for it
 
 
 async def test_calls_are_refused_at_once_while_it_is_known_that_no_container_can_be_had(
@@ -74,7 +75,8 @@ async def test_the_end_of_a_worker_is_told_at_once_though_the_manager_is_away(
         await running
     assert caught.value.code == "api.crash"
     assert time.monotonic() - begun < 1.5
-    stand.containers.silence = 0.0
+    # the engine's end would wait for it
+    stand.containers.away, stand.containers.silence = False, 0.0
 
 
 async def test_what_an_earlier_engine_left_is_taken_away_at_the_start() -> None:
