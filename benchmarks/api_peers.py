@@ -16,7 +16,8 @@ import docker
 import httpx
 
 from juliabox_cli.addresses import Addresses
-from support.installation import Installation, free_port
+from support.installation import Installation
+from support.ports import free_port
 
 PEERS = Path(__file__).parent / "peers"
 #: The peer's notebook: the loop that ours has, and a cell that is a request's handler.

@@ -16,7 +16,8 @@ import pytest
 
 from juliabox_cli import image_build
 from support import machine
-from support.installation import Installation, free_port
+from support.installation import Installation
+from support.ports import free_port
 from support.rest_user import RestUser, wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.soak, pytest.mark.timeout(600)]

@@ -21,7 +21,7 @@ from jupyterhub.app import JupyterHub
 from juliabox_manager import protocol as p
 from juliabox_spawner import hub_backup
 from support.hub_stand import PASSWORD, HubStand
-from support.installation import free_port
+from support.ports import free_port
 from support.visitor import Visitor, add_person
 
 CONFIG_FILE = Path(juliabox_config.__file__).parent / "jupyterhub_config.py"

@@ -17,7 +17,7 @@ import pytest
 from juliabox_manager import protocol
 from juliabox_manager.main import EXIT_CONFIGURATION
 from support.door import Door
-from support.installation import free_port
+from support.ports import free_port
 
 pytestmark = pytest.mark.engine
 _START = "from juliabox_manager.main import main; main()"

@@ -20,8 +20,8 @@ from juliabox_services.portal.settings import load
 from support import fake_engine
 from support.fake_engine import World
 from support.hub_stand import PASSWORD
-from support.installation import free_port
 from support.portal_stand import PREFIX, Guest, PortalStand, page_of
+from support.ports import free_port
 from support.visitor import add_person
 
 SOURCE = "fib(n) = n\ndraw(n) = n\nfail(n) = n\nmuch(n) = n\n"

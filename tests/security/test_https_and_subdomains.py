@@ -23,7 +23,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from support.browsing import visit
 from support.inside import Inside
-from support.installation import Installation, free_port
+from support.installation import Installation
+from support.ports import free_port
 from support.rest_user import RestUser, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]

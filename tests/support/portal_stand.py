@@ -20,7 +20,7 @@ from juliabox_services.portal.settings import PortalSettings
 from juliabox_spawner.settings import ApiAddress, LimitSettings, ManagerAddress, PortalAddress
 from support import portal_stranger
 from support.hub_stand import PASSWORD, HubStand
-from support.installation import free_port
+from support.ports import free_port
 from support.visitor import Visitor
 
 PREFIX = "/services/portal/"

@@ -22,7 +22,7 @@ from juliabox_services.api.access import CALL_SCOPE, PUBLISH_SCOPE
 from juliabox_services.api.settings import ApiSettings
 from juliabox_spawner.settings import ManagerAddress
 from support.api_front import PREFIX
-from support.installation import free_port
+from support.ports import free_port
 
 ACCESS = "access:services!service=api"
 

@@ -26,7 +26,7 @@ from juliabox_ext.errors import (
     UnavailableError,
 )
 from juliabox_plugins.dynamodb import DynamoDB
-from support.postgres import free_port
+from support.ports import free_port
 
 Make = Callable[..., Any]
 NOTES = TableSchema("notes", (Column("id"),), (Column("count", "integer"),))
