@@ -67,13 +67,16 @@ COMMANDS = [(name(path), block) for path in PAGES for block in Page.read(path).c
 
 
 @pytest.mark.parametrize(("page", "block"), COMMANDS, ids=lambda value: value.split("\n")[0])
-def test_marked_commands_run(page: str, block: str, tmp_path: Path) -> None:
+def test_marked_commands_run(
+    page: str, block: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("run")  # a short name: that of a state folder is bounded
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-eu"],
         input=block,
-        env={**os.environ, "PATH": path, "JULIABOX_STATE": str(tmp_path / "state")},
-        cwd=tmp_path,
+        env={**os.environ, "PATH": path, "JULIABOX_STATE": str(folder / "state")},
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
