@@ -21,7 +21,7 @@ venv: $(STAMPS)/run
 ## test: all tests; ARGS="tests/cli -k config" picks some
 test: $(STAMPS)/run $(STAMPS)/test
 	@$(BIN)/python tests/prepare.py
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python tests/run.py $(ARGS)
 
 ## lint: what CI asks of style and types
 lint: $(STAMPS)/run $(STAMPS)/lint

@@ -14,6 +14,11 @@ from support.installation import Installation
 ROOT = Path(__file__).resolve().parent.parent
 
 
+#: What has one of these marks has the machine to itself.
+ALONE = ("alone", "engine", "e2e")
+
+
+@pytest.hookimpl(trylast=True)  # after those that give marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the fast tests first, those on the engine next, those in the browser last."""
 
@@ -23,12 +28,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return 1 if item.get_closest_marker("engine") else 0
 
     items.sort(key=weight)
+    if part := config.getoption("--part"):
+        of_part, others = [], []
+        for item in items:
+            alone = any(item.get_closest_marker(mark) for mark in ALONE)
+            (of_part if alone == (part == "alone") else others).append(item)
+        items[:] = of_part
+        config.hook.pytest_deselected(items=others)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of this suite."""
     parser.addoption(
         "--screenshots", type=Path, default=None, help="keep screenshots of pages in this folder"
+    )
+    parser.addoption(
+        "--part",
+        choices=("together", "alone"),
+        help="only what may run beside other tests, or only what must not; both without it",
     )
 
 

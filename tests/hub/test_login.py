@@ -220,6 +220,7 @@ def test_a_huge_user_name_is_refused_early_and_not_logged(
     assert "Z" * 100 not in stand.log
 
 
+@pytest.mark.alone
 def test_hashing_does_not_stop_the_hub(stand: HubStand) -> None:
     people = [Visitor(stand) for _ in range(6)]
     tokens = [one.token("/hub/login") for one in people]

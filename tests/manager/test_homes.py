@@ -130,6 +130,7 @@ async def test_what_a_plugin_raises_on_purpose_passes(homes: Homes, kinds: list[
         await homes.get_disk_for_user("ada", 1, "s", TARGET)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", ["hang", "block"])
 async def test_a_plugin_that_hangs_or_blocks_holds_up_neither_the_manager_nor_another_plugin(
     homes: Homes, kinds: list[Stranger], monkeypatch: pytest.MonkeyPatch, fault: str
@@ -219,6 +220,7 @@ async def test_nobody_gets_an_empty_home_because_the_chosen_plugin_is_not_there(
         await homes.close()
 
 
+@pytest.mark.alone
 async def test_a_plugin_whose_purge_hangs_keeps_no_reconcile_waiting_and_no_other_purge(
     homes: Homes, kinds: list[Stranger], monkeypatch: pytest.MonkeyPatch
 ) -> None:

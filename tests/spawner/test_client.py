@@ -76,6 +76,7 @@ async def test_a_request_too_large_is_refused_before_it_is_sent(door: Door) -> N
     assert door.handled == []
 
 
+@pytest.mark.alone
 async def test_no_manager_is_told_in_time_and_what_to_do(door: Door) -> None:
     client = ManagerClient("tcp://127.0.0.1:9", door.keys.public, door.clients["hub"].secret)
     begun = time.monotonic()
@@ -129,6 +130,7 @@ async def test_a_thousand_calls_share_one_socket(door: Door) -> None:
     assert door.counts() == {"Ping": 1000}
 
 
+@pytest.mark.alone
 async def test_closing_fails_the_calls_under_way_and_refuses_more(door: Door) -> None:
     async def forever(_client: str, _verb: protocol.Verb) -> Any:
         await asyncio.sleep(60)
@@ -156,6 +158,7 @@ async def _gone_soon(door: Door) -> AsyncIterator[None]:
             task.cancel()
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("impatient")
 async def test_the_loop_is_never_blocked_while_the_manager_is_away(door: Door) -> None:
     client = ManagerClient("tcp://127.0.0.1:9", door.keys.public, door.clients["hub"].secret)

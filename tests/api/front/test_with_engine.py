@@ -16,6 +16,7 @@ from juliabox_services.api.models import Function
 from support.api_front import FrontStand
 from support.engine_stand import Stand, standing, until
 
+pytestmark = pytest.mark.alone  # its deadlines are short
 NAMES = ("echo", "wait", "hang", "die", "die_once", "boom", "refuse", "typed", "large", "count",
          "break", "count_and_die", "flood")  # fmt: skip
 
@@ -168,6 +169,7 @@ async def test_the_manager_away_means_503_for_who_needs_it_and_nothing_for_other
     answer = await whole.get("ada/sums/echo/3")
     assert answer.status_code == 503, answer.text
     assert int(answer.headers["Retry-After"]) >= 1
+    whole.stand.containers.away = False  # the engine's end would wait for it
 
 
 async def test_a_call_for_later_is_carried_out_once(whole: Whole) -> None:
