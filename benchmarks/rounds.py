@@ -11,7 +11,7 @@ class Rounds:
 
     #: Interleaved pairs of single starts, and of batches of so many, which the pool holds.
     pairs: int = 15
-    batches: int = 4
+    batches: int = 8
     batch: int = 10
     #: Times that a crowd of so many starts at once, and whether the peer's is timed, too.
     bursts: int = 2
