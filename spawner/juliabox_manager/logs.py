@@ -28,6 +28,7 @@ _SECRET_KEY = re.compile(
 )
 _MAX_TEXT = 4000
 _MAX_DEPTH = 6
+_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -79,7 +80,7 @@ def configure(
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _STAMP,
         structlog.processors.format_exc_info,
         hide_secrets,
     ]
@@ -122,7 +123,7 @@ def line_logger(part: str, name: str, level: int, handler: BatchHandler) -> Filt
         wrapper_class=structlog.make_filtering_bound_logger(level),
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _STAMP,
             hide_secrets,
             _json,
         ],

@@ -118,7 +118,7 @@ class Front:
     room: Room
     documents: Documents = field(default_factory=Documents)
     #: Logger of the one line of each request.
-    lines: FilteringBoundLogger = field(default=log)
+    lines: FilteringBoundLogger = log
 
 
 class Handler(RequestHandler):
@@ -244,8 +244,12 @@ class Handler(RequestHandler):
         return {
             "request": self.request_id,
             "caller": self.caller.counted,
-            **_line(self),
+            **self.asked(),
         }
+
+    def asked(self) -> dict[str, Any]:
+        """Return what the log tells of what was asked for."""
+        return _line(self)
 
 
 def address_of(handler: RequestHandler) -> str:

@@ -228,18 +228,16 @@ class CallHandler(BodyHandler):
             answers.admit_origin(self._headers, self.request.headers, origins)
         return super().fault(error, status)
 
-    def line(self) -> dict[str, Any]:
-        """Return what the log tells of the call besides its outcome."""
-        told = super().line()
-        if self.version is not None:
-            # what was called stands there; with what is the caller's own affair
-            del told["path"]
-            told |= {
-                "api": f"{self.version.publisher}/{self.version.api}",
-                "version": self.version.version,
-                "function": without_secrets(self.function[:64]),
-            }
-        return told
+    def asked(self) -> dict[str, Any]:
+        """Return which function was called; with what is the caller's own affair."""
+        if self.version is None:
+            return super().asked()
+        return {
+            "method": self.request.method,
+            "api": f"{self.version.publisher}/{self.version.api}",
+            "version": self.version.version,
+            "function": without_secrets(self.function[:64]),
+        }
 
 
 def _function(version: Version, name: str) -> Function | None:
