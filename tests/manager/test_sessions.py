@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import subprocess
 import time
@@ -155,11 +156,24 @@ FORBIDDEN = {
     "slot": "open('/home/file', 'w')",
     "entry-socket": "import socket; socket.socket(socket.AF_UNIX).connect('/home/entry.sock')",
     "root": "open('/usr/lib/file', 'w')",
-    "tmp-size": "open('/tmp/big', 'wb').write(b'x' * (17 << 20))",
-    "tmp-inodes": "[open(f'/tmp/{n}', 'w') for n in range(70_000)]",
-    "home-size": "open('/home/juser/big', 'wb').write(b'x' * (40 << 20))",
+    "tmp-size": "fill('/tmp/big', 17)",
+    "tmp-inodes": "[os.close(os.open(f'/tmp/{n}', os.O_CREAT)) for n in range(70_000)]",
+    "home-size": "fill('/home/juser/big', 40)",
     "ipv6": "import socket; socket.socket(socket.AF_INET6).bind(('::1', 0))",
 }
+
+
+#: Writes MiB by MiB on to the disk and leaves nothing: all of it counts as memory of the session.
+FILL = """
+def fill(path, mib):
+  try:
+    with open(path, 'wb', buffering=0) as file:
+      for _ in range(mib):
+        file.write(b'x' * (1 << 20))
+        os.fdatasync(file)
+  finally:
+    os.remove(path)
+"""
 
 
 async def test_nothing_forbidden_works_from_inside(hub: ManagerClient) -> None:
@@ -175,10 +189,12 @@ async def test_nothing_forbidden_works_from_inside(hub: ManagerClient) -> None:
         f"print('refused', {name!r}, repr(e))"
         for name, code in FORBIDDEN.items()
     )
-    code, printed = inside(info.container, f"import os, ctypes; c = ctypes.CDLL(None)\n{tries}")
+    start = f"import os, ctypes; c = ctypes.CDLL(None)\n{FILL}"
+    code, printed = inside(info.container, start + tries)
     assert code == 0, printed
     assert "WORKED" not in printed
     assert printed.count("refused") == len(FORBIDDEN), printed
+    assert printed.count(f"OSError({errno.ENOSPC}, ") == 3, printed
 
 
 async def test_a_fork_bomb_stops_at_its_limit_and_neighbours_start(hub: ManagerClient) -> None:
