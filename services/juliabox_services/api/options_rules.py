@@ -8,10 +8,16 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from juliabox_ext.db import RECORD_BYTES
+from juliabox_ext.db_records import to_json
 from juliabox_ext.errors import RequestError
-from juliabox_services.api.models import SOURCE_BYTES, ApiName, Options
+from juliabox_services.api.models import SOURCE_BYTES, ApiName, Options, Version
 from juliabox_services.api.settings import Bounds
 
+#: Bytes of signatures and docstrings of one version.
+FUNCTIONS_BYTES = 100_000
+#: Bytes of source, functions and options as a database keeps them; names and notes take the rest.
+VERSION_BYTES = RECORD_BYTES - 10_000
 #: Characters of the name of a user or a group, in a list.
 _NAME = 200
 #: Bytes of memory that a container has at least, and for each of its workers: while it starts and
@@ -46,6 +52,26 @@ def demand_source(source: str) -> None:
         )
     if "\0" in source:
         raise RequestError("The source has a NUL in it", code="api.source")
+
+
+def demand_size(version: Version) -> None:
+    """Raise ``RequestError`` (``api.source``) for a version that no database takes as a whole."""
+    size = len(msgspec.json.encode(version.functions))
+    if size > FUNCTIONS_BYTES:
+        raise RequestError(
+            f"Signatures and docstrings of the functions take {size} bytes, over "
+            f"{FUNCTIONS_BYTES}; publish fewer, or write less about them",
+            code="api.source",
+        )
+    kept = to_json(msgspec.to_builtins([version.functions, version.options]))
+    size = len(version.source.encode()) + len(kept)
+    if size > VERSION_BYTES:
+        raise RequestError(
+            f"Source, signatures, docstrings and options take {size} bytes together, over "
+            f"{VERSION_BYTES}: a character that is not ASCII takes six or twelve, except in the "
+            "source. Write less about the functions, or name a group instead of many users",
+            code="api.source",
+        )
 
 
 def demand_options(options: Options, functions: list[str], bounds: Bounds) -> None:

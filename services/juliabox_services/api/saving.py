@@ -29,7 +29,12 @@ from juliabox_services.api.audit import Audit
 from juliabox_services.api.engine_contract import Back, CallError, Checked
 from juliabox_services.api.ledger import Ledger
 from juliabox_services.api.models import Api, Function, Options, SaveRequest, Version
-from juliabox_services.api.options_rules import demand_name, demand_options, demand_source
+from juliabox_services.api.options_rules import (
+    demand_name,
+    demand_options,
+    demand_size,
+    demand_source,
+)
 from juliabox_services.api.published import Published
 from juliabox_services.api.settings import Bounds
 from juliabox_services.api.store import Store
@@ -38,8 +43,7 @@ from juliabox_services.api.turns import Turns
 
 log = structlog.get_logger("juliabox.api.saving")
 
-#: Bytes of signatures and docstrings of one version, and characters of one docstring.
-FUNCTIONS_BYTES = 100_000
+#: Characters of one docstring that are kept.
 DOC_LENGTH = 4000
 #: Sources of one publisher that are looked at or wait for it, one at a time; and versions of one
 #: API that are made ready to answer.
@@ -288,7 +292,7 @@ class Saving:
             functions = active.functions
         else:
             functions = await self._load(publisher, api, source, names)
-        return Version(
+        version = Version(
             publisher=publisher,
             api=api,
             version=0,
@@ -299,6 +303,8 @@ class Saving:
             saved_by=who,
             note=storable(request.note),
         )
+        demand_size(version)
+        return version
 
     async def _load(
         self, publisher: str, api: str, source: str, names: list[str]
@@ -306,18 +312,10 @@ class Saving:
         checked = await self._back.check(publisher, api, source, names)
         if checked.code:
             raise SourceError(checked)
-        functions = [
+        return [
             msgspec.structs.replace(one, doc=storable(one.doc)[:DOC_LENGTH])
             for one in checked.functions
         ]
-        size = len(msgspec.json.encode(functions))
-        if size > FUNCTIONS_BYTES:
-            raise RequestError(
-                f"Signatures and docstrings of the functions take {size} bytes, over "
-                f"{FUNCTIONS_BYTES}; publish fewer, or write less about them",
-                code="api.source",
-            )
-        return functions
 
     async def _write(self, version: Version, old: Api | None) -> Version:
         """Write a new version, which nobody knows of yet; return it with its number."""

@@ -322,21 +322,27 @@ class Tables:
             self._audit, (row for row in rows if row["day"] < before.isoformat()), most
         )
 
-    def forget_lines(self, name: str, before: int, keep: int, most: int) -> int:
-        """Delete lines before a number, and all but the newest ones."""
-        database, table = self.open(), self._log.TABLE
-        gone = self._delete(
-            self._log,
-            database.record_query(table, name=name, number__lt=before, columns=["name", "number"]),
-            most,
+    def forget_lines(self, name: str, before: int, most: int) -> int:
+        """Delete lines before a number, the oldest first; at most so many, and return how many."""
+        rows = self.open().record_query(
+            self._log.TABLE,
+            name=name,
+            number__lt=before,
+            limit=most,
+            columns=["name", "number"],
         )
-        newest = database.record_query(
-            table, name=name, descending=True, limit=keep + most, columns=["name", "number"]
+        return self._delete(self._log, rows, most)
+
+    def first_of_newest(self, name: str, count: int) -> int:
+        """Return the number of the oldest of so many newest lines; 0 if there are fewer."""
+        rows = self.open().record_query(
+            self._log.TABLE, name=name, descending=True, limit=count, columns=["number"]
         )
-        return gone + self._delete(self._log, list(newest)[keep:], most)
+        numbers = [int(row["number"]) for row in rows]
+        return numbers[-1] if len(numbers) == count else 0
 
     def forget_minutes(self, name: str, before: int, most: int) -> int:
-        """Delete figures of minutes before one."""
+        """Delete figures of minutes before one; at most so many, and return how many."""
         rows = self.open().record_query(
             self._minutes.TABLE,
             name=name,

@@ -24,12 +24,16 @@ async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SmallHub]:
     made.close()
 
 
-@pytest.fixture
-async def looking(hub: SmallHub, publishing: Publishing) -> AsyncIterator[Departures]:
+async def departures_of(hub: SmallHub, publishing: Publishing) -> Departures:
     token = hub.token("api", SCOPE, kind="service")
     for who, name in (("ada", "one"), ("ada", "two"), ("bob", "one")):
         await publishing.saving.save(who, name, request(), who)
-    made = Departures(hub.url, token, publishing.published, publishing.saving)
+    return Departures(hub.url, token, publishing.published, publishing.saving)
+
+
+@pytest.fixture
+async def looking(hub: SmallHub, publishing: Publishing) -> AsyncIterator[Departures]:
+    made = await departures_of(hub, publishing)
     yield made
     await made.close()
 
@@ -39,8 +43,9 @@ def stopped(publishing: Publishing) -> dict[str, str]:
 
 
 async def test_the_apis_of_who_was_removed_are_stopped_until_an_admin_starts_them(
-    hub: SmallHub, looking: Departures, publishing: Publishing, back: CheckingBack
+    hub: SmallHub, anywhere: Publishing, back: CheckingBack
 ) -> None:
+    publishing, looking = anywhere, await departures_of(hub, anywhere)
     await publishing.saving.stop("ada", "two", "ada", admin=False)
     await looking.look()
     hub.people.remove("ada")
@@ -58,6 +63,7 @@ async def test_the_apis_of_who_was_removed_are_stopped_until_an_admin_starts_the
     await publishing.saving.start("ada", "one", "root", admin=True)
     await looking.look()
     assert stopped(publishing)["ada/one"] == ""
+    await looking.close()
 
 
 async def test_who_was_removed_while_no_engine_ran_is_noticed(

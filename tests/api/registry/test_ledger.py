@@ -71,15 +71,15 @@ async def test_calls_of_one_minute_add_up_over_a_restart(
     await three.close()
 
 
-async def test_what_a_function_prints_without_end_is_cut(publishing: Publishing) -> None:
-    version = await _saved(publishing)
-    publishing.ledger.called(version, "hello", 200, 0.01, "\0\ud800" + "é" * 10_000 + "end")
-    line = (await publishing.ledger.lines("ada", "hi", 0, 10))[-1]
+async def test_what_a_function_prints_without_end_is_cut(anywhere: Publishing) -> None:
+    version = await _saved(anywhere)
+    anywhere.ledger.called(version, "hello", 200, 0.01, "\0\ud800" + "é" * 10_000 + "end")
+    line = (await anywhere.ledger.lines("ada", "hi", 0, 10))[-1]
     assert line.text.startswith("…") and line.text.endswith("éend")
     assert len(line.text.encode()) <= TEXT_BYTES
     for number in range(LINES_PER_MINUTE + 50):
-        publishing.ledger.called(version, "hello", 200, 0.01, f"{number}\n")
-    lines = await publishing.ledger.lines("ada", "hi", 0, 1000)
+        anywhere.ledger.called(version, "hello", 200, 0.01, f"{number}\n")
+    lines = await anywhere.ledger.lines("ada", "hi", 0, 1000)
     assert len(lines) <= 2 * LINES_PER_MINUTE  # a minute may have ended meanwhile
     assert any("is left out" in line.text for line in lines)
     assert len({line.number for line in lines}) == len(lines)
@@ -145,15 +145,29 @@ async def test_what_is_too_old_and_what_is_removed_goes(
     await one.close()
 
 
-async def test_the_log_of_a_removed_api_is_not_that_of_the_next_of_its_name(
-    publishing: Publishing,
+async def test_a_log_that_grows_quickly_is_cut_to_its_newest_lines(
+    publishing: Publishing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ledger_module, "KEPT_LINES", 3)
+    monkeypatch.setattr(ledger_module, "BATCH", 5)
     version = await _saved(publishing)
-    publishing.ledger.called(version, "hello", 500, 0.1, message="secret")
+    for number in range(40):
+        publishing.ledger.called(version, "hello", 500, 0.1, message=f"failure {number}")
     await publishing.ledger.flush()
-    await publishing.saving.remove("ada", "hi", "ada")
-    again = await _saved(publishing)
-    lines = await publishing.ledger.lines("ada", "hi", 0, 100, again.saved)
+    await publishing.ledger.tidy()
+    lines = await publishing.ledger.lines("ada", "hi", 0, 100)
+    assert [line.text for line in lines] == ["failure 37", "failure 38", "failure 39"]
+
+
+async def test_the_log_of_a_removed_api_is_not_that_of_the_next_of_its_name(
+    anywhere: Publishing,
+) -> None:
+    version = await _saved(anywhere)
+    anywhere.ledger.called(version, "hello", 500, 0.1, message="secret")
+    await anywhere.ledger.flush()
+    await anywhere.saving.remove("ada", "hi", "ada")
+    again = await _saved(anywhere)
+    lines = await anywhere.ledger.lines("ada", "hi", 0, 100, again.saved)
     assert all("secret" not in line.text for line in lines)
 
 
@@ -227,3 +241,20 @@ async def test_what_is_being_written_at_the_end_is_counted_once(
     await two.ledger.recall()
     assert two.ledger.day("ada", "hi") == (1, 0)
     await two.close()
+
+
+async def test_what_waited_for_long_goes_to_a_slow_database_a_part_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "BATCH", 20)
+    database = SlowDatabase()
+    one = publishing_on(database, tmp_path)
+    await one.open()
+    version = await _saved(one)
+    await one.ledger.flush()
+    for number in range(LINES_PER_MINUTE - 5):
+        one.ledger.called(version, "hello", 200, 0.01, f"{number}\n")
+    database.seconds, one.store._patience = 0.003, 0.6
+    await one.ledger.flush()  # which takes longer than one piece of work may
+    assert len(await one.ledger.lines("ada", "hi", 0, 1000)) >= LINES_PER_MINUTE - 5
+    await one.close()

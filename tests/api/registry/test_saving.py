@@ -105,9 +105,9 @@ async def test_an_author_who_has_not_seen_the_newest_version_is_refused(
 
 
 async def test_versions_that_are_saved_at_once_have_numbers_of_their_own(
-    publishing: Publishing,
+    anywhere: Publishing,
 ) -> None:
-    saves = [publishing.saving.save("ada", "hi", request(one), "ada") for one in sources(4)]
+    saves = [anywhere.saving.save("ada", "hi", request(one), "ada") for one in sources(4)]
     saved = await asyncio.gather(*saves)
     assert sorted(version.version for version, _ in saved) == [1, 2, 3, 4]
     assert sum(fresh for _, fresh in saved) == 1
@@ -137,18 +137,18 @@ async def test_the_numbers_of_a_removed_api_are_not_given_again(
 
 
 async def test_a_version_can_be_kept_and_made_active_later_and_taken_back(
-    publishing: Publishing, back: CheckingBack
+    anywhere: Publishing, back: CheckingBack
 ) -> None:
-    first, _ = await publishing.saving.save("ada", "hi", request(), "ada")
+    first, _ = await anywhere.saving.save("ada", "hi", request(), "ada")
     second = request("hello() = 2\n", activate=False)
-    kept, _ = await publishing.saving.save("ada", "hi", second, "ada")
-    assert publishing.published.find("ada", "hi")[1] == first
-    await publishing.saving.activate("ada", "hi", 2, "ada")
+    kept, _ = await anywhere.saving.save("ada", "hi", second, "ada")
+    assert anywhere.published.find("ada", "hi")[1] == first
+    await anywhere.saving.activate("ada", "hi", 2, "ada")
     assert back.active["ada", "hi"] == kept
-    await publishing.saving.activate("ada", "hi", 1, "ada")
+    await anywhere.saving.activate("ada", "hi", 1, "ada")
     assert back.active["ada", "hi"] == first
     with pytest.raises(NotFoundError):
-        await publishing.saving.activate("ada", "hi", 3, "ada")
+        await anywhere.saving.activate("ada", "hi", 3, "ada")
 
 
 async def test_a_version_is_made_ready_before_it_answers(
@@ -164,19 +164,19 @@ async def test_a_version_is_made_ready_before_it_answers(
 
 
 async def test_what_an_admin_stopped_only_an_admin_starts(
-    publishing: Publishing, back: CheckingBack
+    anywhere: Publishing, back: CheckingBack
 ) -> None:
-    await publishing.saving.save("ada", "hi", request(), "ada")
-    await publishing.saving.stop("ada", "hi", "root", admin=True)
+    await anywhere.saving.save("ada", "hi", request(), "ada")
+    await anywhere.saving.stop("ada", "hi", "root", admin=True)
     assert back.active["ada", "hi"] is None
-    stopped = await publishing.saving.stop("ada", "hi", "ada", admin=False)
+    stopped = await anywhere.saving.stop("ada", "hi", "ada", admin=False)
     assert stopped.stopped == "admin"
     with pytest.raises(PolicyError) as refused:
-        await publishing.saving.start("ada", "hi", "ada", admin=False)
+        await anywhere.saving.start("ada", "hi", "ada", admin=False)
     assert refused.value.code == "api.stopped_by_admin"
-    await publishing.saving.save("ada", "hi", request("hello() = 2\n"), "ada")
+    await anywhere.saving.save("ada", "hi", request("hello() = 2\n"), "ada")
     assert back.active["ada", "hi"] is None
-    await publishing.saving.start("ada", "hi", "root", admin=True)
+    await anywhere.saving.start("ada", "hi", "root", admin=True)
     active = back.active["ada", "hi"]
     assert active is not None and active.version == 2
 
@@ -258,9 +258,9 @@ async def test_quotas_bound_apis_and_checks_that_wait(tmp_path: Path, faint: Fai
 
 
 async def test_old_versions_go_but_never_the_one_that_answers(
-    tmp_path: Path, faint: FaintDatabase
+    tmp_path: Path, database: Database
 ) -> None:
-    one = publishing_on(faint, tmp_path, Bounds(versions=3))
+    one = publishing_on(database, tmp_path, Bounds(versions=3))
     await one.open()
     for number, source in enumerate(sources(6)):
         await one.saving.save("ada", "hi", request(source, activate=number == 0), "ada")
@@ -330,6 +330,45 @@ async def test_names_and_sources_that_are_none_are_refused(
     with pytest.raises(RequestError) as refused:
         await publishing.saving.save("ada", name, request(source), "ada")
     assert refused.value.code == code
+
+
+async def test_the_largest_version_is_kept_whole_and_a_larger_one_refused(
+    anywhere: Publishing, back: CheckingBack, database: Database, tmp_path: Path
+) -> None:
+    publisher, api = "login:" + "\N{DESERET CAPITAL LETTER LONG I}" * 94, "a" * 40
+    names = [f"{'f' * 60}{number}" for number in range(10, 36)]
+    source = "".join(f"{name}() = 1\n" for name in names)
+    source += '\\"\N{GRINNING FACE}\n' * ((SOURCE_BYTES - len(source)) // 7)
+    back.doc = '\N{GRINNING FACE}\N{LATIN SMALL LETTER E WITH ACUTE}"\\\n' * 190
+    options, note = {"description": "ä" * 4000}, "ö" * 400
+    with pytest.raises(RequestError, match="together") as refused:
+        larger = request(source, *names, options=options, note=note)
+        await anywhere.saving.save(publisher, api, larger, publisher)
+    assert refused.value.code == "api.source"
+    largest = request(source, *names[:-2], options=options, note=note)
+    saved, _ = await anywhere.saving.save(publisher, api, largest, publisher)
+    two = publishing_on(database, tmp_path)
+    await two.open()
+    assert two.published.find(publisher, api)[1] == saved
+    await two.close()
+
+
+async def test_changes_are_told_of_one_publisher_or_of_all_newest_first(
+    anywhere: Publishing,
+) -> None:
+    for publisher in ("ada", "bob"):
+        await anywhere.saving.save(publisher, "hi", request(), publisher)
+    await anywhere.saving.stop("ada", "hi", "root", admin=True, detail="loud\0")
+    told = [
+        (row.who, row.what, row.publisher, row.detail)
+        for row in await anywhere.audit.rows(None, 10)
+    ]
+    assert told == [
+        ("root", "stop", "ada", "loud\N{REPLACEMENT CHARACTER}"),
+        ("bob", "save", "bob", ""),
+        ("ada", "save", "ada", ""),
+    ]
+    assert [row.what for row in await anywhere.audit.rows("ada", 1)] == ["stop"]
 
 
 async def test_a_database_that_is_away_refuses_changes_and_calls_go_on(

@@ -12,28 +12,10 @@ from juliabox_ext.db import Database
 from juliabox_ext.plugin import PluginContext
 from juliabox_plugins.dynamodb import DynamoDB
 from juliabox_plugins.rdbms import Rdbms
-from support.dynalite_server import dynalite
+from support.dynalite_server import AWS
 from support.one_at_a_time_moto import moto
-from support.postgres import Postgres
 
 Make = Callable[..., Any]
-AWS = {"access_key_id": "test", "secret_access_key": "of the test", "region": "eu-west-1"}
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    server = Postgres()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
-
-
-@pytest.fixture(scope="session")
-def dynalite_address() -> Iterator[str]:
-    with dynalite() as address:
-        yield address
 
 
 @pytest.fixture(scope="session")
