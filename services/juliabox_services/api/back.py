@@ -17,10 +17,11 @@ from prometheus_client import CollectorRegistry
 
 from juliabox_manager.keys import KeyPair
 from juliabox_services.api import refusals, wire
+from juliabox_services.api.attempt import Attempt
 from juliabox_services.api.checks import Checks
 from juliabox_services.api.container import Worker
 from juliabox_services.api.engine_contract import Answer, Back, Call, CallError, Checked, Load
-from juliabox_services.api.engine_figures import EngineFigures
+from juliabox_services.api.engine_figures import ApiFigures, EngineFigures
 from juliabox_services.api.fleet import Fleet, News
 from juliabox_services.api.link import Exchange, LinkEnded
 from juliabox_services.api.machine import Caller, Machine
@@ -35,9 +36,6 @@ from juliabox_services.api.stream import Items
 _MOST_SOCKETS = 8192
 #: Seconds for the manager to take containers over when the engine ends.
 CLOSE_SECONDS = 5.0
-#: Share of what a call takes as a rule that must be left of its time when it is sent, and the least
-#: seconds: a worker is not to be ended for a call that had no chance.
-_CHANCE, _LEAST_SECONDS = 0.5, 0.02
 
 
 def _tell_nobody(_version: Version, _kind: str, _text: str) -> None:
@@ -99,14 +97,12 @@ class Engine(Back):
             raise refusals.draining()
         pool = self._fleet.pool(version)
         leave = self._enter(pool)
-        exchange: Exchange | None = None
+        attempt = Attempt(pool, call, asyncio.get_running_loop().time())
         idempotent = call.function in version.options.idempotent
-        figures = self._figures.of(version.publisher, version.api)
-        came = asyncio.get_running_loop().time()
+        figures = self._figures_of(pool)
         try:
             while True:
-                worker = await pool.worker(call.deadline)
-                exchange = self._send(pool, worker, call, came)
+                exchange = await attempt.sent()
                 try:
                     reply = await exchange.next()
                 except LinkEnded as ended:
@@ -115,21 +111,21 @@ class Engine(Back):
                     if ended.cause == "lost" and idempotent:
                         idempotent = False
                         continue
-                    raise await self._lost(worker, ended) from None
-                return self._answer(pool, worker, exchange, reply)
+                    raise await self._lost(attempt.worker, ended) from None
+                return self._answer(attempt, exchange, reply)
         except CallError as error:
             figures.answered(error.code)
             raise
         except asyncio.CancelledError:
             figures.answered("gone")
-            if exchange is not None:
-                exchange.forget()
+            if attempt.exchange is not None:
+                attempt.exchange.forget()
             raise
         finally:
-            if exchange is None:
+            if attempt.exchange is None:
                 leave()
             else:
-                exchange.then(leave)
+                attempt.exchange.then(leave)
 
     async def check(self, publisher: str, api: str, source: str, functions: list[str]) -> Checked:
         """Look at a source; see :class:`Back`."""
@@ -164,7 +160,7 @@ class Engine(Back):
         publisher = pool.order.publisher
         if self._outstanding[publisher] >= self._bounds.outstanding:
             error = refusals.overloaded("too many calls of this publisher's APIs wait or run now")
-            self._figures.of(publisher, pool.order.api).answered(error.code)
+            self._figures_of(pool).answered(error.code)
             raise error
         self._outstanding[publisher] += 1
         self._quiet.clear()
@@ -180,52 +176,42 @@ class Engine(Back):
 
         return leave
 
-    def _send(self, pool: Pool, worker: Worker, call: Call, came: float) -> Exchange:
-        now = worker.container.now()
-        waited = now - came > _LEAST_SECONDS
-        needed = max(_LEAST_SECONDS, _CHANCE * pool.pace.seconds) if waited else 0.0
-        if call.deadline - now <= needed:
-            worker.let_go()
-            raise refusals.overloaded("the call waited until too little of its time was left")
-        request = call.request.encode("ascii")
-        message = wire.call_message(
-            request, pool.header(call.function), call.arguments, call.keywords, call.body
-        )
-        return worker.begin(request, message, call.deadline)
+    def _figures_of(self, pool: Pool) -> ApiFigures:
+        return self._figures.of(pool.order.publisher, pool.order.api)
 
-    def _answer(self, pool: Pool, worker: Worker, exchange: Exchange, reply: wire.Reply) -> Answer:
+    def _answer(self, attempt: Attempt, exchange: Exchange, reply: wire.Reply) -> Answer:
         try:
             if reply.kind in (wire.ITEM, wire.END):
-                return self._stream(pool, worker, exchange, reply)
+                return self._stream(attempt, exchange, reply)
             if reply.kind == wire.ERROR:
-                raise self._refused(pool, worker, reply)
+                raise self._refused(attempt, reply)
             if reply.kind != wire.RESULT:
                 raise wire.Garbled("no answer to a call")
-            answer = self._result(pool, worker, reply)
+            answer = self._result(attempt, reply)
         except wire.Garbled:
-            worker.container.garbled()
+            attempt.worker.container.garbled()
             raise refusals.garbled() from None
-        self._figures.of(pool.order.publisher, pool.order.api).answered("ok")
+        self._figures_of(attempt.pool).answered("ok")
         return answer
 
-    def _took(self, pool: Pool, worker: Worker, seconds: float, memory: int) -> None:
+    def _took(self, attempt: Attempt, seconds: float, memory: int) -> None:
         """Note what a worker tells of a call, and how long it took as seen from here."""
         # by the worker's word: what is waited for on the way is no reason for more workers
-        pool.pace.took(wire.span(seconds), first=worker.calls == 1)
-        worker.measured(memory)
-        figures = self._figures.of(pool.order.publisher, pool.order.api)
-        figures.took(worker.container.now() - worker.begun)
+        attempt.pool.pace.took(wire.span(seconds), first=attempt.first)
+        attempt.worker.measured(memory)
+        now = attempt.worker.container.now()
+        self._figures_of(attempt.pool).took(now - attempt.begun)
 
-    def _refused(self, pool: Pool, worker: Worker, reply: wire.Reply) -> CallError:
+    def _refused(self, attempt: Attempt, reply: wire.Reply) -> CallError:
         told = wire.failed(reply)
         if told.code not in refusals.WORKER_CODES:
             raise wire.Garbled("an unknown code")
-        self._took(pool, worker, told.seconds, told.memory)
+        self._took(attempt, told.seconds, told.memory)
         return refusals.refused(told)
 
-    def _result(self, pool: Pool, worker: Worker, reply: wire.Reply) -> Answer:
+    def _result(self, attempt: Attempt, reply: wire.Reply) -> Answer:
         header = wire.result(reply)
-        self._took(pool, worker, header.seconds, header.memory)
+        self._took(attempt, header.seconds, header.memory)
         printed = wire.output(header.printed)
         wrong = ""
         if len(reply.part) > self._bounds.result:
@@ -241,15 +227,15 @@ class Engine(Back):
             printed=printed,
         )
 
-    def _stream(self, pool: Pool, worker: Worker, exchange: Exchange, first: wire.Reply) -> Answer:
-        figures = self._figures.of(pool.order.publisher, pool.order.api)
+    def _stream(self, attempt: Attempt, exchange: Exchange, first: wire.Reply) -> Answer:
+        figures = self._figures_of(attempt.pool)
 
         def done(outcome: str, end: wire.Result | None) -> None:
             figures.answered(outcome)
             if end is not None:
-                self._took(pool, worker, end.seconds, end.memory)
+                self._took(attempt, end.seconds, end.memory)
 
-        items = Items(first, exchange, worker, self._lost, done)
+        items = Items(first, exchange, attempt.worker, self._lost, done)
         return Answer(type="application/json", body=b"", items=items)
 
     async def _lost(self, worker: Worker, ended: LinkEnded) -> CallError:

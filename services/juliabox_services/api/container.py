@@ -79,8 +79,6 @@ class Worker:
         self.running: Exchange | None = None
         #: When the running call was sent, in the loop's time.
         self.begun = 0.0
-        #: Whether somebody is about to give it a call.
-        self.reserved = False
 
     @property
     def free(self) -> bool:
@@ -90,28 +88,18 @@ class Worker:
 
     @property
     def busy(self) -> bool:
-        """Whether it carries out a call or is about to."""
-        return self.running is not None or self.reserved
+        """Whether it carries out a call."""
+        return self.running is not None
 
     def begin(self, request: bytes, message: list[bytes], deadline: float) -> Exchange:
         """Give it a request."""
         assert self.link is not None  # noqa: S101  (no worker is handed out before it has one)
-        self.reserved = False
         self.begun = self.container.now()
+        self.container.taken()
         exchange = self.link.begin(request, message, deadline)
         self.running = exchange
         exchange.then(self._over)
         return exchange
-
-    def reserve(self) -> None:
-        """Note that it is about to be given a call."""
-        self.reserved = True
-        self.container.taken()
-
-    def let_go(self) -> None:
-        """Take back that it is about to be given one."""
-        self.reserved = False
-        self.container.over(self)
 
     def measured(self, memory: int) -> None:
         """Note how many bytes it told that it has."""
@@ -295,7 +283,7 @@ class Container:
         self.keeper.freed(worker)
 
     def taken(self) -> None:
-        """Note that a worker of it is about to have something to do."""
+        """Note that a worker of it gets something to do."""
         self._idle = None
 
     def look_at_memory(self) -> None:

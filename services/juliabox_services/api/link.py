@@ -111,7 +111,7 @@ class Exchange:
             await self._waiter
         reply = self._replies.popleft()
         self._size -= _size(reply)
-        if len(self._replies) <= RESUME and self._size <= RESUME_BYTES:
+        if not self.ended and len(self._replies) <= RESUME and self._size <= RESUME_BYTES:
             self._resume()
         return reply
 
@@ -120,7 +120,8 @@ class Exchange:
         self._forgotten = True
         self._replies.clear()
         self._size = 0
-        self._resume()
+        if not self.ended:
+            self._resume()
 
     def then(self, call: Callable[[], None]) -> None:
         """Call when it is over: at once if it is."""

@@ -2,7 +2,8 @@
 
 A call takes the worker that was busy last, so that what is not needed grows old and goes. If there
 is none it waits, first come, first served, until one is free, its time is over, or it is known that
-there will be none.
+there will be none. Whoever waits is given the worker in the very step in which it is free, and not
+when his own turn in the event loop comes: a worker stands still until then.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from juliabox_manager import protocol as p
 from juliabox_services.api import refusals
@@ -25,6 +27,16 @@ from juliabox_services.api.wire import call_header
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 #: Seconds that a call may run before that is a sign that calls take long.
 MOMENT = 0.3
+
+#: Sends a call to a worker; raises :class:`CallError` if it must not be sent any more.
+Take = Callable[[Worker], None]
+
+
+class _Turn(NamedTuple):
+    """A call that waits; ``given`` is done once it was taken to a worker, or never will be."""
+
+    given: asyncio.Future[None]
+    take: Take
 
 
 class Pool:
@@ -62,7 +74,7 @@ class Pool:
         self._changed = changed
         self._left = left
         self._free: list[Worker] = []
-        self._waiting: deque[asyncio.Future[Worker]] = deque()
+        self._waiting: deque[_Turn] = deque()
         self._headers: dict[str, bytes] = {}
         self._failures = 0
         #: Until when no container is made, in the loop's time, and why.
@@ -78,46 +90,50 @@ class Pool:
             found = self._headers[function] = call_header(function)
         return found
 
-    async def worker(self, deadline: float) -> Worker:
-        """Return a worker for one call, which is reserved for it; raise :class:`CallError`."""
+    async def give(self, deadline: float, take: Take) -> None:
+        """Give a worker to one call, at once or as soon as it can have one.
+
+        ``take`` is called with it, and may raise :class:`CallError`; so does this if there is none.
+        """
         while self._free:
             worker = self._free.pop()
             if worker.free:
-                worker.reserve()
-                return worker
-        return await self._wait(deadline)
+                try:
+                    take(worker)
+                except CallError:
+                    self._free.append(worker)
+                    raise
+                return
+        await self._wait(deadline, take)
 
-    async def _wait(self, deadline: float) -> Worker:
+    async def _wait(self, deadline: float, take: Take) -> None:
         loop = asyncio.get_running_loop()
         hopeless = not self.staffed and not self.serving and loop.time() < self.blocked_until
         if self._fault is not None and hopeless:
             raise self._again(self._fault, self.blocked_until - loop.time())
-        turn: asyncio.Future[Worker] = loop.create_future()
+        turn = _Turn(loop.create_future(), take)
         self._waiting.append(turn)
         timer = loop.call_at(deadline, self._late, turn)
         self._need(self)
         try:
-            return await turn
+            await turn.given
         except asyncio.CancelledError:
-            if not turn.cancelled() and turn.done() and turn.exception() is None:
-                turn.result().let_go()
-            elif turn in self._waiting:
+            if turn in self._waiting:
                 self._waiting.remove(turn)
             raise
         finally:
             timer.cancel()
 
-    def _late(self, turn: asyncio.Future[Worker]) -> None:
+    def _late(self, turn: _Turn) -> None:
         """Give a call up that has waited too long; it has not been carried out."""
-        if turn.done():
+        if turn.given.done():
             return
         self._waiting.remove(turn)
         if self.serving:
-            turn.set_exception(
-                refusals.overloaded("all workers of this API were busy all the time")
-            )
+            error = refusals.overloaded("all workers of this API were busy all the time")
         else:
-            turn.set_exception(refusals.starting("no container of this API was ready in time"))
+            error = refusals.starting("no container of this API was ready in time")
+        turn.given.set_exception(error)
 
     @property
     def waiting(self) -> int:
@@ -128,8 +144,8 @@ class Pool:
         """Give up all calls that wait."""
         while self._waiting:
             turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_exception(error())
+            if not turn.given.done():
+                turn.given.set_exception(error())
 
     # -- containers --------------------------------------------------------------------------------
 
@@ -235,9 +251,14 @@ class Pool:
             return
         while self._waiting:
             turn = self._waiting.popleft()
-            if not turn.done():
-                worker.reserve()
-                turn.set_result(worker)
+            if turn.given.done():
+                continue
+            try:
+                turn.take(worker)
+            except CallError as error:
+                turn.given.set_exception(error)
+            else:
+                turn.given.set_result(None)
                 return
         self._free.append(worker)
         if not self.active and worker.container.idle_since is not None:

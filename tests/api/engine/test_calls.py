@@ -7,8 +7,10 @@ import time
 
 import pytest
 
+from juliabox_services.api.container import Worker
 from juliabox_services.api.engine_contract import CallError
 from juliabox_services.api.models import Frame
+from juliabox_services.api.pool import Pool
 from support.engine_stand import Stand, standing, until, version
 
 
@@ -28,6 +30,24 @@ async def test_further_calls_use_the_container_that_is_there(stand: Stand) -> No
         await stand.call(one, "echo", number)
     assert len(stand.containers.made) == 1
     assert stand.figure("juliabox_api_calls_total", publisher="ada", api="sums", outcome="ok") == 20
+
+
+async def test_a_worker_that_is_free_has_the_next_call_before_anything_else_is_done(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = version(maximum=1)
+    await stand.call(one, "echo")
+    seen = []
+    freed = Pool.freed
+
+    def look(pool: Pool, worker: Worker) -> None:
+        waiting = pool.waiting
+        freed(pool, worker)
+        seen.append((waiting, worker.running is not None))
+
+    monkeypatch.setattr(Pool, "freed", look)
+    await asyncio.gather(*(stand.call(one, "echo", number) for number in range(3)))
+    assert seen == [(2, True), (1, True), (0, False)]
 
 
 async def test_a_thousand_calls_at_once_are_each_answered_once() -> None:
