@@ -38,8 +38,9 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     maximum: Annotated[int, Meta(ge=1, le=100)] | None = None
     #: Workers of one container: calls that it carries out at once.
     workers: Annotated[int, Meta(ge=1, le=16)] = 1
-    #: Calls after which a container is replaced; 0 never.
-    recycle_calls: Annotated[int, Meta(ge=0)] = 10_000
+    #: Calls after which a container is replaced, though its memory has not grown; 0 never.
+    #: Another costs two seconds of a core: what calls of a millisecond cost by the thousand.
+    recycle_calls: Annotated[int, Meta(ge=0)] = 100_000
     #: Calls of one caller in a minute; ``None``: the operator's.
     rate: Annotated[int, Meta(ge=1)] | None = None
     #: Origins whose pages may call; ``*`` for all.

@@ -16,7 +16,7 @@ end
 const MIB = 1024 ** 2;
 const NUMBERS = ["timeout", "minimum", "maximum", "workers", "recycle_calls", "rate"];
 const LISTS = ["users", "groups", "origins", "idempotent"];
-const DEFAULTS = { description: "", access: "users", users: [], groups: [], timeout: null, memory: null, minimum: 0, maximum: null, workers: 1, recycle_calls: 10000, rate: null, origins: [], cache: "", content: [], idempotent: [] };
+const DEFAULTS = { description: "", access: "users", users: [], groups: [], timeout: null, memory: null, minimum: 0, maximum: null, workers: 1, recycle_calls: 100000, rate: null, origins: [], cache: "", content: [], idempotent: [] };
 
 const field = (id) => document.getElementById(id);
 
