@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -16,13 +15,7 @@ from traitlets.config import Config
 
 from juliabox_spawner.spawner import JuliaBoxSpawner
 from support.fake_manager import FakeManager
-
-
-def free_session_port() -> int:
-    """Return a port that is free on all loopback addresses that sessions get."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
+from support.ports import free_port
 
 
 class World:
@@ -79,7 +72,7 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    manager = FakeManager(free_session_port())
+    manager = FakeManager(free_port())
     yield World(manager)
     JuliaBoxSpawner._feeds.clear()
     JuliaBoxSpawner._queues.clear()

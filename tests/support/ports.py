@@ -1,4 +1,4 @@
-"""Ports of the loopback address for servers that cannot be told to pick one themselves."""
+"""Ports for servers that cannot be told to pick one themselves."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ _given: set[int] = set()
 def free_port() -> int:
     """Return a TCP port that nothing listens on and that no other process of the tests is given.
 
-    Some time passes before a server listens on it, and processes of tests run side by side. It is
-    theirs until this process ends, and is not given twice within it.
+    It is free at all addresses of the machine. Some time passes before a server listens on it, and
+    processes of tests run side by side: it is theirs until this process ends, and is not given
+    twice within it.
     """
     while True:
         port = random.choice(_RANGE)
@@ -41,7 +42,7 @@ def _free(port: int) -> bool:
         # as servers do: connections that ended a moment ago are no hindrance
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("", port))
         except OSError:
             return False
     return True
