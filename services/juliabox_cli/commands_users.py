@@ -12,7 +12,7 @@ from rich.table import Table
 from juliabox_cli.hub_api import user_path
 from juliabox_cli.installation import Installation, open_installation
 from juliabox_ext.errors import ConflictError, InternalError
-from juliabox_spawner.people_roles import PEOPLE_ROLES
+from juliabox_spawner.people_roles import PEOPLE_ROLES, PUBLISHERS
 from juliabox_spawner.usernames import split
 
 
@@ -108,8 +108,14 @@ def grant(name: str, role: str) -> None:
 @click.argument("name")
 @click.argument("role", type=click.Choice(sorted(PEOPLE_ROLES)))
 def revoke(name: str, role: str) -> None:
-    """Take a role from a person."""
-    click.echo(f"{_change_role('DELETE', name, role)} has no longer the role {role}")
+    """Take a role from a person; what a publisher published goes on answering."""
+    found = _change_role("DELETE", name, role)
+    click.echo(f"{found} has no longer the role {role}")
+    if role == PUBLISHERS:
+        click.echo(
+            f"what {found} published goes on answering, and {found} may stop it; so may you: "
+            "juliabox api list, juliabox api stop PUBLISHER/API"
+        )
 
 
 def _change_role(method: str, name: str, role: str) -> str:

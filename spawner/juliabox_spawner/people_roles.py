@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+#: The role of who publishes functions.
+PUBLISHERS = "api-publisher"
 #: What a person may be, beside a user and an admin: role -> what it is for and its scopes. Members
 #: of the group of the same name have it.
 PEOPLE_ROLES: dict[str, tuple[str, list[str]]] = {
@@ -19,7 +21,7 @@ PEOPLE_ROLES: dict[str, tuple[str, list[str]]] = {
             "delete:servers",
         ],
     ),
-    "api-publisher": ("Publish functions as APIs", ["custom:juliabox:publish"]),
+    PUBLISHERS: ("Publish functions as APIs", ["custom:juliabox:publish"]),
 }
 #: Scopes that services of JuliaBox look at.
 CUSTOM_SCOPES = {

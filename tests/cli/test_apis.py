@@ -20,7 +20,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from juliabox_cli import commands_apis, rendering_api
+from juliabox_cli import commands_apis, commands_users, rendering_api
 from juliabox_cli.addresses import Addresses
 from juliabox_cli.config import Config
 from juliabox_cli.main import cli
@@ -238,3 +238,22 @@ def test_what_is_not_there_or_switched_off_is_told(
     )
     monkeypatch.setattr(commands_apis, "open_installation", lambda: off)
     assert "[api.off]" in run("list", code=1).output
+
+
+def test_who_takes_the_role_is_told_that_what_was_published_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def call(method: str, path: str, body: Any = None) -> dict[str, str]:
+        asked.append((method, path))
+        return {"name": "ada"}
+
+    installation = SimpleNamespace(hub=SimpleNamespace(call=call))
+    monkeypatch.setattr(commands_users, "open_installation", lambda: installation)
+    told = CliRunner().invoke(cli, ["user", "revoke", "Ada", "api-publisher"]).output
+    assert "ada has no longer the role api-publisher" in told
+    assert "goes on answering" in told and "juliabox api stop" in told
+    assert asked[-1] == ("DELETE", "/groups/api-publisher/users")
+    other = CliRunner().invoke(cli, ["user", "revoke", "ada", "statistics"]).output
+    assert "answering" not in other

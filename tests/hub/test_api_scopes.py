@@ -110,9 +110,12 @@ def test_a_session_loses_at_once_what_its_owner_loses(served: ApiStand) -> None:
     grant(served, "former")
     token = session_token(served, "former")
     assert PUBLISH in scopes_of(served, token)
+    assert "api-publisher" in served.api("GET", "/user", token).json()["groups"]
     path = "/groups/api-publisher/users"
     assert served.api("DELETE", path, json={"users": ["former"]}).status_code == 200
     assert PUBLISH not in scopes_of(served, token)
+    # so the engine sees that it is no token for less than its owner may
+    assert "api-publisher" not in served.api("GET", "/user", token).json()["groups"]
 
 
 def test_a_session_of_an_admin_has_nothing_of_an_admin(served: ApiStand) -> None:

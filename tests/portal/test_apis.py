@@ -171,6 +171,20 @@ def test_an_api_is_stopped_started_and_removed(ada: Guest) -> None:
     assert ada.api("GET", "apis/ada/brief").json()["detail"] is None
 
 
+def test_who_loses_the_role_still_sees_and_stops_what_is_published(place: Place) -> None:
+    guest = place.person("hedy", publisher=True)
+    save(guest, "hedy/hop")
+    gone = place.stand.api("DELETE", "/groups/api-publisher/users", json={"users": ["hedy"]})
+    assert gone.status_code == 200, gone.text
+    page = guest.api("GET", "apis/hedy/hop").json()
+    assert (page["mine"], page["changes"]) == (True, False)
+    assert "You are no publisher any more" in guest.open("apis/hedy/hop").text
+    stopped = guest.api("POST", "apis/hedy/hop/stop", json={}).json()
+    assert stopped["detail"]["summary"]["stopped"] == "owner"
+    for method, path in (("POST", "/start"), ("DELETE", "")):
+        assert guest.api(method, f"apis/hedy/hop{path}", json={}).status_code == 403
+
+
 def test_an_api_that_an_admin_stopped_is_not_started_by_its_publisher(
     ada: Guest, chief: Guest
 ) -> None:

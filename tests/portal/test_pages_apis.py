@@ -427,6 +427,26 @@ def test_an_api_is_stopped_started_and_removed_after_a_question(
     assert state.changes[-1][:2] == ("DELETE", PATH)
 
 
+def test_who_is_no_publisher_any_more_stops_what_is_hers_and_is_shown_no_other_way(
+    portal: Watched, state: State
+) -> None:
+    state.api = api_samples.api_page(publisher=False)
+    page = open_tab(portal, "source")
+    expect(page.get_by_role("note")).to_contain_text("You are no publisher any more")
+    assert source_of(page) == api_samples.SOURCE
+    for name in ("Publish", "Check", "Remove", "Let version"):
+        expect(page.get_by_role("button", name=name)).to_have_count(0)
+    page.get_by_role("tab", name="Versions").click()
+    expect(page.get_by_role("button", name="Compare version").first).to_be_visible()
+    expect(page.get_by_role("button", name="Let version")).to_have_count(0)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_role("dialog")).to_contain_text("until an admin starts it again")
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_disabled()
+    assert sent(state, "POST", f"{PATH}/stop") == {}
+    assert portal.complaints == []
+
+
 def test_somebody_else_sees_how_to_call_it_and_nothing_to_change(
     portal: Watched, state: State
 ) -> None:

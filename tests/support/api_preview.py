@@ -81,7 +81,8 @@ def engine_view(base: Any) -> Any:
                 self.answer(tried(last, body))
             elif last in ("stop", "start"):
                 stopped = "owner" if last == "stop" else ""
-                self.state.api = samples.api_page(stopped=stopped)
+                publisher = self.state.api.changes
+                self.state.api = samples.api_page(stopped=stopped, publisher=publisher)
                 self.answer(self.state.api)
             elif self.request.method == "PUT":
                 self.state.api = samples.api_page(newest=4, active=4)

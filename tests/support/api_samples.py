@@ -113,22 +113,22 @@ def versions() -> list[e.VersionInfo]:
     ]
 
 
-def api_page(*, mine: bool = True, **changes: object) -> ApiPage:
-    """Return ada's own page of her sums."""
+def api_page(*, mine: bool = True, publisher: bool = True, **changes: object) -> ApiPage:
+    """Return ada's own page of her sums; she may be no ``publisher`` any more."""
+    may = {"mine": mine, "changes": mine and publisher}
     detail = e.Detail(
         summary=summary(**changes),
         version=version(),
         versions=versions() if mine else [],
-        mine=mine,
+        **may,
     )
-    return ApiPage(
-        publisher="ada", api="sums", detail=detail, mine=mine, url="/services/api/ada/sums/"
-    )
+    return ApiPage(publisher="ada", api="sums", detail=detail, url="/services/api/ada/sums/", **may)
 
 
 def new_page() -> ApiPage:
     """Return the page of an API that is not published yet."""
-    return ApiPage(publisher="ada", api="fresh", mine=True, url="/services/api/ada/fresh/")
+    url = "/services/api/ada/fresh/"
+    return ApiPage(publisher="ada", api="fresh", mine=True, changes=True, url=url)
 
 
 def my_apis() -> MyApis:

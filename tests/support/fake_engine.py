@@ -230,8 +230,9 @@ class Interface(Base):
         ]  # fmt: skip
         version = kept.versions[kept.active - 1]
         return e.Detail(
-            summary=summary(publisher, api, kept), version=version, versions=infos, mine=mine
-        )
+            summary=summary(publisher, api, kept), version=version, versions=infos, mine=mine,
+            changes=self.publisher and mine,
+        )  # fmt: skip
 
     def _mine(self, publisher: str) -> None:
         if not (self.admin or (publisher == self.name and self.publisher)):
@@ -273,7 +274,8 @@ class Interface(Base):
             self.answer(found)
             return
         _, publisher, api, verb = path.split("/")
-        self._mine(publisher)
+        if verb != "stop" or publisher != self.name:
+            self._mine(publisher)
         kept = self.world.find(publisher, api)
         if verb == "activate":
             wanted = json.loads(self.request.body)["version"]

@@ -21,6 +21,7 @@ from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
 from juliabox_ext.errors import PolicyError, UnavailableError
 from juliabox_services.api.models import Version
 from juliabox_services.api.rates import Rates
+from juliabox_spawner.people_roles import PUBLISHERS
 
 #: Scope for calls; filtered by ``!server=<publisher>/<api>`` for those of one API.
 CALL_SCOPE = "custom:juliabox:call"
@@ -75,6 +76,19 @@ class Identity(Struct, frozen=True, kw_only=True):
     def publisher(self) -> bool:
         """Whether the token may publish, for its own user."""
         return PUBLISH_SCOPE in self.scopes
+
+    def owns(self, publisher: str) -> bool:
+        """Tell whether the token may look after what a publisher has, if only to stop it.
+
+        That is not lost with the role: no token of somebody without it can have its scope. A token
+        that somebody with the role made without the scope is meant for less.
+        """
+        whole = self.publisher or PUBLISHERS not in self.groups
+        return self.admin or (self.user == publisher and whole)
+
+    def changes(self, publisher: str) -> bool:
+        """Tell whether the token may change what a publisher has."""
+        return self.admin or (self.user == publisher and self.publisher)
 
     def of_this_api(self, publisher: str, api: str) -> bool:
         """Tell whether it is a token of this API alone, which its publisher made."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -121,11 +121,6 @@ class Management(BodyHandler):
         assert self.identity is not None  # noqa: S101  # prepare() refuses everybody else
         return self.identity
 
-    def changes(self, publisher: str) -> bool:
-        """Return whether the caller may change a publisher's APIs."""
-        own = self.person.publisher and self.person.user == publisher
-        return self.person.admin or own
-
     def calls(self, version: Version) -> bool:
         """Return whether the caller may call an API, and so see what it is."""
         try:
@@ -135,13 +130,21 @@ class Management(BodyHandler):
         return True
 
     def demand_owner(self, publisher: str) -> None:
+        """Raise ``PolicyError`` for who may not look after a publisher's APIs."""
+        if not self.person.owns(publisher):
+            self._refuse(publisher)
+
+    def demand_publisher(self, publisher: str) -> None:
         """Raise ``PolicyError`` for who may not change a publisher's APIs."""
-        if self.changes(publisher):
-            return
+        if not self.person.changes(publisher):
+            self._refuse(publisher)
+
+    def _refuse(self, publisher: str) -> NoReturn:
         if self.person.user == publisher:
             raise PolicyError(
                 "You are no publisher: an admin gives the role api-publisher, and the token needs "
-                "the scope custom:juliabox:publish",
+                "the scope custom:juliabox:publish. Who has lost the role can still stop what is "
+                "theirs, on its page in the portal",
                 code="api.publish",
             )
         raise PolicyError(f"The APIs of {publisher} are not yours", code="api.owner")
@@ -203,7 +206,7 @@ class ApiHandler(Management):
 
     async def detail(self, api: Api, version: Version) -> Detail:
         """Return all of an API to its owner; to who may call it, what a caller must know."""
-        mine = self.changes(api.publisher)
+        mine, changes = self.person.owns(api.publisher), self.person.changes(api.publisher)
         versions: list[VersionInfo] = []
         if mine:
             versions = await self.publishing.store.run(
@@ -214,7 +217,11 @@ class ApiHandler(Management):
             options = msgspec.structs.replace(version.options, users=[], groups=[])
             version = msgspec.structs.replace(version, source="", note="", options=options)
         return Detail(
-            summary=self.summary(api, version), version=version, versions=versions, mine=mine
+            summary=self.summary(api, version),
+            version=version,
+            versions=versions,
+            mine=mine,
+            changes=changes,
         )
 
 
@@ -245,13 +252,13 @@ class Item(ApiHandler):
     async def get(self, publisher: str, api: str) -> None:
         """Answer a ``Detail``; an API that one may not call is not there."""
         known, version = self.publishing.published.find(publisher, api)
-        if not (self.changes(publisher) or self.calls(version)):
+        if not (self.person.owns(publisher) or self.calls(version)):
             raise NotFoundError(f"There is no API {publisher}/{api}", code="api.unknown")
         self.send(await self.detail(known, version))
 
     async def put(self, publisher: str, api: str) -> None:
         """Save a version; answer 201 for a new API, 200 for one that exists."""
-        self.demand_owner(publisher)
+        self.demand_publisher(publisher)
         problem = usernames.problem(usernames.split(publisher)[1])
         if problem:
             raise RequestError(f"The publisher is no user: {problem}", code="api.publisher")
@@ -263,7 +270,7 @@ class Item(ApiHandler):
 
     async def delete(self, publisher: str, api: str) -> None:
         """Remove it."""
-        self.demand_owner(publisher)
+        self.demand_publisher(publisher)
         await self.publishing.saving.remove(publisher, api, self.person.name)
         self.set_status(204)
 
@@ -282,7 +289,7 @@ class Activate(ApiHandler):
 
     async def post(self, publisher: str, api: str) -> None:
         """Let a version answer the calls from now on."""
-        self.demand_owner(publisher)
+        self.demand_publisher(publisher)
         number = self.decoded(ActivateRequest).version
         await self.publishing.saving.activate(publisher, api, number, self.person.name)
         self.send(await self.detail(*self.publishing.published.find(publisher, api)))
@@ -292,7 +299,7 @@ class Stop(ApiHandler):
     """Whether it answers."""
 
     async def post(self, publisher: str, api: str) -> None:
-        """Let it answer no calls; what an admin stops its owner cannot start."""
+        """Let it answer no calls; its owner may, with the role or without."""
         self.demand_owner(publisher)
         by_admin = self.person.admin and self.person.user != publisher
         await self.publishing.saving.stop(publisher, api, self.person.name, admin=by_admin)
@@ -304,7 +311,7 @@ class Start(ApiHandler):
 
     async def post(self, publisher: str, api: str) -> None:
         """Let it answer calls again."""
-        self.demand_owner(publisher)
+        self.demand_publisher(publisher)
         admin = self.person.admin
         await self.publishing.saving.start(publisher, api, self.person.name, admin=admin)
         self.send(await self.detail(*self.publishing.published.find(publisher, api)))
@@ -352,8 +359,7 @@ class Check(Management):
 
     async def post(self) -> None:
         """Answer a ``Checked``; a source at fault is no failure of this request."""
-        if not (self.person.admin or self.person.publisher):
-            self.demand_owner(self.person.user)
+        self.demand_publisher(self.person.user)
         request = self.decoded(CheckRequest)
         names = list(dict.fromkeys(request.functions))
         saving, name = self.publishing.saving, self.person.name

@@ -199,8 +199,10 @@ class Detail(Struct, frozen=True, kw_only=True):
     #: The active version, source included.
     version: Version
     versions: list[VersionInfo]
-    #: Whether the caller may change it.
+    #: Whether the caller is told all of it, and may stop it.
     mine: bool = False
+    #: Whether the caller may save, activate, start and remove it.
+    changes: bool = False
 
 
 class LogLine(Struct, frozen=True, kw_only=True):

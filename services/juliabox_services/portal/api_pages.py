@@ -135,6 +135,7 @@ async def api(handler: Handler, which: str = "") -> ApiPage:
         api=name,
         detail=detail,
         mine=detail.mine if detail is not None else True,
+        changes=detail.changes if detail is not None else True,
         bounds=me.bounds,
         host=handler.portal.api_host,
         url=f"{handler.portal.base_url}services/api/{where}/",

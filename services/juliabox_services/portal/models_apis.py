@@ -55,8 +55,9 @@ class ApiPage(Struct, frozen=True, kw_only=True):
     api: str
     #: ``None``: the caller, whose name it would have, has not published it yet.
     detail: Detail | None = None
-    #: Whether the caller may change it.
+    #: Whether the caller sees all of it and may stop it, and whether the caller may change it.
     mine: bool = False
+    changes: bool = False
     #: What the operator admits.
     bounds: Bounds = field(default_factory=Bounds)
     #: Scheme and host of calls with subdomains; empty: those of the page.

@@ -30,6 +30,9 @@ PEOPLE: dict[str, Mapping[str, Any]] = {
     "eve": {"name": "eve", "scopes": [ACCESS, CALL], "groups": []},
     "root": {"name": "root", "scopes": [ACCESS, CALL, ADMIN], "groups": []},
     "stranger": {"name": "ada", "scopes": [CALL, PUBLISH], "groups": []},
+    # ada without the role, and ada's token for less than she may
+    "former": {"name": "ada", "scopes": [ACCESS, CALL], "groups": []},
+    "narrow": {"name": "ada", "scopes": [ACCESS, CALL], "groups": ["api-publisher"]},
     "robot": {"name": "ada", "scopes": [ACCESS, PUBLISH], "groups": [], "kind": "service"},
 }
 
@@ -144,6 +147,36 @@ async def test_only_its_publisher_and_admins_change_an_api(ask: Client) -> None:
     assert stopped.json()["summary"]["stopped"] == "admin"
     refused = await ask("ada", "POST", "apis/ada/hi/start")
     assert fault(refused, 403).code == "api.stopped_by_admin"
+
+
+async def test_who_is_no_publisher_any_more_sees_what_is_hers_and_stops_it_and_no_more(
+    ask: Client, back: CheckingBack
+) -> None:
+    await ask.save("ada", "ada/hi", access="token")
+    for path in ("apis/ada/hi/log", "apis/ada/hi/stats", "apis/ada/hi/versions/1"):
+        assert (await ask("former", "GET", path)).status_code == 200
+    seen = msgspec.json.decode((await ask("former", "GET", "apis/ada/hi")).content, type=Detail)
+    assert (seen.mine, seen.changes, seen.version.source) == (True, False, GREETING)
+    answer = await ask("former", "POST", "apis/ada/hi/stop")
+    assert msgspec.json.decode(answer.content, type=Detail).summary.stopped == "owner"
+    assert back.active["ada", "hi"] is None
+    changes: list[tuple[str, str, Any]] = [
+        ("PUT", "apis/ada/hi", SaveRequest(source=GREETING)),
+        ("DELETE", "apis/ada/hi", None),
+        ("POST", "apis/ada/hi/activate", {"version": 1}),
+        ("POST", "apis/ada/hi/start", None),
+    ]
+    for method, path, body in changes:
+        assert fault(await ask("former", method, path, body), 403).code == "api.publish"
+    started = await ask("ada", "POST", "apis/ada/hi/start")  # with the role again
+    assert msgspec.json.decode(started.content, type=Detail).changes
+
+
+async def test_a_token_for_less_than_its_publisher_may_does_not_stop_an_api(ask: Client) -> None:
+    await ask.save("ada", "ada/hi", access="token")
+    assert fault(await ask("narrow", "POST", "apis/ada/hi/stop"), 403).code == "api.publish"
+    assert fault(await ask("narrow", "GET", "apis/ada/hi/log"), 403).code == "api.publish"
+    assert fault(await ask("narrow", "GET", "apis/ada/hi"), 404).code == "api.unknown"
 
 
 async def test_who_may_call_sees_an_api_and_neither_its_source_nor_its_lists(ask: Client) -> None:

@@ -19,25 +19,26 @@ function show(now) {
   fill(place("state"), ...(summary ? [stateBadge(summary), accessChip(summary.access), h("span", { class: "jb-hint" }, `version ${summary.active}`, now.mine ? ` · ${containers}` : "")] : [h("span", { class: "jb-state" }, "not published yet")]));
   place("description").textContent = summary?.description ?? "";
   place("description").hidden = !summary?.description;
-  if (now.mine && summary) showActions(summary);
+  if (now.mine && summary) showActions(summary, now.changes);
   for (const view of views) view.show(now);
 }
 
 let shownActions = "";
 
-function showActions(summary) {
-  if (shownActions === summary.stopped && place("actions").children.length) return;
-  shownActions = summary.stopped;
-  const forbidden = summary.stopped === "admin" && !page.me.admin;
+function showActions(summary, changes) {
+  const wanted = `${summary.stopped} ${changes}`;
+  if (shownActions === wanted) return;
+  shownActions = wanted;
+  const forbidden = changes ? (summary.stopped === "admin" && !page.me.admin ? "An admin stopped it" : null) : "You are no publisher any more";
   const turn = summary.stopped
-    ? h("button", { type: "button", class: "btn btn-primary", disabled: forbidden, title: forbidden ? "An admin stopped it" : null, onclick: () => start(turn) }, icon("play-fill"), " Start")
-    : h("button", { type: "button", class: "btn btn-outline-danger", onclick: () => stop(turn) }, icon("stop-fill"), " Stop");
-  const away = h("button", { type: "button", class: "btn btn-outline-contrast", onclick: () => takeAway(away) }, icon("trash"), " Remove");
+    ? h("button", { type: "button", class: "btn btn-primary", disabled: forbidden !== null, title: forbidden, onclick: () => start(turn) }, icon("play-fill"), " Start")
+    : h("button", { type: "button", class: "btn btn-outline-danger", onclick: () => stop(turn, changes) }, icon("stop-fill"), " Stop");
+  const away = changes && h("button", { type: "button", class: "btn btn-outline-contrast", onclick: () => takeAway(away) }, icon("trash"), " Remove");
   fill(place("actions"), turn, away);
 }
 
-async function stop(button) {
-  const text = "Calls are refused until it is started again. Its versions stay.";
+async function stop(button, changes) {
+  const text = `Calls are refused until ${changes ? "it is started" : "an admin starts it"} again. Its versions stay.`;
   if (!(await confirmed({ title: `Stop ${name}?`, text, action: "Stop" }))) return;
   await busy(button, () => attempt(async () => show(await post(`${path}/stop`, {})), "It answers no calls now."));
 }

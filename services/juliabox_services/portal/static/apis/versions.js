@@ -22,7 +22,7 @@ export class Versions {
     if (!detail) return;
     this.detail = detail;
     this.kept.set(detail.version.version, detail.version);
-    const wanted = JSON.stringify([detail.summary.active, detail.versions]);
+    const wanted = JSON.stringify([detail.summary.active, detail.changes, detail.versions]);
     if (wanted === this.drawn) return;
     this.drawn = wanted;
     fill(list, ...detail.versions.toSorted((one, two) => two.version - one.version).map((one) => this.item(one)));
@@ -32,7 +32,7 @@ export class Versions {
   item(one) {
     const active = one.version === this.detail.summary.active;
     const look = h("button", { type: "button", class: "btn btn-sm btn-outline-contrast", "aria-label": `${active ? "Show" : "Compare"} version ${one.version}`, onclick: () => this.look(one.version, look) }, active ? "Show" : "Compare");
-    const use = active ? null : h("button", { type: "button", class: "btn btn-sm btn-outline-contrast", "aria-label": `Let version ${one.version} answer`, onclick: () => this.activate(one.version, use) }, icon("arrow-clockwise"), " Let it answer");
+    const use = active || !this.detail.changes ? null : h("button", { type: "button", class: "btn btn-sm btn-outline-contrast", "aria-label": `Let version ${one.version} answer`, onclick: () => this.activate(one.version, use) }, icon("arrow-clockwise"), " Let it answer");
     return h(
       "li",
       { class: "jb-item" },
