@@ -59,6 +59,7 @@ class CallError(JuliaBoxError):
     ``api.crash``              502    the worker died in the call
     ``api.overload``           503    too many calls wait, or the publisher's share is used up
     ``api.starting``           503    no container could be had now
+    ``api.crashing``           503    containers ended in calls, so the next one has to wait
     ``api.draining``           503    the engine is being stopped
     ``api.timeout``            504    the time of the call was over; the worker was killed
     ========================== ====== ===========================================================

@@ -17,6 +17,7 @@ import zmq
 from juliabox_ext.errors import JuliaBoxError, NoRoomError
 from juliabox_services.api import refusals
 from juliabox_services.api.container import FATE_SECONDS, Container, Keeper, LoadFailed
+from juliabox_services.api.crashes import REASONS
 from juliabox_services.api.engine_contract import CallError
 from juliabox_services.api.engine_figures import EngineFigures, Standing
 from juliabox_services.api.intake import Intakes
@@ -312,7 +313,10 @@ class Fleet:
             return
         keeper = container.keeper
         if isinstance(keeper, Pool) and container.reason in _ENDS:
-            self._news(keeper.version, "container", _ENDS[container.reason])
+            words, crashes = _ENDS[container.reason], keeper.crashes
+            if crashes.pause and container.reason in REASONS:
+                words += f"; {crashes.row} in a row, so the next waits for {crashes.pause:g} s"
+            self._news(keeper.version, "container", words)
         # those without any first, and who calls before what is only kept ready
         for pool in sorted(self._pools.values(), key=lambda one: (one.staffed, not one.waiting)):
             if pool.waiting or pool.minimum or pool.urged:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from juliabox_manager import protocol as p
 from juliabox_services.api import refusals
 from juliabox_services.api.container import Container, Worker
+from juliabox_services.api.crashes import REASONS, Crashes
 from juliabox_services.api.engine_contract import CallError
 from juliabox_services.api.models import Version
 from juliabox_services.api.order import Order
@@ -70,6 +71,7 @@ class Pool:
         #: Calls that wait or run.
         self.outstanding = 0
         self.pace = Pace()
+        self.crashes = Crashes()
         self._need = need
         self._changed = changed
         self._left = left
@@ -168,7 +170,10 @@ class Pool:
         known = self._wanted(self.pace.seconds, minimum)
         # what only seems to be slow may be a busy machine, which more containers make busier
         suspected = min(self._wanted(self._suspicion(now), minimum), 2 * self.serving)
-        return max(known, suspected) - self.staffed
+        lacking = max(known, suspected)
+        if self.crashes.suspicious(now):
+            lacking = min(lacking, 1)
+        return lacking - self.staffed
 
     def _wanted(self, pace: float, minimum: int) -> int:
         return wanted(self.outstanding, pace, self.order.workers, minimum, self.maximum)
@@ -203,7 +208,9 @@ class Pool:
 
     def opened(self, container: Container) -> None:
         """Take note that a container serves."""
-        self._failures, self.blocked_until, self._fault = 0, 0.0, None
+        self._failures = 0
+        if not self.crashes.pause:
+            self.blocked_until, self._fault = 0.0, None
         self.urged = False
         # whether it is enough is seen in a moment, when it has had calls
         if self.lacking(asyncio.get_running_loop().time()) <= 0:
@@ -248,7 +255,10 @@ class Pool:
     def freed(self, worker: Worker) -> None:
         """Give a worker to the call that has waited longest, or keep it."""
         if not worker.free:
+            self._look_at_end(worker.container)
             return
+        if self.crashes.row and worker.calls:
+            self._recovered()
         while self._waiting:
             turn = self._waiting.popleft()
             if turn.given.done():
@@ -271,10 +281,25 @@ class Pool:
 
     def gone(self, container: Container) -> None:
         """Forget a container."""
+        self._look_at_end(container)
         if container in self.containers:
             self.containers.remove(container)
         self._free = [worker for worker in self._free if worker.container is not container]
         self._left(container)
+
+    def _look_at_end(self, container: Container) -> None:
+        """Let the next container wait if this is one of a few in a row that ended in a call."""
+        if container.reason not in REASONS:
+            return
+        now, crashes = asyncio.get_running_loop().time(), self.crashes
+        if crashes.ended(container, self.containers, now) and crashes.pause:
+            self.failed(refusals.crashing(crashes.row), now, crashes.pause)
+
+    def _recovered(self) -> None:
+        """Take note that a call was good: what is lacking may be made at once."""
+        if self.crashes.pause:
+            self.blocked_until, self._fault = 0.0, None
+        self.crashes.forget()
 
 
 def order_of(version: Version, bounds: Bounds) -> Order:

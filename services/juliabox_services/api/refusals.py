@@ -58,6 +58,17 @@ def starting(message: str, seconds: float = SOON) -> CallError:
     )
 
 
+def crashing(row: int) -> CallError:
+    """Return the error of a call while there is no container, since so many ended in a row."""
+    return CallError(
+        f"the last {row} containers of this API ended in its calls, one after the other, so the "
+        "next one has to wait; the API's log says how they ended",
+        code="api.crashing",
+        status=503,
+        retry_after=SOON,
+    )
+
+
 def draining() -> CallError:
     """Return the error of a call that comes when the engine is being stopped."""
     return CallError(

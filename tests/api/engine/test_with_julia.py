@@ -9,6 +9,7 @@ import os
 import signal
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,17 @@ async def test_code_that_ends_julia_is_told_and_harms_no_other_call(running: Run
     one = published()
     assert "ended Julia" in (await running.fails(one, "leave")).message
     assert (await running.call(one, "fib", 3)).body == b"2"
+
+
+async def test_who_ends_julia_again_and_again_has_few_containers_started(running: Running) -> None:
+    one, codes, until = published(), Counter[str](), time.monotonic() + 8.0
+    while time.monotonic() < until:
+        codes[(await running.fails(one, "leave")).code] += 1
+        await asyncio.sleep(0.05)
+    print(codes)
+    assert codes["api.crashing"] > 0
+    assert codes["api.error"] <= 6  # three at once, then after pauses of 1, 2 and 4 s
+    assert codes.total() == codes["api.crashing"] + codes["api.error"]
 
 
 async def test_versions_keep_their_state_to_themselves(running: Running) -> None:

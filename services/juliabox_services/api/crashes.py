@@ -1,0 +1,51 @@
+"""Containers of a version that end in its calls, one after the other.
+
+A container is soon there again, so whoever can end one by a call could have the machine start them
+without end. After a few in a row there is a pause before the next, which grows; then there is one
+at a time, until a call was good. One that dies among many good calls costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: Reasons of such an end.
+REASONS = frozenset({"lost", "timeout", "garbled"})
+#: Ends in a row from which on there is a pause; seconds of the first one, and of the longest.
+IN_A_ROW = 3
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+#: Seconds without such an end after which all is forgotten: longer than a pause and a start take.
+QUIET = 60.0
+
+
+class Crashes:
+    """How many there were in a row; times are the loop's."""
+
+    def __init__(self) -> None:
+        #: Ends in a row, and seconds of the pause after the last one; 0: there is none.
+        self.row = 0
+        self.pause = 0.0
+        self._last = 0.0
+        self._known: frozenset[object] = frozenset()
+
+    def ended(self, container: object, there: Iterable[object], now: float) -> bool:
+        """Note an end, with all containers that are there; return whether it counts.
+
+        Each counts once. What ends the others may be the same accident, such as an engine of
+        containers that is restarted: they do not count at all.
+        """
+        if container in self._known:
+            return False
+        self.row = self.row + 1 if now - self._last < QUIET else 1
+        self._last, self._known = now, frozenset(there)
+        late = self.row - IN_A_ROW
+        self.pause = min(FIRST_PAUSE * 2.0**late, LONGEST_PAUSE) if late >= 0 else 0.0
+        return True
+
+    def suspicious(self, now: float) -> bool:
+        """Tell whether the next container may well end as the last ones did."""
+        return self.pause > 0 and now - self._last < QUIET
+
+    def forget(self) -> None:
+        """Begin anew: a call was good."""
+        self.row, self.pause = 0, 0.0
