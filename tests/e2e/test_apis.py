@@ -14,7 +14,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from support.apis import PREFIX, Apis, token_for
+from support.apis import INTERFACE, PREFIX, Apis, token_for
 from support.installation import Installation
 from support.person import START_TIMEOUT_MS, Person
 from support.rest_user import RestUser
@@ -170,3 +170,24 @@ def test_a_second_version_replaces_the_first_under_load_with_no_failed_call(
     assert {body for _, body in counts} == {"[1,832040]", "[2,832040]"}
     # once it is said to be saved, whoever calls gets the new one
     assert {body for began, _, body in load.answers if began > changed} == {"[2,832040]"}
+
+
+def test_who_loses_the_role_can_still_stop_what_answers_under_the_own_name(
+    installation: Installation, apis: Apis
+) -> None:
+    installation.add_user("former")
+    installation.juliabox("user", "grant", "former", "api-publisher")
+    installation.juliabox("user", "revoke", "former", "api-publisher")
+    with apis.published("former", "left", FIB, ["fib"]):
+        headers = {"Authorization": f"token {token_for(RestUser(installation, 'former'))}"}
+
+        def ask(method: str, verb: str = "") -> httpx.Response:
+            path = f"{INTERFACE}/apis/former/left{verb}"
+            return apis.http.request(method, path, headers=headers)
+
+        seen = ask("GET").json()
+        assert (seen["mine"], seen["changes"], seen["version"]["source"]) == (True, False, FIB)
+        assert ask("DELETE").json()["code"] == "api.publish"
+        assert ask("POST", "/stop").json()["summary"]["stopped"] == "owner"
+        assert apis.call("former/left/fib/30").json()["code"] == "api.stopped"
+        assert ask("POST", "/start").json()["code"] == "api.publish"

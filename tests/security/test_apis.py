@@ -8,6 +8,7 @@ made of is tried in ``test_api_requests.py`` (S44), what one call leaves behind 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -121,6 +122,22 @@ def test_a_call_that_may_be_made_twice_is_made_once_more_and_no_oftener(
     assert (answer.status_code, fault(answer)) == (502, "api.crash"), answer.text
     time.sleep(0.5)
     assert executions.counts["twice"] == 2
+
+
+def test_who_ends_containers_again_and_again_is_told_to_wait(apis: Apis) -> None:
+    """Starts of containers are everybody's processors: after a few there is a pause."""
+    answers, until = list[httpx.Response](), time.monotonic() + 8.0
+    while time.monotonic() < until:
+        answers.append(apis.call("mallory/evil/aborts/again", timeout=60))
+        time.sleep(0.1)
+    told = Counter((one.status_code, fault(one)) for one in answers)
+    print(told)
+    assert set(told) == {(502, "api.crash"), (503, "api.crashing")}
+    assert told[502, "api.crash"] <= 6  # three at once, then after pauses of 1, 2 and 4 s
+    refused = [one for one in answers if one.status_code == 503]
+    assert all(1 <= int(one.headers["Retry-After"]) <= 30 for one in refused)
+    assert any("in a row" in one["text"] for one in apis.log("mallory", "evil"))
+    _neighbour(apis)
 
 
 def test_what_a_function_prints_without_end_fills_nothing(apis: Apis) -> None:
