@@ -33,19 +33,16 @@ def fib(n):
     """# GET /fib/:n
 print(fib(int(json.loads(REQUEST)["path"]["n"])))""",
 )
-#: Kernels of the gateway: as many as ours has workers when they are compared.
-KERNELS = 2
 ECHO_PORT = 5600
 #: Last part of an address of the edge network that nothing of an installation has.
 _ECHO_HOST = 200
 
 
 @contextmanager
-def kernel_gateway() -> Iterator[str]:
-    """Run the kernel gateway on the notebook of its own kind; yield the address of a call.
+def gateway_folder() -> Iterator[Path]:
+    """Yield a folder with the kernel gateway and a notebook of its own kind.
 
-    It has Python kernels, all of them started before, and no proxy in front: what it can do at
-    best. It has a virtual environment of its own, since it is no part of ours.
+    It has a virtual environment of its own, since it is no part of ours.
     """
     with tempfile.TemporaryDirectory(prefix="jbbench-gateway-") as folder:
         place = Path(folder)
@@ -54,31 +51,40 @@ def kernel_gateway() -> Iterator[str]:
         pip = [place / "venv/bin/pip", "-qq", "--disable-pip-version-check", "install"]
         subprocess.run([*pip, *packages], check=True, stdout=subprocess.DEVNULL)
         (place / "fib.ipynb").write_text(json.dumps(_notebook()))
-        port = free_port()
-        with (place / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    place / "venv/bin/jupyter",
-                    "kernelgateway",
-                    "--KernelGatewayApp.api=kernel_gateway.notebook_http",
-                    f"--KernelGatewayApp.seed_uri={place / 'fib.ipynb'}",
-                    f"--KernelGatewayApp.prespawn_count={KERNELS}",
-                    "--KernelGatewayApp.ip=127.0.0.1",
-                    f"--KernelGatewayApp.port={port}",
-                    "--KernelGatewayApp.log_level=ERROR",
-                ],
-                stdout=log,
-                stderr=log,
-                cwd=place,
-                env={"PATH": f"{place / 'venv/bin'}:/usr/bin:/bin", "HOME": str(place)},
-            )
-        try:
-            address = f"http://127.0.0.1:{port}/fib/30"
-            _await_answer(address, place / "log", 120)
-            yield address
-        finally:
-            process.terminate()
-            process.wait(30)
+        yield place
+
+
+@contextmanager
+def kernel_gateway(place: Path, kernels: int) -> Iterator[str]:
+    """Run the kernel gateway with so many Python kernels; yield the address of a call.
+
+    All of them are started before, and there is no proxy in front: what it can do at best.
+    """
+    port, log = free_port(), place / f"log-{kernels}"
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [
+                place / "venv/bin/jupyter",
+                "kernelgateway",
+                "--KernelGatewayApp.api=kernel_gateway.notebook_http",
+                f"--KernelGatewayApp.seed_uri={place / 'fib.ipynb'}",
+                f"--KernelGatewayApp.prespawn_count={kernels}",
+                "--KernelGatewayApp.ip=127.0.0.1",
+                f"--KernelGatewayApp.port={port}",
+                "--KernelGatewayApp.log_level=ERROR",
+            ],
+            stdout=said,
+            stderr=said,
+            cwd=place,
+            env={"PATH": f"{place / 'venv/bin'}:/usr/bin:/bin", "HOME": str(place)},
+        )
+    try:
+        address = f"http://127.0.0.1:{port}/fib/30"
+        _await_answer(address, log, 120)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def _notebook() -> dict[str, object]:

@@ -8,11 +8,12 @@ any engine must do at least, behind the same proxy.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 from dataclasses import dataclass, field
 
 from benchmarks.api_growth import Growth, measure_growth
-from benchmarks.api_peers import echo_behind_the_proxy, kernel_gateway
+from benchmarks.api_peers import echo_behind_the_proxy, gateway_folder, kernel_gateway
 from benchmarks.api_slow import Slowed, measure_slow
 from benchmarks.api_stand import BLANK, IDLE, MOST, PUBLISHER, SOURCE, api_stand
 from benchmarks.caller import calling
@@ -33,7 +34,9 @@ from benchmarks.rounds import Rounds
 from benchmarks.stand import PATIENCE, QUIET, say
 from support.apis import PREFIX, Apis
 
-GATEWAY, ECHO = "kernel gateway", "bare echo"
+ECHO = "bare echo"
+#: The kernel gateway as it comes, with one kernel, and with as many as gain anything on two cores.
+GATEWAYS = {1: "kernel gateway, one kernel", 2: "kernel gateway, two kernels"}
 #: Programs that call at once.
 CALLERS = (1, 16)
 FIB_30 = "832040"
@@ -53,19 +56,30 @@ class Side:
 async def measure_apis(rounds: Rounds) -> Outcome:
     """Publish functions, and measure all of it."""
     with api_stand() as apis:
-        with kernel_gateway() as gateway, echo_behind_the_proxy(apis.installation) as echo:
-            sides = await _side_by_side(apis, gateway, echo, rounds)
+        with contextlib.ExitStack() as peers:
+            place = peers.enter_context(gateway_folder())
+            sides = [
+                Side(label, peers.enter_context(kernel_gateway(place, kernels)), FIB_30)
+                for kernels, label in GATEWAYS.items()
+            ]
+            echo = peers.enter_context(echo_behind_the_proxy(apis.installation))
+            sides = [_published(apis), *sides, Side(ECHO, echo, "30")]
+            await _side_by_side(sides, rounds)
+            apis.manage("DELETE", f"apis/{PUBLISHER}/bench")
         growth = await measure_growth(apis, rounds)
         slowed = await measure_slow(apis, rounds)
     return outcome(sides, growth, slowed, rounds)
 
 
-async def _side_by_side(apis: Apis, gateway: str, echo: str, rounds: Rounds) -> list[Side]:
+def _published(apis: Apis) -> Side:
+    """Publish the function, with as many workers as gain anything on two cores."""
+    apis.save(PUBLISHER, "bench", SOURCE, ["fib"], minimum=2, maximum=2, workers=2)
+    apis.await_answer(f"{PUBLISHER}/bench/fib/30", 60)
+    return Side(OURS, f"{apis.installation.url}{PREFIX}/{PUBLISHER}/bench/fib/30", FIB_30)
+
+
+async def _side_by_side(sides: list[Side], rounds: Rounds) -> None:
     """Call each in turns, each first in some of them; one turn more only warms up."""
-    apis.save(PUBLISHER, "bench", SOURCE, ["fib"], minimum=2, maximum=2)
-    await asyncio.to_thread(apis.await_answer, f"{PUBLISHER}/bench/fib/30", 60)
-    ours = f"{apis.installation.url}{PREFIX}/{PUBLISHER}/bench/fib/30"
-    sides = [Side(OURS, ours, FIB_30), Side(GATEWAY, gateway, FIB_30), Side(ECHO, echo, "30")]
     for number in range(rounds.api_rounds + 1):
         first = number % len(sides)
         for callers in CALLERS:
@@ -77,8 +91,6 @@ async def _side_by_side(apis: Apis, gateway: str, echo: str, rounds: Rounds) -> 
                     side.median[callers].append(1000 * statistics.median(calls.took))
                     side.each[callers].append(1000 * calls.each)
         say(f"calls: {number}/{rounds.api_rounds}")
-    apis.manage("DELETE", f"apis/{PUBLISHER}/bench")
-    return sides
 
 
 async def _settle() -> None:
@@ -92,17 +104,19 @@ async def _settle() -> None:
 
 def outcome(sides: list[Side], growth: Growth, slowed: Slowed, rounds: Rounds) -> Outcome:
     """Return what was found."""
-    ours, gateway, echo = sides
+    ours, gateway, two, echo = sides
     comparisons = [
         _compare("apis.gateway.1", ours, gateway, 1),
         _compare("apis.gateway.16", ours, gateway, 16),
+        _compare("apis.gateway.16.two", ours, two, 16),
         _compare("apis.echo.1", ours, echo, 1),
         _compare("apis.echo.16", ours, echo, 16),
     ]
-    one, many, echo_one, echo_many = (made.ratio for made in comparisons)
+    one, many, many_two, echo_one, echo_many = (made.ratio for made in comparisons)
     limits = [
         times_faster("A call against the kernel gateway, one caller", one, 8),
-        times_faster("Calls a second against the kernel gateway, 16 callers", many, 15),
+        times_faster("Calls a second against the kernel gateway as it comes, 16 callers", many, 15),
+        times_faster("The same with two kernels", many_two, 15),
         _at_most_twice("A call against a bare echo behind the same proxy, one caller", echo_one),
         _at_most_twice("Time for each call against that echo, 16 callers", echo_many),
         at_most("First answer from zero", max(growth.zero), 2.0, "s", less=True),
@@ -144,9 +158,10 @@ def _at_most_twice(title: str, ratio: Ratio) -> Limit:
 def _method(rounds: Rounds) -> str:
     return (
         "The same iterative `fib(30)` on all sides, called by a program of its own over "
-        "connections that are kept. Ours is public and has two containers; calls come by way of "
-        "the proxy, as everybody's do. The kernel gateway has two Python kernels, started "
-        "before, and no proxy. The echo is tornado that hands the number to another process by "
+        "connections that are kept. Ours is public and has two containers of two workers; calls "
+        "come by way of the proxy, as everybody's do. The kernel gateway has one Python kernel, "
+        "which is its default, or two, started before, and no proxy. More of either gain nothing "
+        "on two cores. The echo is tornado that hands the number to another process by "
         "ZMQ, in a container behind the very proxy; it knows no publisher, no access rule, no "
         f"limit and no log. {rounds.api_rounds} rounds of {rounds.api_seconds:g} s each, in turns. "
         f"From zero: the API has had no call for {IDLE:g} s, so no container; one blank API "
