@@ -58,6 +58,7 @@ def test_a_person_logs_in_and_julia_answers(visit: Visit, ada_password: str) -> 
     ada.interrupt()
     expect(cell.locator(".jp-OutputArea")).to_contain_text("InterruptException")
     expect(ada.run_cell("total > 10")).to_contain_text("true")
+    assert ada.broken == []
 
 
 def test_a_terminal_runs_as_nobody_special(visit: Visit, ada_password: str) -> None:

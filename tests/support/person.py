@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, Response, expect
+from playwright.sync_api import ConsoleMessage, Locator, Page, Response, expect
 
 from support.browsing import visit
 from support.installation import Installation
@@ -25,6 +25,13 @@ class Person:
         self.screenshots = screenshots
         #: What the browser was answered, for tests that listen.
         self.answers: list[Response] = []
+        #: What JupyterLab says in the browser's console of parts of it that do not work.
+        self.broken: list[str] = []
+        page.on("console", self._hear)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and "activat" in message.text:
+            self.broken.append(message.text)
 
     def screenshot(self, title: str) -> None:
         """Keep a picture of the page, if this run keeps any."""
