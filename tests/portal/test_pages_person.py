@@ -167,6 +167,31 @@ def test_a_refusal_is_told_with_its_message_and_code(portal: Watched, state: Sta
     expect(page.locator("#degraded")).to_be_hidden()
 
 
+def test_a_page_that_did_not_load_whole_says_so(portal: Watched) -> None:
+    page = portal.page
+    page.route("**/static/dom.js*", lambda route: route.abort())
+    try:
+        portal.open(portal.base, ready=False)
+        notice = page.get_by_role("alert")
+        expect(notice).to_contain_text("did not load")
+    finally:
+        page.unroute("**/static/dom.js*")
+    notice.get_by_role("link", name="Load it again").click()
+    page.wait_for_selector("html[data-ready]", state="attached")
+    expect(page.get_by_text("did not load")).to_be_hidden()
+    portal.complaints.clear()
+
+
+@pytest.mark.parametrize(
+    ("path", "label"), [("", "Name of a new session"), ("apis", "Name of a new API")]
+)
+def test_a_name_that_will_not_do_is_told_with_the_rule(
+    portal: Watched, path: str, label: str
+) -> None:
+    name = portal.open(portal.base + path).get_by_label(label)
+    expect(name).to_have_attribute("title", "Letters a to z, digits and hyphens")
+
+
 def test_somebody_new_sees_what_to_do(portal: Watched, state: State) -> None:
     state.home = portal_samples.empty_home()
     page = portal.open(portal.base)

@@ -25,7 +25,7 @@ function card(one, mine) {
 }
 
 function newApi(most, count) {
-  const field = h("input", { id: "api-name", class: "form-control", maxlength: 40, required: true, pattern: NAME, autocomplete: "off", autocapitalize: "off", spellcheck: "false", placeholder: "name of a new API", "aria-describedby": "api-hint" });
+  const field = h("input", { id: "api-name", class: "form-control", maxlength: 40, required: true, pattern: NAME, title: "Letters a to z, digits and hyphens", autocomplete: "off", autocapitalize: "off", spellcheck: "false", placeholder: "name of a new API", "aria-describedby": "api-hint" });
   const submit = (event) => {
     event.preventDefault();
     location.assign(address(page.me.name, field.value));
