@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 
 from juliabox_ext.db import Database
 from juliabox_ext.errors import UnavailableError
+from juliabox_ext.plugin import PluginContext
+from juliabox_plugins.rdbms import Rdbms
 from juliabox_services.api import ledger as ledger_module
 from juliabox_services.api.ledger import LINES_PER_MINUTE, TEXT_BYTES
 from juliabox_services.api.models import Version
 from juliabox_services.api.publishing import Publishing
 from juliabox_services.api.spread import FIRST, Minute, Recent
+from support.postgres import Postgres
 from support.published_stand import FaintDatabase, publishing_on, request
 
 
@@ -104,6 +107,41 @@ async def test_a_database_that_is_away_loses_no_line_and_doubles_none(
     assert (await publishing.ledger.buckets("ada", "hi", 1))[-1].calls in {0, 3}
     rows = await publishing.audit.rows(None, 10)
     assert [row.what for row in rows] == ["stop", "save"]
+
+
+async def test_a_server_that_is_stopped_and_started_has_all_that_was_done_meanwhile(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    settings = Rdbms.Settings.model_validate({"url": postgres.url, "table_prefix": "stopped_"})
+    database = Rdbms(PluginContext("rdbms", settings, folder=tmp_path))
+    database.configure()
+    one, two = publishing_on(database, tmp_path), publishing_on(database, tmp_path)
+    await one.open()
+    version = await _saved(one)
+    await one.ledger.flush()
+    postgres.stop()
+    try:
+        for number in range(3):
+            one.ledger.called(version, "hello", 500, 0.1, message=f"failure {number}")
+            with pytest.raises(UnavailableError):
+                await one.ledger.flush()
+        with pytest.raises(UnavailableError):
+            await one.saving.stop("ada", "hi", "ada", admin=False)
+        await two.open()  # an engine that starts meanwhile
+        assert not two.published.ready
+    finally:
+        postgres.start()
+    async with asyncio.timeout(20):
+        while one.saving.doubtful or not two.published.ready:  # noqa: ASYNC110 nobody tells
+            await asyncio.sleep(0.05)
+    assert two.published.find("ada", "hi")[1] == version
+    lines = await one.ledger.lines("ada", "hi", 0, 100)
+    assert [each.text for each in lines if each.kind == "call"] == [
+        "failure 0", "failure 1", "failure 2"
+    ]  # fmt: skip
+    for each in (one, two):
+        await each.close()
+    database.close()
 
 
 async def test_the_ledger_writes_by_itself(
