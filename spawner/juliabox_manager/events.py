@@ -55,12 +55,18 @@ class EventLog:
         self._reserved = 0
         self._reserving: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
+        self._closed = False
 
     async def open(self) -> None:
         """Take the first block of numbers."""
         self._sequence = max(await self._store.counter(_COUNTER), int(time.time() * 1000))
         self._reserved = self._sequence + BLOCK
         await self._reserve()
+
+    def close(self) -> None:
+        """Answer all who wait, and let nobody wait any more: the manager would wait for them."""
+        self._closed = True
+        self._news.set()
 
     def tell(self, what: What, record: SessionRecord, value: str, message: str = "") -> None:
         """Append what happened to a session or an API container."""
@@ -105,7 +111,7 @@ class EventLog:
             news = self._news
             found = [one for one in self._newer(sequence) if session in (None, one.session)][::-1]
             left = end - time.monotonic()
-            if found or left <= 0:
+            if found or left <= 0 or self._closed:
                 return found[:BATCH]
             sequence = max(sequence, self._sequence)  # looked at, and of other sessions
             try:

@@ -96,6 +96,7 @@ class Program:
             closing.push_async_callback(self._endpoint.close)
             serving = asyncio.create_task(self._server.run(), name="server")
             closing.push_async_callback(self._server.close)
+            closing.callback(self._manager.ending)
             stopped = asyncio.create_task(stop.wait(), name="stop")
             replaced = asyncio.create_task(await_replaced(self._settings.engine), name="engine")
             await asyncio.wait((serving, stopped, replaced), return_when=asyncio.FIRST_COMPLETED)

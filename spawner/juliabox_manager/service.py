@@ -154,6 +154,10 @@ class Manager:
         METRICS.watch_pool(self._pool.states)
         self._work = asyncio.create_task(self._reconcile(), name="reconcile")
 
+    def ending(self) -> None:
+        """Answer those who wait for news, before the server is closed; they ask the next manager."""
+        self._events.close()
+
     async def close(self) -> None:
         """Stop working. Sessions go on; the next manager adopts them."""
         self._reconciled.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import signal
@@ -79,6 +80,19 @@ async def test_it_serves_alone_and_ends_on_sigterm(manager: Process) -> None:
         assert process.returncode == 0
     assert all(json.loads(line)["part"] == "manager" for line in lines)
     assert manager.door.keys.secret not in "".join(lines)
+
+
+async def test_who_waits_for_news_is_answered_when_it_ends(manager: Process) -> None:
+    with (
+        manager.running() as process,
+        manager.door.client(endpoint=f"tcp://127.0.0.1:{manager.port}") as client,
+    ):
+        (cursor,) = await client.call(protocol.Events(after=-1))
+        waiting = protocol.Events(after=cursor.sequence, wait=15)
+        reading = asyncio.create_task(client.call(waiting, timeout=20))
+        await client.call(protocol.Ping())  # it was read after the other
+        process.send_signal(signal.SIGTERM)
+        assert await reading == []
 
 
 @pytest.mark.parametrize(
