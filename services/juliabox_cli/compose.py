@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -49,17 +48,14 @@ class Compose:
             *arguments,
         ]
 
-    def run(self, *arguments: str, stopping: bool = False) -> str:
-        """Run a compose command; raise ``InternalError`` with its last lines if it fails.
-
-        With ``stopping``, variables of the file that an older JuliaBox did not write are made up.
-        """
+    def run(self, *arguments: str) -> str:
+        """Run a compose command; raise ``InternalError`` with its last lines if it fails."""
         done = subprocess.run(
             self.command(*arguments),
             capture_output=True,
             text=True,
             check=False,
-            env={**self.environment(), **(self._made_up() if stopping else {})},
+            env=self.environment(),
             stdin=subprocess.DEVNULL,
         )
         if done.returncode:
@@ -74,21 +70,6 @@ class Compose:
         """Make the parts as the file says; replace only what differs, remove other parts."""
         without = [f"--scale={part}=0" for part in PARTS if part not in parts]
         self.run("up", "--detach", "--no-build", "--remove-orphans", *without)
-
-    def stop(self, parts: Sequence[str], grace: int) -> None:
-        """Stop and remove the containers of some parts."""
-        self.run("stop", "--timeout", str(grace), *parts, stopping=True)
-        self.run("rm", "--force", *parts, stopping=True)
-
-    def down(self, grace: int) -> None:
-        """Stop and remove the parts and the networks."""
-        self.run("down", "--remove-orphans", "--timeout", str(grace), stopping=True)
-
-    def _made_up(self) -> dict[str, str]:
-        """Return something for each variable that the file demands and that nobody wrote."""
-        demanded = set(re.findall(r"\$\{(JULIABOX_\w+)", self.file.read_text()))
-        written = {line.partition("=")[0] for line in self.env_file.read_text().splitlines()}
-        return dict.fromkeys(demanded - written, "0.0.0.0")  # noqa: S104  # an image's name, too
 
     def logs(self, parts: Sequence[str], *, follow: bool, tail: str) -> int:
         """Print the parts' logs to the terminal; return compose's exit code."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from ipaddress import IPv4Network
@@ -71,6 +72,12 @@ class Engine:
         except NotFound:
             return None
         return found
+
+    def end_container(self, name: str, grace: int) -> None:
+        """Stop a container, which has ``grace`` seconds after SIGTERM, and remove it if there."""
+        with contextlib.suppress(NotFound):
+            self._client.api.stop(name, timeout=grace)
+        self.remove_container(name)
 
     def remove_container(self, name: str) -> None:
         """Kill and remove a container if it is there."""

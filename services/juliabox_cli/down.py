@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from rich.console import Console
 
@@ -18,6 +20,8 @@ from juliabox_manager.protocol import SessionInfo, SessionList, SessionRemove
 _GRACE = 10
 #: The same for the API engine, which lets calls under way end.
 _ENGINE_GRACE = 30
+#: Containers that the engine ends at the same time.
+_AT_ONCE = 8
 
 
 def down(console: Console, *, keep_sessions: bool) -> None:
@@ -69,8 +73,9 @@ class _Down:
             return
         preflight.check_name(one.config, one.state, one.engine)
         with self._steps.step("Proxy, services and hub") as step:
-            one.compose.stop(["api"], _ENGINE_GRACE)
-            one.compose.stop(["proxy", "portal", "hub"], _GRACE)
+            # calls under way need the way that their answers take, and the hub to know callers
+            self._end(["api"], _ENGINE_GRACE)
+            self._end(["proxy", "portal", "hub"])
             step.result = "stopped"
         if keep_sessions:
             with self._steps.step("Manager") as step:
@@ -80,11 +85,15 @@ class _Down:
         with self._steps.step("Sessions") as step:
             self._stop_sessions(step)
         with self._steps.step("Manager and networks") as step:
-            one.compose.down(_GRACE)
-            self._remove_networks()
-            step.result = "removed"
+            self._remove_rest(step)
         with self._steps.step("Mounts") as step:
             self._unmount(step)
+
+    def _end(self, parts: Iterable[str], grace: int = _GRACE) -> None:
+        """Stop and remove the containers of some parts."""
+        one = self._installation
+        names = [f"{one.config.name}-{part}" for part in parts]
+        _side_by_side(lambda name: one.engine.end_container(name, grace), names)
 
     def _stop_manager(self, step: Step) -> None:
         """Stop the manager, and remove what waits for people, whom nobody can send now."""
@@ -94,12 +103,11 @@ class _Down:
         except JuliaBoxError as error:
             # the next manager tells sessions from warm containers
             step.advance(error.message, 0.5)
-            one.compose.stop(["manager"], _GRACE)
+            self._end(["manager"])
             return
-        one.compose.stop(["manager"], _GRACE)
-        for session, container in self._containers().items():
-            if session not in kept:
-                one.engine.remove_container(container)
+        self._end(["manager"])
+        waiting = [id_ for session, id_ in self._containers().items() if session not in kept]
+        _side_by_side(one.engine.remove_container, waiting)
 
     def _stop_sessions(self, step: Step) -> None:
         """Stop by the manager, which unmounts; what it does not stop is removed on the engine.
@@ -113,10 +121,9 @@ class _Down:
             one.manager.call_all([SessionRemove(session) for session in asked], timeout=60.0)
         except JuliaBoxError as error:
             step.advance(error.message, 0.5)
-        one.compose.stop(["manager"], _GRACE)
+        self._end(["manager"])
         left = self._containers()
-        for container in left.values():
-            one.engine.remove_container(container)
+        _side_by_side(one.engine.remove_container, left.values())
         step.result = f"{len(asked)} stopped"
         forced = asked & set(left)
         if forced:
@@ -142,10 +149,13 @@ class _Down:
                 found[labels[SESSION_LABEL]] = str(item["Id"])
         return found
 
-    def _remove_networks(self) -> None:
+    def _remove_rest(self, step: Step) -> None:
+        """Remove the networks, and before them a part that only another JuliaBox knows."""
         one = self._installation
-        for name in sorted(one.network_names):
-            one.engine.remove_network(name)
+        parts = [str(item["Id"]) for item in one.engine.containers(one.config.name)]
+        _side_by_side(lambda id_: one.engine.end_container(id_, _GRACE), parts)
+        used = [name for name in sorted(one.network_names) if not one.engine.remove_network(name)]
+        step.result = "removed" if not used else f"removed, but {', '.join(used)} is in use"
 
     def _unmount(self, step: Step) -> None:
         one = self._installation
@@ -159,3 +169,11 @@ class _Down:
         with contextlib.suppress(OSError):
             mounts.unshare(one.state.root)
         step.result = "none left"
+
+
+def _side_by_side(act: Callable[[str], None], names: Iterable[str]) -> None:
+    """Act on all; when all have ended, raise what the first that failed raised."""
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        acts = [threads.submit(act, name) for name in names]
+    for one in acts:
+        one.result()

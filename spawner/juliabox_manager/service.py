@@ -155,7 +155,7 @@ class Manager:
         self._work = asyncio.create_task(self._reconcile(), name="reconcile")
 
     def ending(self) -> None:
-        """Answer those who wait for news, before the server is closed; they ask the next manager."""
+        """Answer who waits for news, before the server is closed; they ask the next manager."""
         self._events.close()
 
     async def close(self) -> None:

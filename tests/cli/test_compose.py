@@ -100,19 +100,6 @@ def test_the_rendered_variables_fill_every_place_of_the_file(state: State) -> No
     assert all(service["cpu_shares"] == 8192 for service in services.values())
 
 
-def test_an_installation_of_an_older_juliabox_can_be_stopped(state: State) -> None:
-    images = Images("juliabox/control:1", {"juliabox/julia": "sha256:" + "1" * 64})
-    render(Config(name="lab"), state, Addresses(IPv4Network("10.64.0.0/20")), images, "/s.sock")
-    lines = state.compose_env.read_text().splitlines()
-    older = [line for line in lines if "PORTAL" not in line and "_IMAGE" not in line]
-    assert len(older) < len(lines)
-    state.compose_env.write_text("\n".join(older))
-    one = _compose(state, "docker-compose")
-    with pytest.raises(compose.InternalError, match="juliabox up"):
-        one.run("config")
-    assert "lab-manager" in one.run("config", stopping=True)
-
-
 def test_a_part_that_is_switched_off_is_not_made(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,24 @@ def _names(installation: Installation, *command: str) -> list[str]:
     return [line for line in done.stdout.splitlines() if installation.name in line]
 
 
+def _make_older(installation: Installation) -> None:
+    """Leave what an older JuliaBox leaves: a part that there is no more, and fewer settings."""
+    name, settings = installation.name, installation.state / "run/compose.env"
+    lines = settings.read_text().splitlines()
+    image = dict(line.split("=", 1) for line in lines)["JULIABOX_HUB_IMAGE"]
+    part = [
+        "--detach",
+        "--restart=unless-stopped",
+        f"--name={name}-older",
+        f"--label=juliabox.installation={name}",
+        f"--network={name}-edge",
+        f"--volume={installation.state}/run:/etc/juliabox:ro",
+    ]
+    subprocess.run(["docker", "run", *part, image, "sleep", "600"], check=True)
+    older = [line for line in lines if "PORTAL" not in line and "_IMAGE" not in line]
+    settings.write_text("\n".join(older))
+
+
 def test_a_running_service_is_healthy_and_the_doctor_finds_nothing(
     installation: Installation,
 ) -> None:
@@ -67,6 +85,7 @@ def test_down_leaves_nothing_running_and_up_finds_people_and_passwords_again(
 ) -> None:
     installation.add_user("ada")
     password = installation.admin_password
+    _make_older(installation)
     installation.juliabox("down")
     assert _names(installation, "ps", "--all") == []
     assert _names(installation, "network", "ls") == []
