@@ -33,6 +33,8 @@ from support.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASSWORD = "correct-horse-battery"  # of the admin of a stand
+#: Modules that stand for what the images leave out: a hub of the tests starts as one in an image.
+AS_IN_IMAGES = ROOT / "tests/support/as_in_images"
 NODE_CACHE = Path(os.environ.get("JULIABOX_TEST_CACHE", Path.home() / ".cache/juliabox-tests"))
 
 
@@ -196,7 +198,7 @@ class HubStand:
             "JULIABOX_PROXY_PROGRAM": str(proxy_program()),
             "JULIABOX_HUB_URL": f"http://127.0.0.1:{self.hub_port}",
             "JULIABOX_BASE_URL": "/",
-            **({"PYTHONPATH": str(self._packages)} if self._packages else {}),
+            "PYTHONPATH": os.pathsep.join(map(str, filter(None, (self._packages, AS_IN_IMAGES)))),
             **self._environment(),
         }
         with (self.folder / f"{name}.log").open("ab") as log:

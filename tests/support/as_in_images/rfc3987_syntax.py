@@ -1,0 +1,3 @@
+"""Stands for a package that the images leave out: see ``images/lock.sh``."""
+
+raise ImportError("left out of the images")
