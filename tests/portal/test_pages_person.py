@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import msgspec
@@ -78,7 +79,10 @@ def test_a_page_that_nobody_sees_asks_for_nothing(
     preview: tuple[str, State], state: State, browser: Browser
 ) -> None:
     page = browser.new_page()
-    page.clock.install()  # of this window alone: its time stands still from now on
+    # of this window alone: its time stands still from now on
+    now = time.time()
+    page.clock.install(time=now)
+    page.clock.pause_at(now + 1)
     Watched(page).open(preview[0])
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
     wake(page)
