@@ -69,9 +69,15 @@ def test_a_terminal_runs_as_nobody_special(visit: Visit, ada_password: str) -> N
     expect(ada.page.locator(".jp-Terminal .xterm-helper-textarea")).to_be_attached()
     ada.page.locator(".jp-Terminal").click()
     ada.page.keyboard.type("id -u > uid.txt && julia -e 'print(6*7)' >> uid.txt\n")
-    expect(ada.page.locator(".jp-DirListing-item", has_text="uid.txt")).to_be_visible(
-        timeout=START_TIMEOUT_MS
-    )
+    refresh = ada.page.get_by_role("button", name="Refresh the file browser")
+    row = ada.page.locator(".jp-DirListing-item", has_text="uid.txt")
+
+    def shown() -> bool:
+        refresh.click()  # by itself JupyterLab looks every ten seconds
+        return row.is_visible()
+
+    wait_for(shown, START_TIMEOUT_MS / 1000, "what the terminal wrote is not shown")
+    ada.page.locator(".jp-Terminal").click()
     ada.page.keyboard.type("cat uid.txt; echo\n")
     ada.screenshot("terminal")
 
