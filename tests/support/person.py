@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
-from playwright.sync_api import ConsoleMessage, Locator, Page, Response, expect
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Response, expect
 
 from support.browsing import visit
 from support.installation import Installation
 
 START_TIMEOUT_MS = 90_000
+#: Whether the hub's script, which comes after its page, has made the button work. It may be dropped
+#: by then, as the page itself may be: then the page is opened again, so many times.
+STOP_WORKS = "() => window.jQuery?._data(document.getElementById('stop'), 'events')?.click"
+TRIES = 3
 
 
 class Person:
@@ -57,7 +62,9 @@ class Person:
         self.page.get_by_label("Username").fill(self.name)
         self.page.get_by_label("Password", exact=True).fill(password)
         self.screenshot("login")
-        self.page.get_by_role("button", name=re.compile("sign in|log in", re.I)).click()
+        # whoever opens another page next must not be overtaken by where this leads
+        with self.page.expect_navigation(wait_until="commit"):
+            self.page.get_by_role("button", name=re.compile("sign in|log in", re.I)).click()
 
     def start_session(self) -> None:
         """Start the default server from the home page, and wait for JupyterLab."""
@@ -125,7 +132,11 @@ class Person:
 
     def stop_session(self) -> None:
         """Stop the default server from the home page."""
-        self.go("/hub/home")
+        for _ in range(TRIES):
+            self.go("/hub/home")
+            with contextlib.suppress(Error):
+                self.page.wait_for_function(STOP_WORKS, timeout=10_000)
+                break
         self.page.locator("#stop").click()
         expect(self.page.locator("#stop")).to_be_hidden(timeout=START_TIMEOUT_MS)
 
