@@ -122,18 +122,31 @@ def echo_behind_the_proxy(installation: Installation) -> Iterator[str]:
     try:
         container.start()
         with _route(installation, "/bench-echo", f"http://{address}:{ECHO_PORT}"):
-            call = f"{installation.url}/bench-echo/30"
+            call = f"{outside(installation)}/bench-echo/30"
             _await_answer(call, None, 30)
             yield call
     finally:
         container.remove(force=True)
 
 
+def outside(installation: Installation) -> str:
+    """Return the proxy's address as calls of other machines reach it, which the kernel hands over.
+
+    A call of this machine to its own loopback address would go through a program of Docker's as
+    well, which takes a tenth of a millisecond for each.
+    """
+    return f"http://{_addresses(installation).proxy_edge}:8000"
+
+
+def _addresses(installation: Installation) -> Addresses:
+    block = json.loads((installation.state / "install.json").read_text())["subnet"]
+    return Addresses(IPv4Network(block))
+
+
 @contextmanager
 def _route(installation: Installation, path: str, target: str) -> Iterator[None]:
     """Have a route in the proxy that the hub does not know, and so leaves alone."""
-    block = json.loads((installation.state / "install.json").read_text())["subnet"]
-    api = f"http://{Addresses(IPv4Network(block)).proxy_edge}:8001/api/routes{path}"
+    api = f"http://{_addresses(installation).proxy_edge}:8001/api/routes{path}"
     token = (installation.state / "secrets/proxy/proxy_token").read_text().strip()
     headers = {"Authorization": f"token {token}"}
     httpx.post(api, headers=headers, json={"target": target}).raise_for_status()
