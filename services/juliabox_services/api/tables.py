@@ -324,14 +324,7 @@ class Tables:
 
     def forget_lines(self, name: str, before: int, most: int) -> int:
         """Delete lines before a number, the oldest first; at most so many, and return how many."""
-        rows = self.open().record_query(
-            self._log.TABLE,
-            name=name,
-            number__lt=before,
-            limit=most,
-            columns=["name", "number"],
-        )
-        return self._delete(self._log, rows, most)
+        return self._forget(self._log, "number", name, before, most)
 
     def first_of_newest(self, name: str, count: int) -> int:
         """Return the number of the oldest of so many newest lines; 0 if there are fewer."""
@@ -343,14 +336,15 @@ class Tables:
 
     def forget_minutes(self, name: str, before: int, most: int) -> int:
         """Delete figures of minutes before one; at most so many, and return how many."""
+        return self._forget(self._minutes, "minute", name, before, most)
+
+    def _forget(self, table: Table, number: str, name: str, before: int, most: int) -> int:
+        """Delete an API's rows whose second key, the number, is below ``before``."""
+        criteria: dict[str, Any] = {"name": name, f"{number}__lt": before}
         rows = self.open().record_query(
-            self._minutes.TABLE,
-            name=name,
-            minute__lt=before,
-            limit=most,
-            columns=["name", "minute"],
+            table.TABLE, limit=most, columns=["name", number], **criteria
         )
-        return self._delete(self._minutes, rows, most)
+        return self._delete(table, rows, most)
 
     def _delete(self, table: Table, rows: Iterable[Record], most: int) -> int:
         database, names = self.open(), [key.name for key in table.KEYS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,22 @@ def back() -> CheckingBack:
     return CheckingBack()
 
 
+@asynccontextmanager
+async def _opened(
+    database: Database, back: CheckingBack, folder: Path
+) -> AsyncIterator[Publishing]:
+    one = publishing_on(database, folder, back=back)
+    await one.open()
+    yield one
+    await one.close()
+
+
 @pytest.fixture
 async def publishing(
     faint: FaintDatabase, back: CheckingBack, tmp_path: Path
 ) -> AsyncIterator[Publishing]:
-    one = publishing_on(faint, tmp_path, back=back)
-    await one.open()
-    yield one
-    await one.close()
+    async with _opened(faint, back, tmp_path) as one:
+        yield one
 
 
 @pytest.fixture
@@ -70,7 +79,5 @@ async def anywhere(
     database: Database, back: CheckingBack, tmp_path: Path
 ) -> AsyncIterator[Publishing]:
     """What is published, on each kind of database."""
-    one = publishing_on(database, tmp_path, back=back)
-    await one.open()
-    yield one
-    await one.close()
+    async with _opened(database, back, tmp_path) as one:
+        yield one

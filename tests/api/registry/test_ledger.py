@@ -260,15 +260,21 @@ class SlowDatabase(FaintDatabase):
         super().record_create(table, data)
 
 
+async def _on_a_slow_database(folder: Path) -> tuple[SlowDatabase, Publishing, Version]:
+    """Publish on a database that is not slow yet, and has all that was said by now."""
+    database = SlowDatabase()
+    one = publishing_on(database, folder)
+    await one.open()
+    version = await _saved(one)
+    await one.ledger.flush()
+    return database, one, version
+
+
 async def test_what_is_being_written_at_the_end_is_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_module, "FLUSH", 0.01)
-    database = SlowDatabase()
-    one = publishing_on(database, tmp_path)
-    await one.open()
-    version = await _saved(one)
-    await one.ledger.flush()
+    database, one, version = await _on_a_slow_database(tmp_path)
     database.seconds = 0.3
     one.ledger.called(version, "hello", 200, 0.01)
     await asyncio.sleep(0.1)
@@ -285,11 +291,7 @@ async def test_what_waited_for_long_goes_to_a_slow_database_a_part_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_module, "BATCH", 20)
-    database = SlowDatabase()
-    one = publishing_on(database, tmp_path)
-    await one.open()
-    version = await _saved(one)
-    await one.ledger.flush()
+    database, one, version = await _on_a_slow_database(tmp_path)
     for number in range(LINES_PER_MINUTE - 5):
         one.ledger.called(version, "hello", 200, 0.01, f"{number}\n")
     database.seconds, one.store._patience = 0.003, 0.6
