@@ -38,10 +38,10 @@ bench: $(STAMPS)/run $(STAMPS)/bench
 docs: $(STAMPS)/run $(STAMPS)/docs
 	@$(BIN)/mkdocs build --strict --quiet
 
-## soak: the long fault runs; they go on where they were cut off
+## soak: the long fault runs, which go on where they were cut off, and drawn inputs by the thousand
 soak: $(STAMPS)/run $(STAMPS)/test
 	@$(BIN)/python tests/prepare.py
-	@$(BIN)/python -m pytest -m soak $(ARGS)
+	@$(BIN)/python -m pytest -m 'soak or drawn' --hypothesis-profile=soak --timeout=7200 $(ARGS)
 
 $(STAMPS)/run: setup.py pyproject.toml
 	@sh services/juliabox_cli/make_venv.sh $(VENV)

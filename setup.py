@@ -92,7 +92,7 @@ setup(
             "**/static/**/*",
             "**/templates/**/*",
         ],
-        "juliabox_spawner": ["retry_after.cjs"],
+        "juliabox_spawner": ["proxy_answers.cjs"],
         "juliabox_services": ["portal/static/**/*", "portal/templates/**/*"],
         "juliabox_ext.testing": ["fake_static/*", "fake_templates/*"],
         "": ["py.typed", "*.yaml"],

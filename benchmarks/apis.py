@@ -111,14 +111,16 @@ def outcome(sides: list[Side], growth: Growth, slowed: Slowed, rounds: Rounds) -
         _compare("apis.gateway.16.two", ours, two, 16),
         _compare("apis.echo.1", ours, echo, 1),
         _compare("apis.echo.16", ours, echo, 16),
+        _compare("apis.echo.16.median", ours, echo, 16, "median"),
     ]
-    one, many, many_two, echo_one, echo_many = (made.ratio for made in comparisons)
+    one, many, many_two, echo_one, echo_many, echo_middle = (made.ratio for made in comparisons)
     limits = [
         times_faster("A call against the kernel gateway, one caller", one, 8, whole=False),
         times_faster("Calls a second against it, 16 callers", many, 15, whole=False),
         times_faster("The same if it has two kernels", many_two, 15, whole=False),
         _at_most_twice("A call against a bare echo behind the same proxy, one caller", echo_one),
         _at_most_twice("Time for each call against that echo, 16 callers", echo_many),
+        _at_most_twice("A call against that echo, 16 callers", echo_middle),
         at_most("First answer from zero", max(growth.zero), 2.0, "s", less=True),
         at_most(f"From one worker to {MOST} under load", max(growth.grown), 5.0, "s"),
         Limit(
@@ -144,9 +146,11 @@ def outcome(sides: list[Side], growth: Growth, slowed: Slowed, rounds: Rounds) -
     )
 
 
-def _compare(key: str, ours: Side, peer: Side, callers: int) -> Comparison:
-    what = "median" if callers == 1 else "each"
-    title = "a call, one caller" if callers == 1 else f"time for each call, {callers} callers"
+def _compare(key: str, ours: Side, peer: Side, callers: int, what: str = "") -> Comparison:
+    """Compare what a call takes for its caller, or (of many callers, unless told) for the side."""
+    what = what or ("median" if callers == 1 else "each")
+    subject = "a call" if what == "median" else "time for each call"
+    title = f"{subject}, one caller" if callers == 1 else f"{subject}, {callers} callers"
     found = [getattr(side, what)[callers] for side in (ours, peer)]
     return Comparison(key, title, found[0], found[1], "ms", (OURS, peer.label))
 

@@ -13,7 +13,7 @@ function keys_of_curve()
 end
 
 function ask(engine, frames...)
-    W.send(engine, Vector{UInt8}[Vector{UInt8}(codeunits(frame)) for frame in ("JBW1", "a", frames...)])
+    W.send(engine, Vector{UInt8}[Vector{UInt8}(codeunits(frame)) for frame in ("JBW2", "a", frames...)])
     return String(W.receive(engine)[3])
 end
 

@@ -31,6 +31,7 @@ ROLE = (
     "A server that was started before has to be started again: File, Hub Control Panel."
 )
 AWAY = "The API engine does not answer ({}). Nothing was changed; try again in a moment."
+SILENT = "The API engine gave no answer ({}); see JuliaBox.apis() for what came of it."
 
 Json = dict[str, Any]
 
@@ -126,7 +127,10 @@ def publish(engine: Engine, request: Json) -> list[Json]:
             before = {}
         body["options"] = before | request["options"]
     detail = engine.ask("PUT", path, body)
-    return [record(detail["summary"], detail["version"]["functions"])]
+    told = record(detail["summary"], detail["version"]["functions"])
+    newest = detail["summary"]["newest"]
+    kept = newest if newest != told["version"] else ""
+    return [told | {"kept": kept, "unchanged": "yes" if detail.get("unchanged") else ""}]
 
 
 def list_apis(engine: Engine, request: Json) -> list[Json]:
@@ -203,8 +207,10 @@ def explain(error: RefusedError, request: Json) -> str:
         lines.append(f"  in {frame['function']}, line {line}: {text}")
     if printed := error.fault.get("output"):
         lines += ["It printed:", printed.rstrip()]
-    if error.status in {401, 403}:
+    if code in {"api.login", "api.publish"}:
         lines.append(ROLE)
+    if code in {"api.body", "api.options"}:
+        lines.append("?JuliaBox.publish tells what each option may be.")
     return "\n".join(lines)
 
 
@@ -226,9 +232,10 @@ def main() -> int:
         write(VERBS[sys.argv[1]](Engine(dict(os.environ)), request))
     except RefusedError as error:
         print(explain(error, request))
+    except urllib.error.URLError as error:  # the request never was with it as a whole
+        print(AWAY.format(error.reason))
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        print(AWAY.format(reason))
+        print(SILENT.format(error))
     except (ValueError, KeyError, TypeError) as error:
         print(f"The API engine's answer is not understood: {error!r}")
     except KeyboardInterrupt:

@@ -24,10 +24,10 @@ from pydantic import Field
 from juliabox_ext.plugin import PluginSettings
 from juliabox_ext.volume import Disk, JBoxVol
 from juliabox_manager.volumes import adoption, mounts, shelf
-from juliabox_manager.volumes.commands import in_thread
 from juliabox_manager.volumes.kind import MountedVolumes
 from juliabox_manager.volumes.loop_volume import LoopVolume
 from juliabox_manager.volumes.places import Places
+from juliabox_manager.volumes.threads import in_thread
 
 
 class HomeSettings(PluginSettings):
@@ -64,7 +64,8 @@ class HomeDisks(MountedVolumes[LoopVolume]):
             volume.let_go()
 
     def _recognizer(self) -> Mapping[int, str]:
-        return adoption.loop_devices(self.places)
+        bound = adoption.loop_devices(self.places)
+        return {device: one.volume for device, one in bound.items()}
 
     def _named(self, mount: mounts.Mount, known: Mapping[int, str]) -> str:
         return "" if mount.loop is None else known.get(mount.loop, "")
@@ -73,21 +74,24 @@ class HomeDisks(MountedVolumes[LoopVolume]):
         self, mounted: Mapping[str, tuple[str, Path]], foreign: Collection[Path]
     ) -> adoption.Found:
         found = await super()._survey(mounted, foreign)
-        for device, name in (await in_thread(self._recognizer)).items():
-            found.plans.setdefault(name, adoption.Plan()).device = device
+        devices = await in_thread(adoption.loop_devices, self.places)
+        for device, bound in devices.items():
+            plan = found.plans.setdefault(bound.volume, adoption.Plan())
+            plan.device, plan.image = device, bound.image
         return found
 
     async def _await_others(self, found: adoption.Found) -> None:
         await adoption.await_programs(self.places, set(found.plans))
 
     def _read_all(self, owner: str | None) -> list[Disk]:
-        return shelf.read_all(self.places, owner)
+        return shelf.read_all(self.places, owner, shelf.read_one)
 
     async def _put_aside(self, volume: LoopVolume) -> None:
         await shelf.put_aside(self.places, volume.folder)
 
     def _take_back(self, volume: LoopVolume, owner: str) -> Disk:
         shelf.take_back(self.places, volume.folder, owner)
+        shelf.sync(self.places)
         return shelf.read_one(volume.folder)
 
     def _delete_expired(self) -> list[str]:

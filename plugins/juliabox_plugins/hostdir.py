@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
-import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,25 +26,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, cast
 
-import structlog
 from pydantic import AfterValidator
 
-from juliabox_ext.errors import ConflictError, NotFoundError, UnavailableError, VolumeError
+from juliabox_ext.errors import UnavailableError, VolumeError
 from juliabox_ext.plugin import PluginSettings
 from juliabox_ext.volume import Disk, JBoxVol
 from juliabox_manager.protocol import SESSION_UID
-from juliabox_manager.volumes import mounts
+from juliabox_manager.volumes import mounts, shelf
 from juliabox_manager.volumes.adoption import Found
-from juliabox_manager.volumes.commands import in_thread
 from juliabox_manager.volumes.kind import MountedVolumes
-from juliabox_manager.volumes.names import volume_name
 from juliabox_manager.volumes.places import Places
+from juliabox_manager.volumes.threads import in_thread
 from juliabox_manager.volumes.volume import RELEASE_LIMIT, Volume, remove_folder
 
-log = structlog.get_logger(__name__)
-
-_VOLUME = re.compile(r"[a-z0-9-]+-[0-9a-f]{24}")
-_REMOVED = re.compile(r"[a-z0-9-]+-[0-9a-f]{24}-\d{1,12}")
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -199,10 +191,10 @@ class HostFolders(MountedVolumes[HostFolder]):
 
     def _recognizer(self) -> Mapping[tuple[int, int], str]:
         known = {}
-        for name in _names(self.places.volumes, _VOLUME):
+        for folder in shelf.present_folders(self.places):
             with suppress(OSError):
-                status = (self.places.volumes / name).lstat()
-                known[status.st_dev, status.st_ino] = name
+                status = folder.lstat()
+                known[status.st_dev, status.st_ino] = folder.name
         return known
 
     def _named(self, mount: mounts.Mount, known: Mapping[tuple[int, int], str]) -> str:
@@ -232,23 +224,13 @@ class HostFolders(MountedVolumes[HostFolder]):
         }
 
     def _read_all(self, owner: str | None) -> list[Disk]:
-        wanted = None if owner is None else volume_name(owner)
+        return shelf.read_all(self.places, owner, self._read)
 
-        def told(volume: str) -> str:
-            # a folder that the operator put there has no record before its first start
-            return owner or self._owner_of(volume)
-
-        found = [
-            Disk(name, told(name))
-            for name in _names(self.places.volumes, _VOLUME)
-            if wanted in (None, name)
-        ]
-        found += [
-            Disk(name, told(volume), state="removed", delete_after=removed + self.host.grace)
-            for name, volume, removed in self._removed()
-            if wanted in (None, volume)
-        ]
-        return found
+    def _read(self, folder: Path) -> Disk:
+        """Describe a folder; the operator's own have no record before their first start."""
+        put_aside = folder.parent == self.places.removed
+        volume = shelf.volume_of(folder.name) if put_aside else folder.name
+        return Disk(folder.name, self._owner_of(volume))
 
     def _owner_of(self, name: str) -> str:
         try:
@@ -271,46 +253,18 @@ class HostFolders(MountedVolumes[HostFolder]):
             half_made.rename(place)
 
     async def _put_aside(self, volume: HostFolder) -> None:
-        await in_thread(self._move_aside, volume)
-
-    def _move_aside(self, volume: HostFolder) -> None:
-        stamp = int(time.time())
-        while (place := self.places.removed / f"{volume.name}-{stamp}").exists():
-            stamp += 1
-        volume.folder.rename(place)
+        await in_thread(shelf.move_aside, self.places, volume.folder)
 
     def _take_back(self, volume: HostFolder, owner: str) -> Disk:
-        if volume.folder.exists():
-            raise ConflictError(f"{owner!r} has a home already; remove it before restoring another")
-        ages = [(at, name) for name, found, at in self._removed() if found == volume.name]
-        if not ages:
-            raise NotFoundError(
-                f"no home of {owner!r} was put aside; it may be past its grace period"
-            )
-        (self.places.removed / max(ages)[1]).rename(volume.folder)
+        shelf.take_back(self.places, volume.folder, owner)
         return Disk(volume.name, owner)
 
-    def _removed(self) -> Iterator[tuple[str, str, int]]:
-        """Give what was put aside: its folder's name, its volume, and when."""
-        for name in _names(self.places.removed, _REMOVED):
-            volume, _, removed = name.rpartition("-")
-            yield name, volume, int(removed)
-
     def _delete_expired(self) -> list[str]:
-        deleted = []
-        for name, volume, removed in list(self._removed()):
-            if removed + self.host.grace > time.time():
-                continue
-            place = self.places.removed / name
-            shutil.rmtree(place, ignore_errors=True)
-            if place.exists():
-                log.error("a removed home cannot be deleted", volume=name)
-                continue
-            log.info("volume deleted", volume=name)
-            deleted.append(name)
-            left = {found for _, found, _ in self._removed()}
-            if volume not in left and not (self.places.volumes / volume).exists():
-                (self._owners / f"{volume}.json").unlink(missing_ok=True)
+        deleted = shelf.delete_expired(self.places)
+        left = {folder.name for folder in shelf.present_folders(self.places)}
+        left |= {shelf.volume_of(place.name) for place, _ in shelf.removed_folders(self.places)}
+        for volume in {*map(shelf.volume_of, deleted)} - left:
+            (self._owners / f"{volume}.json").unlink(missing_ok=True)
         return deleted
 
     def _tidy(self) -> None:
@@ -319,16 +273,3 @@ class HostFolders(MountedVolumes[HostFolder]):
         for entry in self.places.volumes.iterdir():
             if entry.name.startswith(".new-"):
                 remove_folder(entry)  # it is empty as long as it has that name
-
-
-def _names(folder: Path, pattern: re.Pattern[str]) -> list[str]:
-    """Return the names of folders that fit, sorted; anything else in there is not ours."""
-    try:
-        with os.scandir(folder) as found:
-            return sorted(
-                entry.name
-                for entry in found
-                if pattern.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
-            )
-    except OSError:
-        return []

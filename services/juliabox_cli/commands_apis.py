@@ -23,6 +23,13 @@ from juliabox_ext.errors import NotFoundError, RequestError
 
 #: Seconds between two looks at a log that is followed.
 _LOOK = 1.0
+#: Who stopped an API, or why.
+_STOPPED = {
+    "": "",
+    "owner": "by its owner",
+    "admin": "by an admin",
+    "gone": "as its publisher is gone",
+}
 _ACCESS = ("public", "users", "listed", "token")
 
 
@@ -45,7 +52,7 @@ def list_(as_json: bool) -> None:
             f"{one['publisher']}/{one['api']}",
             f"{one['active']} of {one['newest']}",
             one["access"],
-            one["stopped"],
+            _STOPPED[one["stopped"]],
             str(one["containers"]),
             str(one["calls"]),
             str(one["errors"]),
@@ -58,7 +65,7 @@ def list_(as_json: bool) -> None:
             "API",
             "version",
             "access",
-            "stopped by",
+            "stopped",
             "containers",
             "calls/day",
             "failed",
@@ -81,13 +88,13 @@ def show(name: str, source: bool, version: int | None, as_json: bool) -> None:
             detail["version"] = opened.manage("GET", f"{api_path(name)}/versions/{version}")
     shown = detail["version"]
     if source:
-        click.echo(shown["source"], nl=not shown["source"].endswith("\n"))
+        click.echo(_handed_over(shown["source"]), nl=not shown["source"].endswith("\n"))
         return
     if as_json:
         click.echo(json.dumps(detail, indent=2, ensure_ascii=False))
         return
     summary = detail["summary"]
-    state = f"stopped by {summary['stopped']}" if summary["stopped"] else "answers calls"
+    state = f"stopped {_STOPPED[summary['stopped']]}" if summary["stopped"] else "answers calls"
     click.echo(f"{name}, version {shown['version']}: {state} at {summary['url']}")
     for function in shown["functions"]:
         for method in function["methods"]:
@@ -129,7 +136,7 @@ def show(name: str, source: bool, version: int | None, as_json: bool) -> None:
 def save(name: str, file: str, note: str | None, keep: bool, as_json: bool, **given: Any) -> None:
     """Save FILE as a new version of an API, or as a new API; what is not given stays.
 
-    FILE is Julia source; - reads standard input.
+    FILE is Julia source; - reads standard input. Of what answers already no version is made.
     """
     source = sys.stdin.read() if file == "-" else _text(Path(file))
     functions = list(given.pop("functions"))
@@ -144,8 +151,21 @@ def save(name: str, file: str, note: str | None, keep: bool, as_json: bool, **gi
     if as_json:
         click.echo(json.dumps(detail, indent=2, ensure_ascii=False))
         return
-    newest, active = detail["summary"]["newest"], detail["summary"]["active"]
-    click.echo(f"saved as version {newest}; version {active} answers calls")
+    summary = detail["summary"]
+    if detail.get("unchanged"):
+        present = summary["newest" if keep else "active"]
+        told = f"nothing is new: version {present} has this source, these functions and options"
+    else:
+        told = f"saved as version {summary['newest']}"
+    click.echo(f"{told}; {_answering(name, summary)}")
+
+
+def _answering(name: str, summary: dict[str, Any]) -> str:
+    """Return which version answers calls, or what lets it."""
+    active = f"version {summary['active']}"
+    if summary["stopped"]:
+        return f"{active} answers no calls until `juliabox api start {name}`"
+    return f"{active} answers calls"
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:
@@ -174,14 +194,14 @@ def _options_now(opened: EngineApi, name: str) -> dict[str, Any]:
 def activate(name: str, version: int) -> None:
     """Let another version answer the calls: roll back, or forth."""
     with engine(open_installation()) as opened:
-        opened.manage("POST", f"{api_path(name)}/activate", {"version": version})
-    click.echo(f"version {version} answers calls")
+        detail = opened.manage("POST", f"{api_path(name)}/activate", {"version": version})
+    click.echo(_answering(name, detail["summary"]))
 
 
 @api.command()
 @click.argument("name")
 def stop(name: str) -> None:
-    """Let an API answer no calls; its owner cannot start it."""
+    """Let an API answer no calls; its owner can neither start nor remove it."""
     with engine(open_installation()) as opened:
         opened.manage("POST", f"{api_path(name)}/stop")
     click.echo(f"{name} is stopped")
@@ -232,7 +252,9 @@ def log(name: str, follow: bool, tail: int, as_json: bool) -> None:
 
 def _line(line: dict[str, Any]) -> str:
     about = f"{line['function']} {line['status']}" if line["kind"] == "call" else line["kind"]
-    return f"{_moment(line['time'])} v{line['version']} {about}: {plain(line['text']).rstrip()}"
+    # a line that a function printed does not begin as one of the log's
+    text = plain(line["text"]).rstrip().replace("\n", "\n    ")
+    return f"{_moment(line['time'])} v{line['version']} {about}: {text}"
 
 
 @api.command()
@@ -259,7 +281,7 @@ def call(
     with engine(open_installation(), person or "") as opened:
         answer = opened.send("GET" if body is None else "POST", path, **given)
     if answer.headers.get("Content-Type", "").startswith(("application/json", "text/")):
-        click.echo(answer.text)
+        click.echo(_handed_over(answer.text))
     else:
         sys.stdout.buffer.write(answer.content)
 
@@ -295,6 +317,11 @@ def _signature(name: str, method: dict[str, Any]) -> str:
 def _argument(one: dict[str, Any]) -> str:
     kind = "" if one["type"] == "Any" else f"::{one['type']}"
     return f"{one['name']}{kind}" + ("" if one["required"] else "=…")
+
+
+def _handed_over(text: str) -> str:
+    """Return a text as it is for a file or a program, and what does not command a terminal."""
+    return plain(text) if sys.stdout.isatty() else text
 
 
 def _brief(value: Any) -> str:

@@ -18,7 +18,7 @@ from juliabox_spawner.usernames import split
 
 @click.group()
 def user() -> None:
-    """Add, list and remove people."""
+    """Add, list and remove people; give them roles."""
 
 
 @user.command()
@@ -32,7 +32,8 @@ def add(name: str, admin: bool, as_json: bool) -> None:
     named as oidc:ada and has no password here.
     """
     installation = open_installation()
-    made = _ensure_user(installation, name, admin)
+    made, fresh = _ensure_user(installation, name, admin)
+    admin = admin or bool(made.get("admin"))
     password = ""
     if installation.config.authentication.native and not split(made["name"])[0]:
         answer = installation.hub.call("POST", f"{user_path(made['name'])}/password", {})
@@ -40,21 +41,24 @@ def add(name: str, admin: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"name": made["name"], "admin": admin, "password": password}))
         return
-    click.echo(f"{made['name']} is added{' as an admin' if admin else ''}")
+    said = "is added" if fresh else "exists"
+    click.echo(f"{made['name']} {said}{' as an admin' if admin else ''}")
     if password:
         click.echo(f"Password: {password}")
-        click.echo("(shown this once; it can be changed on the page Change password)")
+        click.echo("(shown this once; it can be changed on the page Password)")
 
 
-def _ensure_user(installation: Installation, name: str, admin: bool) -> dict[str, Any]:
-    """Make the person, or bring the admin flag of an existing one up, and return the record."""
+def _ensure_user(installation: Installation, name: str, admin: bool) -> tuple[dict[str, Any], bool]:
+    """Make the person, or bring the admin flag of an existing one up.
+
+    Return the record, and whether the person is new.
+    """
     try:
-        made: dict[str, Any] = installation.hub.call("POST", user_path(name), {"admin": admin})
+        return installation.hub.call("POST", user_path(name), {"admin": admin}), True
     except ConflictError:
         if admin:
             installation.hub.call("PATCH", user_path(name), {"admin": True})
-        made = installation.hub.call("GET", user_path(name))
-    return made
+        return installation.hub.call("GET", user_path(name)), False
 
 
 @user.command("list")

@@ -127,6 +127,10 @@ class Engine:
         except ImageNotFound:
             return None
 
+    def image_labels(self, reference: str) -> dict[str, str]:
+        """Return the labels of an image that is on this engine."""
+        return dict(self._client.images.get(reference).labels)
+
     def pull(self, reference: str) -> str:
         """Pull an image and return its id; raise ``UnavailableError`` that says why it failed."""
         try:

@@ -22,6 +22,9 @@ from juliabox_cli.units import show_size
 from juliabox_ext.errors import JuliaBoxError
 from juliabox_manager.protocol import ImageInfo, ImageList, PoolInfo, PoolList
 
+#: Seconds after which a mount that seemed to be nobody's is looked at again.
+SETTLE_SECONDS = 3.0
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -87,7 +90,7 @@ def check_images(installation: Installation) -> str:
     missing = images.missing_images(installation.config, installation.engine)
     if missing:
         raise Broken(f"missing: {', '.join(missing)}", "`juliabox up` or `juliabox image build`")
-    return "control and julia are present"
+    return f"{', '.join(images.USED)} are present"
 
 
 def check_sockets(installation: Installation) -> str:
@@ -113,21 +116,42 @@ def check_mounts(installation: Installation) -> str:
     root = installation.state.root
     if not mounts.is_shared(root):
         raise Broken(f"{root} is not a shared mount", "`juliabox up` makes it one")
-    points = mounts.left_mounts(root)
-    sessions = _session_containers(installation)
-    if points and not sessions:
+    mounted, containers, stray = _look_at_mounts(installation)
+    if stray:
+        # a session that starts or ends has its home for a moment before and after its container
+        time.sleep(SETTLE_SECONDS)
+        mounted, containers, still = _look_at_mounts(installation)
+        stray &= still
+    if stray:
         raise Broken(
-            f"{len(points)} mounts without any session: {points[0]}",
+            f"{len(stray)} mounts without their session: {min(stray)}",
             "the manager undoes them within a minute; else `juliabox down`, then `juliabox up`",
         )
     loops = mounts.left_loops(root)
-    mounted = [point for point in points if point.parent == root / "mounts"]
     if len(loops) > len(mounted):
         raise Broken(
             f"{len(loops)} loop devices for {len(mounted)} mounted homes",
             "the manager frees them within a minute; else `juliabox down`, then `juliabox up`",
         )
-    return f"{root} is shared; {len(mounted)} homes mounted for {len(sessions)} sessions"
+    return (
+        f"{root} is shared; {len(mounted)} homes mounted; {len(containers)} containers, warm ones "
+        "among them"
+    )
+
+
+def _look_at_mounts(
+    installation: Installation,
+) -> tuple[list[Path], list[dict[str, Any]], set[Path]]:
+    """Return mounted homes, containers, and the mounts that belong to none of these."""
+    root = installation.state.root
+    points = mounts.left_mounts(root)
+    containers = _session_containers(installation)
+    sessions = {root / "slots" / one["Config"]["Labels"][SESSION_LABEL] for one in containers}
+    mounted = [point for point in points if point.parent == root / "mounts"]
+    # a home is mounted once, and shown in the slot of each of its sessions; warm ones have none
+    shown = [point for point in points if root / "slots" in point.parents]
+    stray = {point for point in shown if sessions.isdisjoint(point.parents)}
+    return mounted, containers, stray | set(() if shown else mounted)
 
 
 def check_policy(installation: Installation) -> str:
@@ -144,7 +168,7 @@ def check_policy(installation: Installation) -> str:
                 f"session {one['Name'].lstrip('/')} runs without its network policy",
                 f"`docker rm -f {one['Name'].lstrip('/')}`; then look at `juliabox logs manager`",
             )
-    return f"in place in {len(running)} sessions"
+    return f"in place in {len(running)} containers, warm ones among them"
 
 
 def check_disk(installation: Installation) -> str:

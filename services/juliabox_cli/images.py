@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from juliabox_cli import docker_engine, image_build, plugin_image, plugin_sources
@@ -13,13 +13,30 @@ from juliabox_cli.docker_engine import Engine
 from juliabox_cli.image_source import Sources
 from juliabox_cli.installation import Installation
 from juliabox_cli.plugin_choice import Choice
-from juliabox_cli.rendering import Images
 from juliabox_cli.source import source_folder
 
 #: Images that containers are made of; the others are what these stand on.
-_USED = ("control", "julia", "julia-api")
+USED = ("control", "julia", "julia-api")
 #: Seconds without a byte from the engine during a build, before it is given up.
 _BUILD_TIMEOUT = 1800
+
+
+@dataclass(frozen=True)
+class Images:
+    """What the build gave: the control image's reference, and the allow-list of session images."""
+
+    control: str
+    sessions: dict[str, str]
+    #: Id of the image of API containers; empty where there are none.
+    api: str = ""
+    #: Part -> its image where that is another: with plugins that it loads, or what it has.
+    parts: dict[str, str] = field(default_factory=dict)
+    #: Hash of what the proxy runs (:mod:`juliabox_cli.proxy_image`).
+    proxy: str = ""
+
+    def part(self, name: str) -> str:
+        """Return the image of a part."""
+        return self.parts.get(name, self.control)
 
 
 def options(config: Config) -> image_build.BuildOptions:
@@ -32,13 +49,13 @@ def options(config: Config) -> image_build.BuildOptions:
         chosen["registry"] = config.images.registry
     if config.images.folder:
         chosen["folder"] = Path(config.images.folder)
-    return dataclasses.replace(found, **chosen)  # type: ignore[arg-type]
+    return replace(found, **chosen)  # type: ignore[arg-type]
 
 
 def missing_images(config: Config, engine: Engine) -> list[str]:
     """Return the names of JuliaBox's images that this engine lacks."""
     tags = image_build.image_tags(source_folder(), options(config))
-    return [name for name in _USED if engine.image_id(tags[name]) is None]
+    return [name for name in USED if engine.image_id(tags[name]) is None]
 
 
 def prune(config: Config, engine: Engine) -> list[str]:
@@ -68,7 +85,7 @@ def add_plugins(
             builder = docker_engine.connect(engine.socket, timeout=_BUILD_TIMEOUT)
             plugin_image.build(builder, layer, options(config), progress)
             found[part] = layer.tag
-    return dataclasses.replace(images, plugins=found)
+    return replace(images, parts=found)
 
 
 def ensure_images(
@@ -81,7 +98,7 @@ def ensure_images(
     """Make all images that the installation uses exist, and return how to name them."""
     chosen = options(config)
     tags = image_build.image_tags(source_folder(), chosen)
-    found = {name: engine.image_id(tags[name]) for name in _USED}
+    found = {name: engine.image_id(tags[name]) for name in USED}
     if refresh or None in found.values():
         builder = docker_engine.connect(engine.socket, timeout=_BUILD_TIMEOUT)
         found = dict(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -23,6 +22,7 @@ from juliabox_cli.compose import PARTS
 from juliabox_cli.compose_hostdir import overlay
 from juliabox_cli.config import SESSION_IMAGE, Config
 from juliabox_cli.config_rules import LIMITS
+from juliabox_cli.images import Images
 from juliabox_cli.plugin_choice import Choice
 from juliabox_cli.ports import (
     HUB_PORT,
@@ -89,18 +89,6 @@ PORTAL_VERBS = [
 
 
 NO_PLUGINS = Choice()
-
-
-@dataclass(frozen=True)
-class Images:
-    """What the build gave: the control image's reference, and the allow-list of session images."""
-
-    control: str
-    sessions: dict[str, str]
-    #: Id of the image of API containers; empty where there are none.
-    api: str = ""
-    #: Part -> the control image with plugins that it loads, for parts that load some.
-    plugins: dict[str, str] = field(default_factory=dict)
 
 
 def public_url(config: Config) -> str:
@@ -311,16 +299,15 @@ def render(
     variables = {
         "JULIABOX_NAME": config.name,
         "JULIABOX_STATE": str(state.root),
-        **{
-            f"JULIABOX_{part.upper()}_IMAGE": images.plugins.get(part, images.control)
-            for part in PARTS
-        },
+        **{f"JULIABOX_{part.upper()}_IMAGE": images.part(part) for part in PARTS},
+        "JULIABOX_PROXY_CONTENT": images.proxy,
         "JULIABOX_UID": str(CONTROL_UID),
         "JULIABOX_BIND": config.bind,
         "JULIABOX_PORT": str(config.port),
         "JULIABOX_BASE_URL": config.base_url,
         "JULIABOX_HTTPS": "1" if config.https_on else "",
         "JULIABOX_SUBDOMAIN_HOST": config.subdomain_host,
+        "JULIABOX_APIS": "1" if config.apis.enabled else "",
         "JULIABOX_LOG_LEVEL": config.log_level,
         "JULIABOX_DOCKER_SOCKET": docker_socket,
         "JULIABOX_MANAGER_DIGEST": digest(concern(manager), *_files(state.secrets / "manager")),

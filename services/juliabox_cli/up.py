@@ -15,6 +15,7 @@ from juliabox_cli import (
     plugin_environment,
     plugin_sources,
     preflight,
+    proxy_image,
 )
 from juliabox_cli.compose import PARTS, parts_of
 from juliabox_cli.images import add_plugins, ensure_images, missing_images
@@ -23,6 +24,7 @@ from juliabox_cli.login_checks import secret_problems
 from juliabox_cli.plugin_choice import Choice, choose
 from juliabox_cli.rendering import public_url, render
 from juliabox_cli.secret_files import ensure_secrets, install_certificate
+from juliabox_cli.source import source_folder
 from juliabox_cli.state import exclusive, find_state, make_folders, refuse_foreign
 from juliabox_cli.steps import Steps
 
@@ -126,8 +128,9 @@ class _Up:
             images = ensure_images(one.config, one.engine, step.advance)
             step.result = f"made {', '.join(self._missing)}" if self._missing else "present"
             images = add_plugins(images, one, self._choice, step.advance)
-            if images.plugins:
-                step.result += f", with plugins for {', '.join(images.plugins)}"
+            if images.parts:
+                step.result += f", with plugins for {', '.join(images.parts)}"
+            images = proxy_image.keep(images, one, source_folder())
         with self._steps.step("Settings") as step:
             changed = render(
                 one.config, one.state, one.addresses, images, one.engine.socket, choice=self._choice

@@ -1,9 +1,7 @@
 """The Docker engine, as the manager sees it: few calls, each bounded in time, none blocking.
 
-Calls run in a pool of threads, each with a client of its own, so that a slow call holds up nobody
-else. Containers are named by session id alone; what lacks this installation's label cannot be
-named. Errors are typed: ``UnavailableError`` when the engine does not answer, ``NotFoundError``,
-``ConflictError``, ``NoRoomError`` for its full disk, ``InternalError`` with its message otherwise.
+Containers are named by session id alone; what lacks this installation's label cannot be named.
+Errors are those of ``engine_calls.py``.
 """
 
 from __future__ import annotations
@@ -11,35 +9,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
-import docker
 import requests
 import structlog
-from docker.errors import APIError, DockerException
+from docker.errors import DockerException
 from msgspec import Struct
 
-from juliabox_ext.errors import (
-    ConflictError,
-    InternalError,
-    JuliaBoxError,
-    NoRoomError,
-    NotFoundError,
-    UnavailableError,
-)
+from juliabox_ext.errors import ConflictError, NotFoundError
+from juliabox_manager.engine_calls import ACT, LOOK, EngineCalls
 from juliabox_manager.hardening import LABEL_DIGEST, LABEL_INSTALLATION, LABEL_SESSION
 
-T = TypeVar("T")
 log = structlog.get_logger("juliabox.manager.engine")
-
-#: Seconds for a call that only looks, and for one that makes, starts, kills or removes.
-LOOK: Final = 10.0
-ACT: Final = 60.0
-
-#: Calls at once. A stuck container holds a thread for at most ``ACT`` seconds.
-_THREADS: Final = 64
 
 #: Seconds between two attempts to follow the engine's events.
 _RECONNECT: Final = 0.5
@@ -100,12 +82,9 @@ class Engine:
 
         ``network`` is the Docker network on which a session has its address.
         """
-        self._url = url
         self._installation = installation
         self._network = network
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="engine")
-        self._clients = threading.local()
-        self._version = "auto"
+        self._calls = EngineCalls(url)
         self._closed = threading.Event()
         self._stream: Any = None
 
@@ -113,7 +92,7 @@ class Engine:
 
     async def info(self) -> EngineInfo:
         """Ask the engine for its version and its machine's memory."""
-        told = await self._call(lambda client: client.info(), LOOK)
+        told = await self._calls.make(lambda client: client.info(), LOOK)
         warnings = " ".join(told.get("Warnings") or [])
         return EngineInfo(
             version=str(told["ServerVersion"]),
@@ -124,7 +103,7 @@ class Engine:
     async def image_present(self, image_id: str) -> bool:
         """Return whether the engine holds an image of this id."""
         try:
-            told = await self._call(lambda client: client.inspect_image(image_id), LOOK)
+            told = await self._calls.make(lambda client: client.inspect_image(image_id), LOOK)
         except NotFoundError:
             return False
         return bool(told["Id"] == image_id)
@@ -136,18 +115,20 @@ class Engine:
         """
         if name.startswith("sha256:"):
             try:
-                told = await self._call(lambda client: client.inspect_image(name), LOOK)
+                told = await self._calls.make(lambda client: client.inspect_image(name), LOOK)
             except NotFoundError:
                 return []
             return [Image(str(told["Id"]), _unix_time(told["Created"]))]
-        listed = await self._call(lambda client: client.images(name=name), LOOK)
+        listed = await self._calls.make(lambda client: client.images(name=name), LOOK)
         found = [Image(str(one["Id"]), float(one["Created"])) for one in listed]
         return sorted(found, key=lambda image: image.created, reverse=True)
 
     async def containers(self) -> list[Container]:
         """Return this installation's session containers, without pid, address and exit."""
         wanted = {"label": [f"{LABEL_INSTALLATION}={self._installation}", LABEL_SESSION]}
-        told = await self._call(lambda client: client.containers(all=True, filters=wanted), LOOK)
+        told = await self._calls.make(
+            lambda client: client.containers(all=True, filters=wanted), LOOK
+        )
         return [
             Container(
                 session=item["Labels"][LABEL_SESSION],
@@ -162,7 +143,7 @@ class Engine:
         """Return a session's container in full, or None if there is none."""
         name = self._name(session)
         try:
-            told = await self._call(lambda client: client.inspect_container(name), LOOK)
+            told = await self._calls.make(lambda client: client.inspect_container(name), LOOK)
         except NotFoundError:
             return None
         labels = told["Config"]["Labels"] or {}
@@ -192,7 +173,7 @@ class Engine:
 
     async def last_lines(self, container: Container) -> list[str]:
         """Return the last lines that a container printed, bounded in number and length."""
-        printed = await self._call(
+        printed = await self._calls.make(
             lambda client: client.logs(container.id, stdout=True, stderr=True, tail=_LINES), LOOK
         )
         lines = bytes(printed).decode("utf-8", "replace").splitlines()[-_LINES:]
@@ -204,7 +185,7 @@ class Engine:
         """Make a session's container and return its id; a second call finds the first one's."""
         name = self._name(session)
         try:
-            told = await self._call(
+            told = await self._calls.make(
                 lambda client: client.create_container_from_config(config, name), ACT
             )
         except ConflictError:
@@ -217,24 +198,24 @@ class Engine:
     async def start(self, session: str) -> None:
         """Start a session's container; harmless if it runs."""
         container = await self._named(session)
-        await self._call(lambda client: client.start(container.id), ACT)
+        await self._calls.make(lambda client: client.start(container.id), ACT)
 
     async def update(self, container: str, limits: dict[str, int]) -> None:
         """Set limits of a running container, named by Docker's id."""
 
-        await self._call(lambda client: _update(client, container, limits), ACT)
+        await self._calls.make(lambda client: _update(client, container, limits), ACT)
 
     async def kill(self, container: Container, signal: str) -> None:
         """Send a signal to a container; harmless if it has ended."""
         try:
-            await self._call(lambda client: client.kill(container.id, signal), ACT)
+            await self._calls.make(lambda client: client.kill(container.id, signal), ACT)
         except (NotFoundError, ConflictError):
             return
 
     async def remove(self, container: Container) -> None:
         """Kill and remove a container with its anonymous volumes; harmless if it is gone."""
         try:
-            await self._call(
+            await self._calls.make(
                 lambda client: client.remove_container(container.id, v=True, force=True), ACT
             )
         except NotFoundError:
@@ -272,7 +253,7 @@ class Engine:
         stream = self._stream
         if stream is not None:
             await asyncio.to_thread(_close_quietly, stream)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._calls.close()
 
     def _follow(self, tell: Callable[[Notice], None]) -> None:
         wanted = {
@@ -282,7 +263,7 @@ class Engine:
         }
         while not self._closed.is_set():
             try:
-                client = self._new_client()
+                client = self._calls.new_client()
                 client.timeout = None
                 self._stream = client.events(filters=wanted, decode=True)
                 tell(Notice("resync"))
@@ -297,7 +278,7 @@ class Engine:
                 log.exception("events of the engine are not understood")
             self._closed.wait(_RECONNECT)
 
-    # -- calling ------------------------------------------------------------------------------
+    # -- naming -------------------------------------------------------------------------------
 
     def _name(self, session: str) -> str:
         # opaque: names tell no neighbour who is online
@@ -316,81 +297,11 @@ class Engine:
         networks = told["NetworkSettings"]["Networks"] or {}
         return str((networks.get(self._network) or {}).get("IPAddress") or "")
 
-    async def _call(self, call: Callable[[Any], T], limit: float) -> T:
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._pool, self._attempt, call, limit)
-        try:
-            # the socket's own limit comes first; this one is for a client stuck elsewhere
-            return await asyncio.wait_for(work, limit + 5)
-        except TimeoutError:
-            raise _silent(limit) from None
-
-    def _attempt(self, call: Callable[[Any], T], limit: float) -> T:
-        try:
-            try:
-                return call(self._client(limit))
-            except requests.ConnectionError as error:
-                if isinstance(error, requests.Timeout) or "timed out" in str(error):
-                    raise
-                # an idle connection that the engine closed, by a restart say: once more, afresh
-                self._clients.__dict__.clear()
-                return call(self._client(limit))
-        except APIError as error:  # first: it is a RequestException, too
-            raise _refused(error) from error
-        except requests.Timeout:
-            raise _silent(limit) from None
-        except (requests.RequestException, OSError) as error:
-            self._clients.__dict__.clear()
-            raise _down(error) from error
-        except DockerException as error:
-            raise _down(error) from error
-
-    def _client(self, limit: float) -> Any:
-        client = getattr(self._clients, "client", None)
-        if client is None:
-            client = self._clients.client = self._new_client()
-        client.timeout = limit
-        return client
-
-    def _new_client(self) -> Any:
-        client = docker.APIClient(self._url, version=self._version, timeout=int(LOOK))
-        # asked once; an engine that is replaced by another keeps speaking it
-        self._version = client.api_version
-        return client
-
 
 def _update(client: Any, container: str, limits: dict[str, int]) -> None:
     # update_container of the SDK knows no limit of processes
     url = client._url("/containers/{0}/update", container)
     client._raise_for_status(client._post_json(url, data=limits))
-
-
-def _silent(limit: float) -> UnavailableError:
-    return UnavailableError(
-        f"the Docker engine did not answer within {limit:g} seconds; try again",
-        code="engine.timeout",
-    )
-
-
-def _down(error: Exception) -> UnavailableError:
-    return UnavailableError(
-        f"the Docker engine does not answer ({error}); see that it runs, then try again",
-        code="engine.unavailable",
-    )
-
-
-def _refused(error: APIError) -> JuliaBoxError:
-    told = str(error.explanation or error)
-    if "no space left on device" in told:
-        return NoRoomError(f"the Docker engine's disk is full: {told}", code="no_room.engine_disk")
-    match error.status_code:
-        case 404:
-            return NotFoundError(f"the Docker engine: {told}", code="not_found.engine")
-        case 304:
-            return ConflictError(f"the Docker engine: {told}", code="engine.unchanged")
-        case 409:
-            return ConflictError(f"the Docker engine: {told}", code="engine.conflict")
-    return InternalError(f"the Docker engine refused: {told}", code="engine.refused")
 
 
 def _unix_time(told: str) -> float:

@@ -35,7 +35,7 @@ RELEASE_LIMIT: Final = 100.0
 LISTEN_LIMIT: Final = 60.0
 
 #: Seconds for the engine to tell that a container has died whose connection is gone.
-NEWS_LIMIT: Final = 2.0
+NEWS_LIMIT: Final = 5.0
 
 #: Seconds for the kernel to end a container after SIGKILL; it is stuck after that.
 KILL_LIMIT: Final = 10.0
@@ -274,6 +274,10 @@ class Lifecycle:
         await self._step(live, "start.running", state="running")
         self._tell_state(live)
         await self._slots.close(live.record.session)
+
+    async def has_limits(self, live: Live, container: Container) -> bool:
+        """Tell whether a container that was warm has its session's limits."""
+        return await self._warm.has_limits(live, container)
 
     async def raise_limits(self, live: Live) -> None:
         """Give a warm container its session's limits; repeats harmlessly."""

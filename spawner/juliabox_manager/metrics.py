@@ -213,6 +213,7 @@ class MetricsEndpoint:
         """Stop listening and end the connections, within two seconds."""
         self._server.stop()
         try:
-            await asyncio.wait_for(self._server.close_all_connections(), 2)
+            async with asyncio.timeout(2):
+                await self._server.close_all_connections()
         except TimeoutError:
             return

@@ -8,13 +8,13 @@ for another's.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from juliabox_ext.errors import InternalError, NotFoundError, PolicyError, UnavailableError
+from juliabox_manager.programs import CommandTimeout, Outcome, run
 from juliabox_manager.records import NOUNS, Kind
 from juliabox_manager.ruleset import TABLE, Addresses, Surroundings, render
 from juliabox_manager.settings import ApiContainers, NetworkSettings
@@ -48,11 +48,11 @@ class NetworkPolicy:
         ``UnavailableError`` if the kernel refuses the rules.
         """
         with self._inside(pid, kind) as (descriptor, ruleset):
-            code, _, complaint = await _run_inside(descriptor, ["nft", "-f", "-"], ruleset)
-        if code != 0:
+            done = await _run_inside(descriptor, ["nft", "-f", "-"], ruleset)
+        if done.code != 0:
             raise UnavailableError(
                 f"the network policy of process {pid} was refused by the kernel: "
-                f"{complaint.strip()[:300]}; run juliabox doctor"
+                f"{done.errors[:300]}; run juliabox doctor"
             )
 
     async def in_place(self, pid: int, kind: Kind = "session") -> bool:
@@ -62,8 +62,8 @@ class NetworkPolicy:
         so a missing, flushed, shortened or outdated table is noticed. Raises as :meth:`apply`.
         """
         with self._inside(pid, kind) as (descriptor, ruleset):
-            code, listed, _ = await _run_inside(descriptor, _LIST)
-        return code == 0 and listed == await self._expected(ruleset)
+            done = await _run_inside(descriptor, _LIST)
+        return done.code == 0 and done.output == await self._expected(ruleset)
 
     @contextlib.contextmanager
     def _inside(self, pid: int, kind: Kind) -> Iterator[tuple[int, str]]:
@@ -84,12 +84,12 @@ class NetworkPolicy:
         """Return how the kernel lists a ruleset, asked once in a namespace made for that."""
         if ruleset not in self._listed:
             script = f"nft -f - && {' '.join(_LIST)}"
-            code, listed, complaint = await _run(["unshare", "-n", "sh", "-c", script], ruleset)
-            if code != 0:
-                raise InternalError(f"the network policy is no valid ruleset: {complaint[:300]}")
+            done = await _run(["unshare", "-n", "sh", "-c", script], ruleset)
+            if done.code != 0:
+                raise InternalError(f"the network policy is no valid ruleset: {done.errors[:300]}")
             if len(self._listed) > 100:
                 self._listed.clear()
-            self._listed[ruleset] = listed
+            self._listed[ruleset] = done.output
         return self._listed[ruleset]
 
 
@@ -134,34 +134,15 @@ def _gone(pid: int) -> NotFoundError:
     return NotFoundError(f"process {pid} of the session has ended", code="not_found.process")
 
 
-async def _run_inside(descriptor: int, command: list[str], text: str = "") -> tuple[int, str, str]:
+async def _run_inside(descriptor: int, command: list[str], text: str = "") -> Outcome:
     """Run a command in an open network namespace."""
     enter = ["nsenter", f"--net=/proc/self/fd/{descriptor}", *command]
-    return await _run(enter, text, (descriptor,))
+    return await _run(enter, text, [descriptor])
 
 
-async def _run(
-    command: list[str], text: str = "", descriptors: tuple[int, ...] = ()
-) -> tuple[int, str, str]:
-    """Run a program with ``text`` on its input; return exit code, output and errors."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        pass_fds=descriptors,
-        env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-    )
+async def _run(command: list[str], text: str, keep: Sequence[int] = ()) -> Outcome:
+    """Run a program; raise ``UnavailableError`` if it does not end."""
     try:
-        output, errors = await asyncio.wait_for(
-            process.communicate(text.encode()), _COMMAND_TIMEOUT
-        )
-    except TimeoutError:
-        message = f"{command[0]} did not end within {_COMMAND_TIMEOUT:g} s"
-        raise UnavailableError(message) from None
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    return process.returncode or 0, output.decode(errors="replace"), errors.decode(errors="replace")
+        return await run(command, limit=_COMMAND_TIMEOUT, keep=keep, text=text, apart=True)
+    except CommandTimeout as error:
+        raise UnavailableError(str(error)) from None

@@ -320,7 +320,7 @@ class Reconciler:
                 return await self._containers.end(live)
             live.pid = found.pid
             try:
-                if live.record.warm and found.memory != live.record.limits.memory:
+                if live.record.warm and not await self._lifecycle.has_limits(live, found):
                     METRICS.reconcile_repairs.labels("limits").inc()
                     await self._lifecycle.raise_limits(live)
                 if await self._network.in_place(found.pid, live.record.kind):

@@ -12,6 +12,7 @@ the waiting, not the work: its answer is recorded for the retry.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -61,6 +62,9 @@ REQUESTS_QUEUED, REPLIES_QUEUED = 64, 2 * MAX_IN_FLIGHT
 CLOSE_GRACE = 5.0
 _HEARTBEAT_MS = 10_000
 _LINGER_MS = 500
+#: Seconds from the last reply to the end of connections: what a client has not taken by then is
+#: lost with its connection, and it has to ask the next manager.
+_PARTING = 0.25
 _FRAMES_PER_TURN = 1000
 _MAX_DETAIL = 300
 
@@ -107,6 +111,8 @@ class Server:
         self._socket: zmq.asyncio.Socket | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
+        #: When the last reply was sent.
+        self._sent = 0.0
         self._stopping = asyncio.Lock()
         #: Set once the socket listens.
         self.listening = asyncio.Event()
@@ -158,6 +164,7 @@ class Server:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._in_flight.close(CLOSE_GRACE)
             if self._socket is not None and not self._socket.closed:
+                await asyncio.sleep(self._sent + _PARTING - time.monotonic())
                 self._socket.close(linger=_LINGER_MS)
             if not self._context.closed:
                 await asyncio.to_thread(self._context.term)
@@ -307,6 +314,7 @@ class Server:
         """Send without waiting; a peer that is gone or does not read asks again by id."""
         if self._socket is None or self._socket.closed:
             return
+        self._sent = time.monotonic()
         sent = self._socket.send_multipart([identity, reply], zmq.DONTWAIT)
         assert isinstance(sent, asyncio.Future)  # noqa: S101  (pyzmq's type is wider)
         if sent.done() and not sent.cancelled() and (error := sent.exception()) is not None:

@@ -181,7 +181,8 @@ class Manager:
 
     async def _await_ready(self) -> None:
         try:
-            await asyncio.wait_for(self._reconciled.wait(), READY_LIMIT)
+            async with asyncio.timeout(READY_LIMIT):
+                await self._reconciled.wait()
         except TimeoutError:
             raise UnavailableError(
                 "the manager has started and cannot look at what there is; see that the Docker "

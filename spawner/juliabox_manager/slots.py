@@ -247,7 +247,8 @@ class Slots:
                 f"session {session} did not take its environment within {timeout:g} s",
                 code="deadline.release",
             ) from None
-        slot.peers.remove(peer)
+        if peer in slot.peers:  # it may have said something else right behind
+            slot.peers.remove(peer)
         self._released[session] = peer
         await self.close(session, keep=True)
 

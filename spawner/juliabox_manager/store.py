@@ -144,7 +144,7 @@ class Store:
         """
         copy = msgspec.structs.replace(record, step=step)
         if step in PASSING:
-            self._thread.submit(self._hold, copy)
+            self._thread.submit(self._hold, copy.session, copy)
             record.step = step
             return
         try:
@@ -152,7 +152,7 @@ class Store:
         except (NoRoomError, UnavailableError):
             if step in INTENTS:
                 raise
-            self._unwritten[copy.session] = copy
+            await self._run(lambda: self._hold(copy.session, copy))
             log.warning("record kept in memory", session=copy.session, step=step)
         record.step = step
 
@@ -165,7 +165,7 @@ class Store:
         try:
             await self._run(lambda: self._write_sessions({copy.session: copy}))
         except (NoRoomError, UnavailableError):
-            self._unwritten[copy.session] = copy
+            await self._run(lambda: self._hold(copy.session, copy))
             log.warning("retirement kept in memory", session=copy.session)
 
     async def forget(self, session: str) -> None:
@@ -173,7 +173,7 @@ class Store:
         try:
             await self._run(lambda: self._write_sessions({session: None}))
         except (NoRoomError, UnavailableError):
-            self._unwritten[session] = None
+            await self._run(lambda: self._hold(session, None))
             log.warning("removal of a record is due", session=session)
 
     async def flush(self) -> None:
@@ -190,9 +190,7 @@ class Store:
         try:
             await self._run(lambda: self._write_answer(client, request_id, reply))
         except (NoRoomError, UnavailableError):
-            self._answers[client, request_id] = reply
-            while len(self._answers) > _UNWRITTEN_ANSWERS:
-                self._answers.popitem(last=False)
+            await self._run(lambda: self._hold_answer(client, request_id, reply))
 
     async def counter(self, name: str) -> int:
         """Return a stored counter, 0 when it was never set."""
@@ -211,8 +209,13 @@ class Store:
 
     # -- everything below runs in the store's thread ------------------------------------------
 
-    def _hold(self, record: SessionRecord) -> None:
-        self._unwritten[record.session] = record
+    def _hold(self, session: str, record: SessionRecord | None) -> None:
+        self._unwritten[session] = record
+
+    def _hold_answer(self, client: str, request_id: str, reply: bytes) -> None:
+        self._answers[client, request_id] = reply
+        while len(self._answers) > _UNWRITTEN_ANSWERS:
+            self._answers.popitem(last=False)
 
     async def _run(self, work: Callable[[], T]) -> T:
         def typed() -> T:

@@ -53,14 +53,11 @@ def read(pid: int, container: str, proc: Path = _PROC) -> Reading | None:
 
     Raise ``OSError`` or ``ValueError`` if the group is there and cannot be read.
     """
-    try:
-        groups = (proc / str(pid) / "cgroup").read_text()
-    except OSError:
+    found = _group(pid, container, proc)
+    if found is None:
         return None
-    if not container or container not in groups:
-        return None  # the process has ended, and its number may be another's
-    root = proc / str(pid) / "root/sys/fs/cgroup"
-    if ":memory:" in groups:
+    root, first_version = found
+    if first_version:
         memory, inactive = root / "memory/memory.usage_in_bytes", "total_inactive_file"
         cpu = int((root / "cpuacct/cpuacct.usage").read_text()) / 1e9
         statistics, pids = root / "memory/memory.stat", root / "pids/pids.current"
@@ -74,6 +71,33 @@ def read(pid: int, container: str, proc: Path = _PROC) -> Reading | None:
         cpu=cpu,
         pids=int(pids.read_text()),
     )
+
+
+def memory_limit(pid: int, container: str, proc: Path = _PROC) -> int | None:
+    """Return the memory that the kernel lets a container have, in bytes; None if it cannot be told.
+
+    The engine's word may be from before the limit was set: it writes down first what it sets then.
+    """
+    try:
+        found = _group(pid, container, proc)
+        if found is None:
+            return None
+        root, first_version = found
+        file = "memory/memory.limit_in_bytes" if first_version else "memory.max"
+        return int((root / file).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _group(pid: int, container: str, proc: Path) -> tuple[Path, bool] | None:
+    """Return where a container sees its control group, and whether that is of version 1."""
+    try:
+        groups = (proc / str(pid) / "cgroup").read_text()
+    except OSError:
+        return None
+    if not container or container not in groups:
+        return None  # the process has ended, and its number may be another's
+    return proc / str(pid) / "root/sys/fs/cgroup", ":memory:" in groups
 
 
 def _field(path: Path, name: str) -> int:

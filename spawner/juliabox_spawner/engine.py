@@ -272,7 +272,8 @@ def _observe(future: asyncio.Future[Any]) -> None:
 async def accepts(ip: str, port: int) -> bool:
     """Return whether a session's server accepts connections."""
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(ip, port), timeout=2.0)
+        async with asyncio.timeout(2.0):
+            _, writer = await asyncio.open_connection(ip, port)
     except OSError:
         return False
     writer.close()

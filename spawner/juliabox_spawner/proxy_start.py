@@ -21,7 +21,7 @@ from juliabox_ext.errors import ConfigurationError
 
 SECRETS = "/run/secrets/juliabox"
 PROGRAM = "configurable-http-proxy"
-PRELOADED = Path(__file__).with_name("retry_after.cjs")
+PRELOADED = Path(__file__).with_name("proxy_answers.cjs")
 PORT = 8000
 API_PORT = 8001
 

@@ -35,7 +35,7 @@ LOOK = 3.0
 PATIENCE = 60.0
 
 #: Seconds after which a start that is at work no longer counts: it waits for something else than
-#: the processors, such as a home that comes from its backup, and must not keep others waiting.
+#: the processors, such as a slow disk, and must not keep others waiting.
 HOLD = 15.0
 
 #: Seconds between two messages about a position.

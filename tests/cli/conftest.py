@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +21,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
+def state(monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     """Make a state folder with its secrets."""
-    root = Path(os.path.realpath(tmp_path)) / "s"
-    made = State(root)
     # pytest's folders have long names, and the length of a slot's path is bounded
-    monkeypatch.setattr("juliabox_cli.state._LONGEST_STATE", 200)
-    monkeypatch.setenv("JULIABOX_STATE", str(root))
-    make_folders(made)
-    ensure_secrets(made)
-    return made
+    with tempfile.TemporaryDirectory() as folder:
+        made = State(Path(os.path.realpath(folder)) / "s")
+        monkeypatch.setenv("JULIABOX_STATE", str(made.root))
+        make_folders(made)
+        ensure_secrets(made)
+        yield made

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click.testing
 import pytest
 import requests
 import structlog.testing
@@ -138,6 +139,33 @@ def run(
     engine.end()
 
 
+def test_an_api_that_is_stopped_is_told_as_such_when_it_is_saved_or_activated(
+    run: Callable[..., Result],
+) -> None:
+    waits = "version 1 answers no calls until `juliabox api start ada/hi`\n"
+    done = run("save", "ada/hi", "-", "-f", "hello", "--keep", given=GREETING)
+    assert done.output == f"saved as version 1; {waits}"
+    assert run("activate", "ada/hi", "1").output == waits
+
+
+def test_who_saves_what_is_there_already_is_told_so(run: Callable[..., Result]) -> None:
+    run("save", "ada/hi", "-", "-f", "hello", "--access", "public", given=GREETING)
+    same = "this source, these functions and options"
+    done = run("save", "ada/hi", "-", "--note", "once more", given=GREETING)
+    assert done.output == f"nothing is new: version 1 has {same}; version 1 answers calls\n"
+    for told in ("saved as version 2", f"nothing is new: version 2 has {same}"):
+        done = run("save", "ada/hi", "-", "--keep", given="hello(x) = 1\n")
+        assert done.output == f"{told}; version 1 answers calls\n"
+    run("stop", "ada/hi")
+    done = run("save", "ada/hi", "-", "--access", "public", given=GREETING)
+    waits = "version 1 answers no calls until `juliabox api start ada/hi`"
+    assert done.output == f"nothing is new: version 1 has {same}; {waits}\n"
+    assert json.loads(run("save", "ada/hi", "-", "--json", given=GREETING).output)["unchanged"]
+    assert [row["what"] for row in json.loads(run("audit", "--json").output)] == [
+        "stop", "save", "save"
+    ]  # fmt: skip
+
+
 def test_an_api_is_saved_looked_at_stopped_and_removed(
     run: Callable[..., Result], hub: Hub, tmp_path: Path
 ) -> None:
@@ -162,7 +190,7 @@ def test_an_api_is_saved_looked_at_stopped_and_removed(
     assert run("show", "ada/hi", "--source", "--version", "2").output == "hello(x) = 1\n"
     assert "version 1: answers calls at /services/api/ada/hi/" in run("show", "ada/hi").output
     run("stop", "ada/hi")
-    assert " admin " in run("list").output
+    assert "by an admin" in run("list").output
     run("start", "ada/hi")
     assert json.loads(run("list", "--json").output)[0]["stopped"] == ""
     assert "root: stop" in run("log", "ada/hi").output
@@ -218,6 +246,22 @@ def test_nothing_that_a_publisher_wrote_reaches_the_terminal_as_a_command(
     run("save", "ada/hi", "-", "-f", "hello", "--note", f"new{escape}", given="hello(x) = 1\n")
     told = run("show", "ada/hi").output
     assert "new" in told and not {"\x1b", "\x07", "\x9b"} & set(told), told
+
+
+def test_a_source_is_handed_over_as_it_is_and_commands_no_terminal(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "hello(x) = 1 # \x1b]0;taken\x07\n"
+    run("save", "ada/hi", "-", "-f", "hello", given=source)
+    assert run("show", "ada/hi", "--source").output == source
+    monkeypatch.setattr(click.testing._NamedTextIOWrapper, "isatty", lambda _: True)
+    assert run("show", "ada/hi", "--source").output == "hello(x) = 1 #  ]0;taken \n"
+
+
+def test_a_line_that_a_function_printed_is_none_of_the_log() -> None:
+    line = {"kind": "call", "function": "f", "status": 200, "time": 0.0, "version": 1}
+    told = commands_apis._line({**line, "text": "hm\n2026-11-29 12:00:00 v1 audit: root: start\n"})
+    assert told.splitlines()[1].startswith("    2026")
 
 
 @pytest.mark.parametrize("name", ["hi", "ada/", "/hi", "a/b/c"])

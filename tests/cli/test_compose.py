@@ -16,7 +16,8 @@ from juliabox_cli.addresses import Addresses
 from juliabox_cli.compose import Compose
 from juliabox_cli.compose_hostdir import overlay
 from juliabox_cli.config import Config
-from juliabox_cli.rendering import Images, render
+from juliabox_cli.images import Images
+from juliabox_cli.rendering import render
 from juliabox_cli.source import source_folder
 from juliabox_cli.state import State
 from juliabox_ext.errors import ConfigurationError

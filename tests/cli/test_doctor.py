@@ -46,6 +46,8 @@ def _fails(check: doctor.Check, stand: Any) -> doctor.Broken:
 def test_missing_images_are_named(stand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "missing_images", lambda *_: ["julia"])
     assert "julia" in _fails(doctor.check_images, stand).message
+    monkeypatch.setattr(images, "missing_images", lambda *_: [])
+    assert doctor.check_images(stand) == "control, julia, julia-api are present"
 
 
 def test_a_socket_open_to_all_is_a_finding(stand: Any) -> None:
@@ -67,13 +69,20 @@ def test_a_home_without_session_and_a_leaked_loop_are_findings(
 ) -> None:
     home = stand.state.root / "mounts" / "a"
     monkeypatch.setattr(mounts, "is_shared", lambda _: True)
-    monkeypatch.setattr(mounts, "left_mounts", lambda _: [home])
+    shown = stand.state.root / "slots" / "1" / "juser"
+    monkeypatch.setattr(doctor, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(mounts, "left_mounts", lambda _: [shown, home])
     monkeypatch.setattr(mounts, "left_loops", lambda _: ["/dev/loop0", "/dev/loop1"])
-    assert "without any session" in _fails(doctor.check_mounts, stand).message
-    stand.engine.containers = lambda name: [SESSION]
+    warm = SESSION | {"Config": {"Labels": {SESSION_LABEL: "2"}}}
+    stand.engine.containers = lambda name: [warm]
+    assert f"1 mounts without their session: {shown}" in _fails(doctor.check_mounts, stand).message
+    monkeypatch.setattr(mounts, "left_mounts", lambda _: [home])
+    assert f"1 mounts without their session: {home}" in _fails(doctor.check_mounts, stand).message
+    monkeypatch.setattr(mounts, "left_mounts", lambda _: [shown, home])
+    stand.engine.containers = lambda name: [warm, SESSION]
     assert "2 loop devices for 1" in _fails(doctor.check_mounts, stand).message
     monkeypatch.setattr(mounts, "left_loops", lambda _: ["/dev/loop0"])
-    assert "1 homes mounted for 1 sessions" in doctor.check_mounts(stand)
+    assert "1 homes mounted; 2 containers, warm ones among them" in doctor.check_mounts(stand)
 
 
 def test_a_session_without_policy_is_named(stand: Any, monkeypatch: pytest.MonkeyPatch) -> None:

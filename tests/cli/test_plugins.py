@@ -15,10 +15,11 @@ from click.testing import CliRunner
 from juliabox_cli import config_file, plugin_sources
 from juliabox_cli.addresses import Addresses
 from juliabox_cli.config import Config
+from juliabox_cli.images import Images
 from juliabox_cli.main import cli
 from juliabox_cli.plugin_choice import Choice, choose
 from juliabox_cli.plugin_probe import Probed, Settings, probe
-from juliabox_cli.rendering import Images, render
+from juliabox_cli.rendering import render
 from juliabox_cli.state import State
 from juliabox_ext import catalog
 from juliabox_ext.catalog import PluginInfo

@@ -15,7 +15,8 @@ from juliabox_cli import config_file
 from juliabox_cli.addresses import Addresses
 from juliabox_cli.compose import PARTS
 from juliabox_cli.config import Config
-from juliabox_cli.rendering import Images, ceilings, public_url, render
+from juliabox_cli.images import Images
+from juliabox_cli.rendering import ceilings, public_url, render
 from juliabox_cli.rendering_pool import pool_settings
 from juliabox_cli.state import State
 from juliabox_ext.errors import ConfigurationError

@@ -11,7 +11,8 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from juliabox_cli.rendering import HUB_VERBS
+from juliabox_cli.rendering import HUB_VERBS, PORTAL_VERBS
+from juliabox_cli.rendering_api import API_VERBS
 from juliabox_ext.errors import FAMILIES
 from juliabox_manager import protocol
 from juliabox_manager.metrics import METRICS
@@ -78,10 +79,10 @@ def test_the_request_is_told_with_its_fields(reference: Callable[[str], Page]) -
     assert told == {field.name: default_text(field) for field in fields}
 
 
-def test_the_verbs_of_the_hub_are_told(reference: Callable[[str], Page]) -> None:
+def test_the_verbs_of_each_client_are_told(reference: Callable[[str], Page]) -> None:
     rows = reference("verbs").section("Transport").rows()
     told = {code(row["client"])[0]: code(row["verbs"]) for row in rows if "client" in row}
-    assert told == {"hub": HUB_VERBS, "operator": []}
+    assert told == {"hub": HUB_VERBS, "portal": PORTAL_VERBS, "api": API_VERBS, "operator": []}
 
 
 @pytest.mark.parametrize("name", STRUCTS)

@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import expect
 
 from support.apis import INTERFACE, PREFIX, Apis, token_for
+from support.fresh_http import FreshConnections
 from support.installation import Installation
 from support.person import START_TIMEOUT_MS, Person
 from support.rest_user import RestUser
@@ -65,6 +66,9 @@ def test_a_function_of_a_notebook_is_published_and_tried_on_its_page(
     told = person.run_cell('JuliaBox.publish("numbers", fib; access="users")')
     expect(told).to_contain_text("/services/api/fibonacci/numbers", timeout=START_TIMEOUT_MS)
     person.screenshot("api-published")
+    told = person.run_cell('JuliaBox.publish("numbers", fib; access="users")')
+    expect(told).to_contain_text("nothing is new", timeout=START_TIMEOUT_MS)
+    expect(told).to_contain_text("version 1,")
 
     person.go("/services/portal/apis/fibonacci/numbers")
     page = person.page
@@ -120,8 +124,7 @@ class Steady:
     _end: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Steady:
-        limits = httpx.Limits(max_connections=None)
-        self._http = httpx.Client(base_url=self.url, timeout=30, limits=limits)
+        self._http = httpx.Client(base_url=self.url, timeout=30, transport=FreshConnections())
         self._clock = threading.Thread(target=self._tick)
         self._clock.start()
         return self
@@ -191,3 +194,33 @@ def test_who_loses_the_role_can_still_stop_what_answers_under_the_own_name(
         assert ask("POST", "/stop").json()["summary"]["stopped"] == "owner"
         assert apis.call("former/left/fib/30").json()["code"] == "api.stopped"
         assert ask("POST", "/start").json()["code"] == "api.publish"
+
+
+def test_who_is_added_under_the_name_of_a_removed_publisher_gets_nothing_of_hers(
+    installation: Installation, apis: Apis
+) -> None:
+    def come() -> dict[str, str]:
+        installation.add_user("heir")
+        installation.juliabox("user", "grant", "heir", "api-publisher")
+        token = installation.juliabox("token", "heir").strip()
+        return {"Authorization": f"token {token}"}
+
+    def ask(who: dict[str, str], method: str, path: str, body: object = None) -> httpx.Response:
+        return apis.http.request(method, f"{INTERFACE}/{path}", headers=who, json=body)
+
+    first = come()
+    saved = {"source": FIB, "functions": ["fib"], "options": {"access": "token"}}
+    for name in ("left", "removed"):
+        assert ask(first, "PUT", f"apis/heir/{name}", saved).status_code == 201
+    assert ask(first, "PUT", "apis/heir/left", saved).json()["unchanged"]
+    ask(first, "DELETE", "apis/heir/removed")
+    assert len(ask(first, "GET", "audit").json()["rows"]) == 3
+    installation.juliabox("user", "remove", "heir", "--yes")
+    second = come()
+    assert ask(second, "GET", "apis").json()["apis"] == []
+    assert ask(second, "GET", "audit").json()["rows"] == []
+    assert ask(second, "GET", "apis/heir/left").json()["code"] == "api.unknown"
+    assert ask(second, "PUT", "apis/heir/left", saved).json()["code"] == "api.owner"
+    assert ask(second, "PUT", "apis/heir/removed", saved).status_code == 201
+    for name in ("left", "removed"):
+        assert apis.manage("DELETE", f"apis/heir/{name}").status_code == 204

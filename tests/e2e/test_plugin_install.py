@@ -128,7 +128,7 @@ def test_its_features_page_script_section_and_picture_are_in_the_browser(
     assert page.evaluate("JuliaBox.has_plugin_feature('vol.data')") is False
     expect(page.locator("html")).to_have_attribute("data-greeting", "true")
     picture = page.locator("img[src*=wave]")
-    assert picture.evaluate("image => image.complete && image.naturalWidth") == 64
+    expect(picture).to_have_js_property("naturalWidth", 64)
     admin.screenshot("plugin-section")
     link.click()
     expect(page.locator("body")).to_have_text("Hello, admin!")

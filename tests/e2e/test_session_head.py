@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from support.installation import Installation
-from support.person import Person
+from support.person import START_TIMEOUT_MS, Person
 
 pytestmark = pytest.mark.e2e
 
@@ -20,7 +20,7 @@ def test_jupyterlab_shows_the_time_that_is_left_and_the_gauges(
     person.log_in(installation.add_user("header"))
     person.start_session()
     frame = person.page.locator("#juliabox-session-head iframe")
-    expect(frame).to_be_visible(timeout=20_000)
+    expect(frame).to_be_visible(timeout=START_TIMEOUT_MS)
     head = frame.content_frame
     expect(head.locator(".jb-sh-clock")).to_contain_text("stops in")
     expect(head.get_by_role("meter", name="Memory")).to_be_visible()

@@ -53,12 +53,12 @@ FAULTS = {
     "hangs-at-import": (
         "import threading\nthreading.Event().wait(20)\n",
         "plugin.hangs",
-        "not ready within 2 s",
+        "not ready within 4 s",
     ),
     "hangs-at-configure": (
         MAIL + "\n        def configure(self): __import__('threading').Event().wait(20)\n",
         "plugin.hangs",
-        "not ready within 2 s",
+        "not ready within 4 s",
     ),
     "raises-at-configure": (
         MAIL + "\n        def configure(self): 1 / 0\n",
@@ -89,7 +89,7 @@ def _well(strangers: Site) -> None:
 
 def registry(*names: str, **given: Any) -> Registry:
     selection = PluginSelection(enabled=list(names), **given)
-    return Registry(selection, [MAIL_FEATURE], PluginContext(""), patience=2.0)
+    return Registry(selection, [MAIL_FEATURE], PluginContext(""), patience=4.0)
 
 
 @pytest.mark.parametrize("case", FAULTS)

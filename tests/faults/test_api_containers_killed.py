@@ -89,7 +89,7 @@ async def none_left(place: ManagerProcess, engine: ManagerClient) -> None:
     for one in await engine.call(ApiList()):
         await engine.call(ApiRetire(one.container), 60.0)
     left: object = None
-    for _ in range(150):
+    for _ in range(600):
         warm = sum(one.ready for one in await engine.call(PoolList()))
         left = (len(place.containers()), len(place.slots()), await engine.call(ApiList()))
         if left == (warm, warm, []):
@@ -105,7 +105,7 @@ async def killed_once(place: ManagerProcess, engine: ManagerClient, kill_at: str
     place.start()
     await place.ready(engine, 60.0)
     try:
-        info = await asyncio.wait_for(life, 40.0)
+        info = await asyncio.wait_for(life, 120.0)
         assert info.state == "running"
     except JuliaBoxError as error:
         # what a restart made impossible is told, and asked for anew

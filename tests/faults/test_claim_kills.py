@@ -341,11 +341,9 @@ async def _until(true: Callable[[], bool], limit: float = 2 * REST) -> None:
 
 
 async def test_kills_during_claims_leave_nobody_with_anothers_container(
-    place: Place, hub: ManagerClient
+    place: Place, hub: ManagerClient, chance: random.Random
 ) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    run = Kills(place, hub, random.Random(seed))
+    run = Kills(place, hub, chance)
     await run.stretch(SAMPLE)
     print(run.figures())
 

@@ -35,7 +35,7 @@ PEOPLE = ("ada", "emmy")
 
 #: Seconds in which everybody must be able to start again, and in which nothing may be left over.
 RECOVERY = 30.0
-SETTLED = 15.0
+SETTLED = 45.0
 
 #: On a machine that is busy with something else a start without any kill takes longer, too: whoever
 #: is late may take this many times as long as one right afterwards, and never longer than PATIENCE.
@@ -65,7 +65,7 @@ class Place:
         if part == "engine":
             before = self.engine.pid
             self.engine.kill()
-            wait_for(lambda: not Path(f"/proc/{before}").exists(), 5, "the engine does not die")
+            wait_for(lambda: not Path(f"/proc/{before}").exists(), 60, "the engine does not die")
         else:
             machine.kill_part(self.installation, part, whole=whole)
 
@@ -206,10 +206,9 @@ def _tell(place: Place, part: str, chance: random.Random) -> Round:
     return done
 
 
-def test_a_kill_of_each_part_leaves_nothing_and_everybody_starts_again(place: Place) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+def test_a_kill_of_each_part_leaves_nothing_and_everybody_starts_again(
+    place: Place, chance: random.Random
+) -> None:
     for part in chance.sample(PARTS, len(PARTS)):
         _tell(place, part, chance)
 

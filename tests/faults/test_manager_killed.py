@@ -60,7 +60,7 @@ async def a_life(hub: ManagerClient, made: SessionInfo | None = None) -> Session
 async def until_killed(place: ManagerProcess, hub: ManagerClient) -> asyncio.Task[SessionInfo]:
     """Live through a life until the manager dies of it; the hub goes on asking."""
     life = asyncio.create_task(a_life(hub))
-    await asyncio.to_thread(place.wait, 30.0)
+    await asyncio.to_thread(place.wait)
     return life
 
 
@@ -69,7 +69,7 @@ async def settled(place: ManagerProcess, hub: ManagerClient) -> None:
     for info in await hub.call(SessionList()):
         await hub.call(SessionRemove(info.session), 60.0)
     left: object = None
-    for _ in range(100):
+    for _ in range(600):
         left = (place.containers(), place.mounts(), place.loops(), place.slots())
         if left == ([], [], [], []):
             return
@@ -105,11 +105,10 @@ async def test_a_kill_at_a_step_leaves_nothing_and_the_repeated_request_succeeds
     life = await until_killed(place, hub)
     assert len(place.containers()) <= 1
     place.start()
-    # on a busy machine, Python alone may take half a minute to start
-    await place.ready(hub, 60.0)
+    await place.ready(hub)
     # the hub repeats its request by the same id until it is answered
     try:
-        info = await asyncio.wait_for(life, 40.0)
+        info = await asyncio.wait_for(life, 120.0)
         assert info.state == "ended"
     except JuliaBoxError as error:
         # what a restart made impossible is told, and asked for anew
@@ -129,8 +128,8 @@ async def test_a_start_that_was_cut_off_goes_on_in_the_same_container(
     place.start(kill_at=step)
     await place.ready(hub)
     made = await hub.call(CREATE, 60.0)
-    starting = asyncio.create_task(hub.call(SessionStart(made.session, ENVIRONMENT), 60.0))
-    await asyncio.to_thread(place.wait, 30.0)
+    starting = asyncio.create_task(hub.call(SessionStart(made.session, ENVIRONMENT), 120.0))
+    await asyncio.to_thread(place.wait)
     place.start()
     info = await starting
     assert (info.state, info.container) == ("running", made.container)
@@ -167,7 +166,7 @@ async def test_a_session_that_died_while_the_manager_was_away_has_ended(
     os.kill(place.containers()[0]["State"]["Pid"], 9)
     place.start()
     await place.ready(hub)
-    for _ in range(100):
+    for _ in range(600):
         seen = await hub.call(SessionInspect(info.session))
         if seen.state == "ended":
             break
@@ -180,11 +179,9 @@ ROUNDS = int(os.environ.get("JULIABOX_SOAK_KILLS", "2"))
 
 
 async def test_random_kills_leave_nothing_and_everybody_can_start(
-    place: ManagerProcess, hub: ManagerClient
+    place: ManagerProcess, hub: ManagerClient, chance: random.Random
 ) -> None:
-    """``JULIABOX_SOAK_KILLS`` sets the number of kills; a seed is printed with a failure."""
-    seed = random.randrange(2**32)
-    chance = random.Random(seed)
+    """``JULIABOX_SOAK_KILLS`` sets the number of kills."""
     for number in range(ROUNDS):
         place.start()
         await place.ready(hub)
@@ -192,20 +189,20 @@ async def test_random_kills_leave_nothing_and_everybody_can_start(
         lives = [asyncio.create_task(_tries(hub, owner)) for owner in owners]
         await asyncio.sleep(chance.uniform(0.0, 3.0))
         place.kill()
-        assert _doubles(place) == [], (seed, number)
+        assert _doubles(place) == [], number
         place.start()
-        begun = time.monotonic()
-        infos = await asyncio.gather(*lives)
-        assert time.monotonic() - begun < 30, (seed, number)
-        assert {info.state for info in infos} == {"running"}, (seed, number)
-        assert _doubles(place) == [], (seed, number)
+        async with asyncio.timeout(120):
+            infos = await asyncio.gather(*lives)
+        assert {info.state for info in infos} == {"running"}, number
+        assert _doubles(place) == [], number
         await settled(place, hub)
         place.stop()
 
 
 async def _tries(hub: ManagerClient, owner: str) -> SessionInfo:
     """Start a session as a person would who tries again."""
-    for _ in range(20):
+    end = time.monotonic() + 100
+    while time.monotonic() < end:
         with contextlib.suppress(JuliaBoxError):
             made = await _call(hub, SessionCreate(owner, "", IMAGE, LIMITS))
             if made is not None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from juliabox_manager.protocol import VolumeRemove
+from support.fresh_http import FreshConnections
 from support.hub_stand import HubStand
 from support.visitor import Visitor, add_person
 
@@ -80,7 +81,7 @@ def test_nobody_starts_a_server_while_being_deleted(ruled: HubStand) -> None:
     add_person(ruled, "leaving")
     token = ruled.api("POST", "/users/leaving/tokens").json()["token"]
     ruled.manager.volumes.add("leaving")
-    ruled.manager.delays[VolumeRemove] = 1.5
+    ruled.manager.delays[VolumeRemove] = 60.0
     deleted: list[int] = []
     deletion = threading.Thread(
         target=lambda: deleted.append(ruled.api("DELETE", "/users/leaving").status_code)
@@ -91,8 +92,8 @@ def test_nobody_starts_a_server_while_being_deleted(ruled: HubStand) -> None:
         started = ruled.api("POST", "/users/leaving/server", token=token)
         assert started.status_code == 409, started.text
     finally:
-        deletion.join()
         ruled.manager.delays.clear()
+        deletion.join()
     assert deleted == [204]
     time.sleep(0.3)
     assert [one for one in ruled.manager.sessions.values() if one.owner == "leaving"] == []
@@ -120,8 +121,7 @@ def test_zero_log_in_is_for_pages_of_this_machine_alone(tmp_path: Path) -> None:
 
 def _tries(stand: HubStand, name: str, address: str, headers: dict[str, str]) -> list[int]:
     """Send nine wrong passwords at once from an address; return the answers in order."""
-    transport = httpx.HTTPTransport(local_address=address)
-    with httpx.Client(base_url=stand.url, transport=transport, timeout=60) as http:
+    with httpx.Client(base_url=stand.url, transport=FreshConnections(address), timeout=60) as http:
         page = http.get("/hub/login", headers={"Sec-Fetch-Mode": "navigate"}).text
         token = page.split('name="_xsrf" value="')[1].split('"')[0]
         form = {"username": name, "password": "wrong", "_xsrf": token}

@@ -33,7 +33,7 @@ def emptied(stand: HubStand) -> Iterator[None]:
     stand.manager.pace = 0.0
     with ThreadPoolExecutor(10) as many:
         list(many.map(lambda name: stand.api("DELETE", f"/users/{name}/server"), PEOPLE))
-    stand.wait_for(lambda: not stand.manager.sessions, 20)
+    stand.wait_for(lambda: not stand.manager.sessions)
     stand.manager.verbs.clear()
 
 
@@ -52,7 +52,7 @@ def test_fifty_at_once_all_start(stand: HubStand) -> None:
     begun = len(stand.log)
     answers = start_all(stand, PEOPLE)
     assert {answer.status_code for answer in answers} <= {201, 202}, [a.text for a in answers]
-    stand.wait_for(lambda: all(ready(stand, name) for name in PEOPLE), 30)
+    stand.wait_for(lambda: all(ready(stand, name) for name in PEOPLE), 120)
     assert len(stand.manager.sessions) == 50
     assert "Traceback" not in stand.log[begun:]
 
@@ -82,7 +82,7 @@ def test_those_without_room_wait_are_told_their_place_and_start_in_order(stand: 
         assert stand.api("DELETE", f"/users/{name}/server").status_code == 204
         stand.wait_for(lambda: len(stand.manager.sessions) == 2)
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     made = [verb.owner for verb in stand.manager.asked(p.SessionCreate)]
     assert list(dict.fromkeys(made)) == waiting
     assert "You are number 3 in the queue. All servers that can run" in streams[waiting[2]]
@@ -103,7 +103,7 @@ def test_whoever_cancels_leaves_the_queue_to_the_others(stand: HubStand) -> None
     assert stand.api("DELETE", f"/users/{ada}/server").status_code == 204
     stand.wait_for(lambda: ready(stand, eve))
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert {info.owner for info in stand.manager.sessions.values()} == {eve}
 
 

@@ -16,7 +16,7 @@ from support.visitor import NAVIGATE, Visitor, add_person
 def locked(stand: HubStand) -> Iterator[None]:
     """Lock the hub's database."""
     database = stand.folder / "hub/jupyterhub.sqlite"
-    with closing(sqlite3.connect(database, isolation_level=None, timeout=10)) as link:
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=60)) as link:
         link.execute("begin exclusive")
         yield
         link.execute("rollback")
@@ -56,7 +56,7 @@ def test_what_was_written_is_in_the_database_file_itself_soon_after(tmp_path: Pa
         database = stand.folder / "hub/jupyterhub.sqlite"
         assert database.with_name("jupyterhub.sqlite-wal").exists()
         assert stand.api("POST", "/users/emmy").status_code == 201
-        stand.wait_for(lambda: _names_without_log(database) >= {"emmy"}, 10)
+        stand.wait_for(lambda: _names_without_log(database) >= {"emmy"}, 30)
         assert stand.hub is not None
         assert stand.api("POST", "/users/late").status_code == 201
         stand.kill(stand.hub)

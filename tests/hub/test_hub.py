@@ -23,6 +23,7 @@ from juliabox_spawner import hub_backup
 from support.hub_stand import PASSWORD, HubStand
 from support.ports import free_port
 from support.visitor import Visitor, add_person
+from support.waiting import measured
 
 CONFIG_FILE = Path(juliabox_config.__file__).parent / "jupyterhub_config.py"
 
@@ -38,7 +39,7 @@ def ready(stand: HubStand, name: str) -> None:
         server = stand.api("GET", f"/users/{name}").json()["servers"].get("", {})
         return bool(server.get("ready"))
 
-    stand.wait_for(is_ready, 30)
+    stand.wait_for(is_ready)
 
 
 def sessions_of(stand: HubStand, name: str) -> list[p.SessionInfo]:
@@ -86,6 +87,14 @@ def test_users_cannot_be_renamed(stand: HubStand) -> None:
     add_person(stand, "oldname")
     answer = stand.api("PATCH", "/users/oldname", json={"name": "newname"})
     assert answer.status_code == 400 and "renamed" in answer.json()["message"]
+
+
+def test_the_group_of_a_role_is_not_deleted(stand: HubStand) -> None:
+    answer = stand.api("DELETE", "/groups/api-publisher")
+    assert answer.status_code == 400 and "role" in answer.json()["message"]
+    assert stand.api("GET", "/groups/api-publisher").status_code == 200
+    assert stand.api("POST", "/groups/lab").status_code == 201
+    assert stand.api("DELETE", "/groups/lab").status_code == 204
 
 
 def test_the_operator_makes_admins_and_an_ordinary_token_does_not(stand: HubStand) -> None:
@@ -167,7 +176,7 @@ def test_cancelling_a_start_leaves_nothing(stand: HubStand) -> None:
             stand.wait_for(lambda: sessions_of(stand, "canceller"))
             cancel = stand.api("DELETE", "/users/canceller/server")
         assert cancel.status_code in {202, 204}
-        stand.wait_for(lambda: not sessions_of(stand, "canceller"), 20)
+        stand.wait_for(lambda: not sessions_of(stand, "canceller"))
     finally:
         stand.manager.pace = 0.0
     start(stand, "canceller")
@@ -185,7 +194,7 @@ def test_a_person_is_told_that_memory_ran_out(stand: HubStand) -> None:
             p.ExitInfo(137, True, "It ran out of memory (limit 1024 MiB).", ["<b>last words</b>"]),
         )
     )
-    stand.wait_for(lambda: "" not in stand.api("GET", "/users/glutton").json()["servers"], 25)
+    stand.wait_for(lambda: "" not in stand.api("GET", "/users/glutton").json()["servers"])
     page = visitor.get("/hub/user/glutton/lab")
     assert page.status_code == 424
     assert "ran out of memory (limit 1024 MiB)" in page.text
@@ -236,10 +245,6 @@ def test_progress_reaches_the_browser_s_event_stream(stand: HubStand) -> None:
 def test_a_killed_proxy_has_its_routes_back_within_five_seconds(stand: HubStand) -> None:
     add_person(stand, "routed")
     start(stand, "routed")
-    assert stand.proxy is not None
-    stand.kill(stand.proxy)
-    started = time.monotonic()
-    stand.start_proxy()
 
     def routed() -> bool:
         try:
@@ -247,8 +252,13 @@ def test_a_killed_proxy_has_its_routes_back_within_five_seconds(stand: HubStand)
         except httpx.HTTPError:
             return False
 
-    stand.wait_for(routed, 20)
-    assert time.monotonic() - started < 5
+    for took in measured(5.0):
+        assert stand.proxy is not None
+        stand.kill(stand.proxy)
+        started = time.monotonic()
+        stand.start_proxy()
+        stand.wait_for(routed)
+        took.append(time.monotonic() - started)
     stand.wait_for(lambda: "the hub has filled in the routes" in stand.log)
 
 
@@ -277,14 +287,14 @@ def test_a_killed_hub_keeps_sessions_and_removes_half_made_ones(stand: HubStand)
             assert stand.hub is not None
             stand.kill(stand.hub)
         assert httpx.get(f"{stand.url}/user/survivor/lab").text == "session of survivor"
-        time.sleep(2)
+        stand.wait_for(lambda: all(s.state == "running" for s in sessions_of(stand, "halfway")))
     finally:
         stand.manager.pace = 0.0
     stand.start_hub()
     stand.await_ready()
     ready(stand, "survivor")
     assert sessions_of(stand, "survivor") == [before]
-    stand.wait_for(lambda: not sessions_of(stand, "halfway"), 20)
+    stand.wait_for(lambda: not sessions_of(stand, "halfway"))
     start(stand, "halfway")
     assert len(sessions_of(stand, "halfway")) == 1
 

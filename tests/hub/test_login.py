@@ -11,6 +11,7 @@ import pytest
 
 from support.hub_stand import PASSWORD, HubStand
 from support.visitor import NAVIGATE, Visitor, add_person
+from support.waiting import measured
 
 GOOD = "a long enough pass phrase"
 
@@ -209,7 +210,7 @@ def test_a_huge_user_name_is_refused_early_and_not_logged(
         answer = visitor.http.post(path, data=form, headers=NAVIGATE)
         assert answer.status_code == 413
         assert len(answer.text) < 20_000
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     api = stand.api(
         "POST",
         "/users/x/tokens",
@@ -229,16 +230,17 @@ def test_hashing_does_not_stop_the_hub(stand: HubStand) -> None:
         form = {"username": f"guess{index}", "password": "x", "_xsrf": tokens[index]}
         return people[index].http.post("/hub/login", data=form).status_code
 
-    with ThreadPoolExecutor(6) as pool:
-        attempts = [pool.submit(attempt, index) for index in range(6)]
-        slowest = 0.0
-        while not all(one.done() for one in attempts):
-            started = time.monotonic()
-            assert httpx.get(f"{stand.url}/hub/health", timeout=10).status_code == 200
-            slowest = max(slowest, time.monotonic() - started)
-            time.sleep(0.02)
-    assert {one.result() for one in attempts} == {403}
-    assert slowest < 1.0
+    for took in measured(1.0):
+        with ThreadPoolExecutor(6) as pool:
+            attempts = [pool.submit(attempt, index) for index in range(6)]
+            slowest = 0.0
+            while not all(one.done() for one in attempts):
+                started = time.monotonic()
+                assert httpx.get(f"{stand.url}/hub/health", timeout=30).status_code == 200
+                slowest = max(slowest, time.monotonic() - started)
+                time.sleep(0.02)
+        assert {one.result() for one in attempts} == {403}
+        took.append(slowest)
 
 
 NEXT = [

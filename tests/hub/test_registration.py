@@ -175,12 +175,12 @@ def test_whoever_is_let_in_gets_a_mail_and_none_is_lost_while_the_server_refuses
             assert "ada@example.org" in admin.get("/hub/authorize").text
             admin.post("/hub/authorize", {"username": "ada", "action": "authorize"})
             waiting = tmp_path / "hub/mail"
-            stand.wait_for(lambda: any('"tries":1' in f.read_text() for f in waiting.iterdir()), 30)
+            stand.wait_for(lambda: any('"tries":1' in f.read_text() for f in waiting.iterdir()))
             mails.mail_answer = ""
             (file,) = waiting.glob("*.json")
             mail = json.loads(file.read_text())
             file.write_text(json.dumps({**mail, "due": 0.0}))
-            stand.wait_for(lambda: mails.messages, 30)
+            stand.wait_for(lambda: mails.messages)
             assert mails.messages[0]["To"] == "ada@example.org"
             assert stand.url in mails.messages[0].get_content()
             stand.wait_for(lambda: not list(waiting.iterdir()))

@@ -4,29 +4,47 @@ from __future__ import annotations
 
 import gzip
 import time
+from collections.abc import Iterator
+
+import httpx
 
 from juliabox_spawner.hub.pages import FOLDER
 from support.hub_stand import HubStand
 from support.visitor import Visitor, add_person
+from support.waiting import measured
 
 START = "/hub/spawn/{}?opt-profile=standard"
+#: Seconds for which the hub waits for a start before it shows the page of it.
+MOMENT = 1.0
+
+
+def quick_starts(
+    stand: HubStand, visitor: Visitor, name: str, more: str = ""
+) -> Iterator[tuple[httpx.Response, str]]:
+    """Yield the answer to a start that was over within the moment, and whose it was."""
+    for took in measured(MOMENT, tries=5):
+        person = f"{name}{len(took)}"
+        visitor.log_in(person, add_person(stand, person))
+        begun = time.monotonic()
+        sent = visitor.get(START.format(person) + more.format(person))
+        took.append(time.monotonic() - begun)
+        if took[-1] < MOMENT:
+            yield sent, person
 
 
 def test_a_start_that_is_over_at_once_leads_straight_to_the_server(
     stand: HubStand, visitor: Visitor
 ) -> None:
-    visitor.log_in("swift", add_person(stand, "swift"))
-    sent = visitor.get(START.format("swift"))
-    assert sent.status_code == 302
-    assert sent.headers["location"].startswith("/user/swift/")
+    for sent, name in quick_starts(stand, visitor, "swift"):
+        assert sent.status_code == 302
+        assert sent.headers["location"].startswith(f"/user/{name}/")
 
 
 def test_a_start_that_is_over_at_once_leads_to_where_the_person_was_going(
     stand: HubStand, visitor: Visitor
 ) -> None:
-    visitor.log_in("bound", add_person(stand, "bound"))
-    sent = visitor.get(START.format("bound") + "&next=/user/bound/lab/tree/a.ipynb")
-    assert sent.headers["location"] == "/user/bound/lab/tree/a.ipynb"
+    for sent, name in quick_starts(stand, visitor, "bound", "&next=/user/{}/lab/tree/a.ipynb"):
+        assert sent.headers["location"] == f"/user/{name}/lab/tree/a.ipynb"
 
 
 def test_a_start_that_takes_a_while_has_its_page(stand: HubStand, visitor: Visitor) -> None:
@@ -35,7 +53,7 @@ def test_a_start_that_takes_a_while_has_its_page(stand: HubStand, visitor: Visit
     try:
         sent = visitor.get(START.format("slow"))
         assert sent.headers["location"].startswith("/hub/spawn-pending/slow")
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while visitor.get("/hub/spawn-pending/slow").status_code != 302:
             assert time.monotonic() < until
             time.sleep(0.2)

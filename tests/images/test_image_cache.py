@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.engine
-def test_a_second_call_builds_nothing_and_takes_no_time(
+def test_a_second_call_builds_nothing(
     engine: docker.DockerClient,
     images: dict[str, str],
     snapshot: Path,
@@ -29,10 +29,8 @@ def test_a_second_call_builds_nothing_and_takes_no_time(
 
     monkeypatch.setattr(engine.api, "build", refuse)
     seen: list[float] = []
-    start = time.monotonic()
     again = ensure_images(snapshot, engine=engine, progress=lambda _, part: seen.append(part))
     assert again == images
-    assert time.monotonic() - start < 3
     assert seen == [1.0]
 
 

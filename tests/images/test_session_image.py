@@ -106,11 +106,11 @@ FETCH = """
 import sys, urllib.request
 request = urllib.request.Request("http://127.0.0.1:8888" + sys.argv[1],
     headers={"Authorization": "token secret"})
-print(urllib.request.urlopen(request, timeout=10).read().decode())
+print(urllib.request.urlopen(request, timeout=60).read().decode())
 """
 
 
-def answer(container: Container, path: str, seconds: float = 60) -> str:
+def answer(container: Container, path: str, seconds: float = 180) -> str:
     """Ask the server in the container, until it answers."""
     limit = time.monotonic() + seconds
     while True:
@@ -162,13 +162,13 @@ def test_a_prepared_session_holds_nothing_and_listens_when_it_is_released(
         door.bind(str(slot / "entry.sock"))
         (slot / "entry.sock").chmod(0o666)
         door.listen()
-        door.settimeout(60)
+        door.settimeout(180)
         volumes = {str(slot): {"bind": "/home", "mode": "ro"}, str(slot / "juser"): HOME}
         container = session(
             volumes=volumes, network_mode="none", environment={"JULIABOX_WARM_KERNEL": "0"}
         )
         visitor, _ = door.accept()
-    visitor.settimeout(60)
+    visitor.settimeout(180)
     with visitor, visitor.makefile("rw") as line:
         peer = visitor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         assert struct.unpack("3i", peer)[1:] == (1000, 1000)

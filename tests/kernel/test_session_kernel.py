@@ -30,10 +30,10 @@ def run_inside(image: str, part: str, name: str) -> Finished:
          "--security-opt", "no-new-privileges", "--env", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1",
          "--volume", f"{sysconfig.get_path('purelib')}:/host:ro",
          "--volume", f"{INSIDE}:/inside:ro", "--entrypoint", "python", image,
-         "-P", "-W", "ignore", "-c", RUN, "-q", "-p", "pytest_timeout", "--timeout=120",
+         "-P", "-W", "ignore", "-c", RUN, "-q", "-p", "pytest_timeout", "--timeout=240",
          "-p", "no:cacheprovider", "--rootdir=/inside", "-c", "/dev/null", "--durations=4",
          "--override-ini=python_files=check_*.py", f"/inside/check_{part}.py"],
-        capture_output=True, text=True, timeout=280, check=False,
+        capture_output=True, text=True, timeout=580, check=False,
     )  # fmt: skip
 
 
@@ -55,6 +55,8 @@ def runs(julia_image: str, request: pytest.FixtureRequest) -> Iterator[dict[str,
 
 
 @pytest.mark.engine
+@pytest.mark.alone  # its parts run beside each other already
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", PARTS)
 def test_kernel_in_the_session_image(runs: dict[str, "Future[Finished]"], part: str) -> None:
     done = runs[part].result()

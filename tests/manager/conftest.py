@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from juliabox_manager.protocol import SessionList, SessionRemove
+from juliabox_plugins.home import HomeDisks
 from juliabox_spawner.client import ManagerClient
 from support import tiny_image
 from support.manager_process import ManagerProcess, installation
+from support.state_folder import home_disks, shared_state_folder
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A state folder of a test's own."""
+    with shared_state_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def volumes(state: Path) -> HomeDisks:
+    """The homes in it."""
+    return home_disks(state)
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ async def test_a_socket_that_was_made_anew_is_noticed(
     assert not watch.done()
     server.close()
     again = _listen(listening)
-    await asyncio.wait_for(watch, 5)
+    await asyncio.wait_for(watch, 30)
     again.close()
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from juliabox_manager.slots import Slots
-from support.state_folder import as_person, command, shared_state_folder
+from support.state_folder import as_person, command
+from support.waiting import until
 
 pytestmark = pytest.mark.engine
 
@@ -76,7 +77,7 @@ class Container:
 
     async def init(self) -> int:
         """Return the first process of the container's PID namespace, as the host numbers it."""
-        for _ in range(1000):
+        for _ in range(3000):
             if pids := children_of(self.process.pid):
                 return int(pids[0])
             await asyncio.sleep(0.01)
@@ -85,7 +86,7 @@ class Container:
     async def report(self) -> dict[str, Any]:
         """Return what the server printed once it listened."""
         assert self.process.stdout
-        line = await asyncio.wait_for(self.process.stdout.readline(), 30)
+        line = await asyncio.wait_for(self.process.stdout.readline(), 60)
         return dict(json.loads(line))
 
     async def end(self) -> str:
@@ -94,7 +95,7 @@ class Container:
         if self.process.returncode is None:
             for pid in children_of(self.process.pid):
                 os.kill(int(pid), 9)
-        said = (await asyncio.wait_for(self.process.stderr.read(), 10)).decode()
+        said = (await asyncio.wait_for(self.process.stderr.read(), 60)).decode()
         await self.process.wait()
         return said
 
@@ -108,12 +109,6 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages / "juliabox_server.py").write_text(SERVER)
     (packages / "this_is_late.py").touch()
     return folder / "venv" / "bin" / "python"
-
-
-@pytest.fixture
-def state() -> Iterator[Path]:
-    with shared_state_folder() as folder:
-        yield folder
 
 
 @pytest.fixture
@@ -152,14 +147,14 @@ async def home(slot: Path, size: str = "1m") -> AsyncIterator[Path]:
 
 
 async def release(slots: Slots, running: Container, **environment: str) -> None:
-    await slots.await_entry(SESSION, await running.init(), 20)
-    await slots.release(SESSION, {"JUPYTERHUB_API_TOKEN": SECRET, **environment}, 20)
+    await slots.await_entry(SESSION, await running.init(), 60)
+    await slots.release(SESSION, {"JUPYTERHUB_API_TOKEN": SECRET, **environment}, 60)
 
 
 async def test_the_server_gets_all_that_was_handed_over(slots: Slots, python: Path) -> None:
     slot = await slots.prepare(SESSION)
     async with container(slot, python) as running:
-        await slots.await_entry(SESSION, await running.init(), 20)
+        await slots.await_entry(SESSION, await running.init(), 60)
         async with home(slot) as place:
             await release(slots, running, NAME="Zoë\n", BIG="x" * 30_000)
             report = await running.report()
@@ -173,7 +168,7 @@ async def test_the_server_gets_all_that_was_handed_over(slots: Slots, python: Pa
             assert SECRET not in report["started with"]
             # three standard ones, the port, two looks into /proc
             assert report["descriptors"] <= 6
-            assert await slots.await_listening(SESSION, 20)
+            assert await slots.await_listening(SESSION, 60)
             assert (place / "welcome.ipynb").stat().st_uid == 1000
             assert (place / "more" / "more.ipynb").read_text() == "more\n"
             await running.end()
@@ -198,7 +193,7 @@ async def test_it_waits_for_ever_and_for_a_manager_that_restarts(
 ) -> None:
     slot = await slots.prepare(SESSION)
     async with home(slot), container(slot, python) as running:
-        await slots.await_entry(SESSION, await running.init(), 20)
+        await slots.await_entry(SESSION, await running.init(), 60)
         await slots.close(SESSION)
         await asyncio.sleep(0.2)
         await talk_junk(slot / "entry.sock")
@@ -224,11 +219,7 @@ async def talk_junk(path: Path) -> None:
 
     async with await asyncio.start_unix_server(serve, str(path)):
         command("chmod", "0666", path)
-        for _ in range(250):
-            if len(heard) == 6:
-                break
-            await asyncio.sleep(0.02)
-    assert len(heard) == 6
+        await until(lambda: len(heard) == 6)
     assert set(heard) <= {b"", b'{"version": 2, "state": "loaded"}\n'}
 
 
@@ -245,7 +236,7 @@ async def test_own_configuration_cannot_lock_a_person_out(
         report = await running.report()
         assert report["environment"]["JUPYTERHUB_DISABLE_USER_CONFIG"] == "1"
         assert report["argv"] == ["jupyterhub-singleuser"]
-        assert await slots.await_listening(SESSION, 20)
+        assert await slots.await_listening(SESSION, 60)
         assert "without the configuration in ~/.jupyter" in await running.end()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,14 @@ class Stranger(Volumes):
         self.renewed = 0
         self.faults: dict[str, Any] = {}
         self.adopted: list[tuple[dict[str, Any], set[Path]]] = []
+        self.unblocked = threading.Event()
 
     async def _do(self, method: str) -> None:
         fault = self.faults.get(method)
         if fault == "hang":
             await asyncio.sleep(3600)
         elif fault == "block":
-            time.sleep(1.5)  # noqa: ASYNC251  # what a plugin must not do
+            self.unblocked.wait(60)  # what a plugin must not do
         elif fault is not None:
             raise fault
 
@@ -130,24 +131,21 @@ async def test_what_a_plugin_raises_on_purpose_passes(homes: Homes, kinds: list[
         await homes.get_disk_for_user("ada", 1, "s", TARGET)
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("fault", ["hang", "block"])
 async def test_a_plugin_that_hangs_or_blocks_holds_up_neither_the_manager_nor_another_plugin(
     homes: Homes, kinds: list[Stranger], monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     await homes.adopt({"theirs": ("bob", Path("/old/slot"))})
-    monkeypatch.setattr(contained, "CHANGE", 0.3)
+    monkeypatch.setattr(contained, "CHANGE", 2.0)
     kinds[0].faults["get_disk_for_user"] = fault
-    begun = time.monotonic()
     start = asyncio.create_task(homes.get_disk_for_user("ada", 1, "s", TARGET))
-    await asyncio.sleep(0.05)
-    assert time.monotonic() - begun < 0.25  # the loop of the manager turns
+    await asyncio.sleep(0.05)  # it is at it
     await homes.release("theirs", Path("/old/slot"))
-    assert time.monotonic() - begun < 0.25
-    with pytest.raises(PluginError, match=r"within 0\.3 s") as refused:
+    assert not start.done()
+    with pytest.raises(PluginError, match="within 2 s") as refused:
         await start
     assert refused.value.code == "plugin.hangs"
-    assert time.monotonic() - begun < 1
+    kinds[0].unblocked.set()
 
 
 async def test_sessions_stay_with_the_plugin_that_holds_their_home(
@@ -220,16 +218,14 @@ async def test_nobody_gets_an_empty_home_because_the_chosen_plugin_is_not_there(
         await homes.close()
 
 
-@pytest.mark.alone
 async def test_a_plugin_whose_purge_hangs_keeps_no_reconcile_waiting_and_no_other_purge(
     homes: Homes, kinds: list[Stranger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manager_homes, "PURGE_LIMIT", 0.2)
+    monkeypatch.setattr(manager_homes, "PURGE_LIMIT", 1.0)
     kinds[0].faults["purge"] = "hang"
-    for _ in range(2):
-        begun = time.monotonic()
-        await homes.purge()
-        assert time.monotonic() - begun < 0.5
+    async with asyncio.timeout(60):
+        for _ in range(2):
+            await homes.purge()
     assert (kinds[0].renewed, kinds[1].renewed) == (0, 1)
 
 

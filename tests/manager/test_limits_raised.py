@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ from juliabox_manager.settings import PoolSettings
 from juliabox_manager.store import Store
 from manager.test_policy import settings as manager_settings
 from support.fake_parts import FakeEngine, FakeNetwork, FakeSlots, FakeVolumes, World
+from support.waiting import until
 
 LIMITS = Limits(memory=2**26, cpu=0.5, pids=64, disk=2**25)
 
@@ -56,21 +56,12 @@ async def test_limits_that_fail_once_the_session_runs_are_raised_soon(
     await manager.start()
     create = SessionCreate("ada", "", "juliabox/julia", LIMITS)
     try:
-        await _until(lambda: any(box.running and box.protected for box in world.boxes.values()))
-        await asyncio.sleep(0.1)  # until it waits for a claim
+        await until(lambda: manager._pool.states()["ready"] == 1)
         session = (await manager.handle("hub", create)).session
         info = await manager.handle("hub", SessionStart(session, {}))
         box = world.boxes[session]
         assert info.warm and box.memory == 2**25
         engine.running.set()
-        await _until(lambda: box.memory == LIMITS.memory)
+        await until(lambda: box.memory == LIMITS.memory)
     finally:
         await manager.close()
-
-
-async def _until(true: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("not within 10 s")

@@ -40,7 +40,7 @@ class Process:
 
     def run(self) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", _START, "--settings", str(self.file)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[subprocess.Popen[str]]:
@@ -54,7 +54,7 @@ class Process:
             process.wait()
 
     def _await_health(self, process: subprocess.Popen[str]) -> None:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end and process.poll() is None:
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"http://127.0.0.1:{self.metrics}/healthz").status_code == 200:
@@ -76,7 +76,7 @@ async def test_it_serves_alone_and_ends_on_sigterm(manager: Process) -> None:
         assert second.returncode == EXIT_CONFIGURATION
         assert "another manager uses" in second.stdout
         process.send_signal(signal.SIGTERM)
-        lines = process.communicate(timeout=10)[0].splitlines()
+        lines = process.communicate(timeout=60)[0].splitlines()
         assert process.returncode == 0
     assert all(json.loads(line)["part"] == "manager" for line in lines)
     assert manager.door.keys.secret not in "".join(lines)
@@ -88,11 +88,13 @@ async def test_who_waits_for_news_is_answered_when_it_ends(manager: Process) -> 
         manager.door.client(endpoint=f"tcp://127.0.0.1:{manager.port}") as client,
     ):
         (cursor,) = await client.call(protocol.Events(after=-1))
-        waiting = protocol.Events(after=cursor.sequence, wait=15)
-        reading = asyncio.create_task(client.call(waiting, timeout=20))
-        await client.call(protocol.Ping())  # it was read after the other
+        waiting = protocol.Events(after=cursor.sequence, wait=30)
+        reading = asyncio.create_task(client.call(waiting, timeout=60))
+        await asyncio.sleep(0)  # sent now, so it is read before the next
+        await client.call(protocol.Ping())
         process.send_signal(signal.SIGTERM)
-        assert await reading == []
+        async with asyncio.timeout(25):
+            assert await reading == []
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from juliabox_manager.protocol import (
 from juliabox_manager.service import Manager
 from manager.test_policy import settings as manager_settings
 from support.fake_parts import FakeEngine, FakeNetwork, FakeSlots, FakeVolumes, MortalStore, World
+from support.waiting import until
 
 CREATE = SessionCreate(
     "ada", "", "juliabox/julia", Limits(memory=64 * 2**20, cpu=0.5, pids=64, disk=32 * 2**20)
@@ -62,13 +63,11 @@ class Place:
         await self.store.close()
 
     async def until(self, session: str, state: str) -> None:
-        seen = None
-        for _ in range(500):
+        async def reached() -> bool:
             seen = await self.manager.handle("hub", SessionInspect(session))
-            if seen.state == state:
-                return
-            await asyncio.sleep(0.002)
-        raise AssertionError(f"{seen} is not {state}")
+            return bool(seen.state == state)
+
+        await until(reached)
 
 
 @pytest.fixture
@@ -126,7 +125,8 @@ async def test_a_start_whose_container_died_unnoticed_fails_at_the_next_look(
     place.world.listener = None
     place.world.die(made.session)
     with pytest.raises(InternalError, match="ended while it started"):
-        await asyncio.wait_for(starting, 2)
+        async with asyncio.timeout(20):
+            await starting
 
 
 async def test_a_server_that_dies_as_its_start_ends_is_noticed_at_once(
@@ -169,12 +169,15 @@ async def test_ended_sessions_are_bounded_in_number(
         verb = msgspec.structs.replace(CREATE, owner=f"owner-{number}")
         made = await manager.handle("hub", verb)
         await manager.handle("hub", SessionStop(made.session, 0.0))
-    for _ in range(500):
-        left = [info.owner for info in await manager.handle("hub", SessionList())]
-        if len(left) == 2:
-            break
-        await asyncio.sleep(0.002)
-    assert left == ["owner-3", "owner-4"]
+
+    async def left() -> list[str]:
+        return [info.owner for info in await manager.handle("hub", SessionList())]
+
+    async def few() -> bool:
+        return len(await left()) <= 2
+
+    await until(few)
+    assert await left() == ["owner-3", "owner-4"]
     assert len(await place.store.sessions()) == 2
 
 
@@ -194,11 +197,11 @@ async def test_an_event_that_is_not_understood_does_not_make_the_manager_deaf(
 
     streams: list[list[dict[str, Any]]] = [[{"status": "die"}]]
     engine = Engine("unix:///nonexistent", "jbt", "none")
-    monkeypatch.setattr(engine, "_new_client", Client)
+    monkeypatch.setattr(engine._calls, "new_client", Client)
     heard: asyncio.Queue[Notice] = asyncio.Queue()
     engine.watch(heard.put_nowait)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while (await heard.get()).kind != "die":
                 pass
     finally:
@@ -209,7 +212,7 @@ async def test_an_event_that_is_not_understood_does_not_make_the_manager_deaf(
 async def test_each_session_is_looked_at_once_a_round_and_a_few_at_a_time(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manager = await place.boot(60.0)
+    manager = await place.boot(36_000.0)  # it does not look by itself meanwhile
     for number in range(3):
         made = await manager.handle("hub", msgspec.structs.replace(CREATE, owner=f"o-{number}"))
         await manager.handle("hub", SessionStart(made.session, {}))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from juliabox_manager.protocol import (
 from juliabox_manager.store import MIGRATIONS, Store
 from manager.test_missed_news import CREATE, Place, place
 from manager.test_store import a_record
+from support.waiting import until
 
 __all__ = ["place"]
 
@@ -61,14 +61,6 @@ async def create(place: Place, server: str = "") -> SessionInfo:
 
 async def retire(place: Place, session: str, grace: float = GRACE) -> None:
     await place.manager.handle("hub", SessionRetire(session, grace))
-
-
-async def until(true: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if true():
-            return
-        await asyncio.sleep(0.002)
-    raise AssertionError("it did not happen")
 
 
 async def test_a_new_session_does_not_wait_for_the_one_that_was_retired(

@@ -11,20 +11,20 @@ network of a session, or two publishers, and no publisher has more of them than 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from juliabox_ext.errors import JuliaBoxError
-from juliabox_manager import lifecycle, reconcile, retired, service
+from juliabox_manager import lifecycle, reconcile, retired
 from juliabox_manager.live import settle
 from juliabox_manager.pool import pool as pool_module
 from juliabox_manager.pool import shelf
@@ -60,8 +60,6 @@ from support.fake_parts import (
 )
 
 OWNERS = ("ada", "bob")
-#: Schedules that are tried; a soak asks for thousands.
-EXAMPLES = int(os.environ.get("JULIABOX_INTERLEAVINGS", "40"))
 LIMITS = Limits(memory=64 * 2**20, cpu=0.5, pids=64, disk=32 * 2**20)
 CALLS = (
     "create", "start", "apply", "attach", "release", "inspect", "kill", "remove", "detach",
@@ -131,6 +129,8 @@ class Machine:
         pool = manager._pool
         works = [manager._work, *manager._containers._works, *pool._works]
         await settle(*works, *([pool._keeper] if pool._keeper else []))
+        # who waits for its first look meets dead parts now, and not in ten seconds
+        manager._reconciled.set()
         await self.store.close()
         await self.boot()
 
@@ -255,7 +255,7 @@ class Machine:
     async def finish(self) -> None:
         """See that everybody can start, and that nothing is left when all is removed."""
         self.world.failures.clear()
-        await asyncio.wait_for(asyncio.gather(*self.works), 20)
+        await asyncio.wait_for(asyncio.gather(*self.works), 60)
         # a manager that has just begun does not know its sessions yet
         await self.manager.handle("hub", SessionList())
         for owner in OWNERS:
@@ -276,7 +276,8 @@ class Machine:
         world, pool = self.world, self.manager._pool
         assert self.settings.api is not None
         size = self.settings.pool.size + self.settings.api.pool
-        for _ in range(1000):
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
             self.manager._look_again.set()
             ready = {name for name, warm in pool._warm.items() if warm.ready}
             if len(ready) == size and ready == set(world.boxes) == world.slots and not world.homes:
@@ -301,7 +302,7 @@ class Machine:
 
     async def has_limits(self, session: str) -> None:
         """Wait until a container that runs has its own limits: they are raised behind."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while self.world.boxes[session].memory != LIMITS.memory:
                 self.manager._look_again.set()
                 await asyncio.sleep(0.002)
@@ -310,19 +311,13 @@ class Machine:
         """Retire all API containers, and wait until they are gone."""
         for info in await self.manager.handle("api", ApiList()):
             await self.manager.handle("api", ApiRetire(info.container))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while await self.manager.handle("api", ApiList()):
                 self.manager._look_again.set()
                 await asyncio.sleep(0.002)
 
 
 @given(st.lists(ACTIONS, max_size=25), st.integers(0, 2**32), st.sampled_from((0, 2, 2)))
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    database=None,
-)
 def test_no_interleaving_breaks_a_promise(
     actions: list[tuple[str, str]], seed: int, size: int
 ) -> None:
@@ -343,9 +338,7 @@ def test_no_interleaving_breaks_a_promise(
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as folder,
         mock.patch.object(reconcile, "RESOLVE_LIMIT", 0.05),
-        mock.patch.object(service, "READY_LIMIT", 2.0),
-        mock.patch.object(retired, "HOME_LIMIT", 2.0),
-        mock.patch.object(retired, "ROOM_LIMIT", 2.0),
+        mock.patch.object(retired, "HOME_LIMIT", 20.0),
         mock.patch.object(pool_module, "QUIET", 0.001),
         mock.patch.object(pool_module, "FIRST_WAIT", 0.002),
         mock.patch.object(pool_module, "LONGEST_WAIT", 0.01),

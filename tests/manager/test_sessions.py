@@ -8,12 +8,19 @@ import errno
 import json
 import subprocess
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
 
-from juliabox_ext.errors import ConflictError, JuliaBoxError, NotFoundError, PolicyError
+from juliabox_ext.errors import (
+    ConflictError,
+    InternalError,
+    JuliaBoxError,
+    NotFoundError,
+    PolicyError,
+)
 from juliabox_manager.protocol import (
     START_STAGES,
     Event,
@@ -46,8 +53,12 @@ from support.manager_process import (
     inside,
     started,
 )
+from support.waiting import until
 
 pytestmark = pytest.mark.engine
+
+#: A file in its container that a server waits for before it ends.
+ENOUGH = "/tmp/enough"
 
 
 async def sh(command: list[str]) -> str:
@@ -58,7 +69,20 @@ async def sh(command: list[str]) -> str:
     return done.stdout
 
 
-async def ended(hub: ManagerClient, session: str, limit: float = 15.0) -> SessionInfo:
+async def started_to_die(hub: ManagerClient, **environment: str) -> str:
+    """Start a session whose server dies at once; return its id.
+
+    On a busy machine the manager may learn of its death before the start is over, and so fails it.
+    """
+    made = await hub.call(SessionCreate("ada", "", IMAGE, LIMITS))
+    try:
+        await hub.call(SessionStart(made.session, environment), 60.0)
+    except InternalError as error:
+        assert error.code == "session.failed"
+    return made.session  # type: ignore[no-any-return]
+
+
+async def ended(hub: ManagerClient, session: str, limit: float = 30.0) -> SessionInfo:
     """Wait until a session has ended, by the manager's events."""
     end = time.monotonic() + limit
     after = 0
@@ -104,13 +128,14 @@ async def test_a_session_runs_and_its_files_are_there_the_next_time(
 async def test_docker_inspect_shows_every_hardening_setting_and_no_secret(
     hub: ManagerClient, managed: ManagerProcess
 ) -> None:
-    info = await started(hub, JUPYTERHUB_API_TOKEN="canary-2")
+    # "ada" would stand in some numbers in hexadecimal
+    info = await started(hub, "grace", JUPYTERHUB_API_TOKEN="canary-2")
     (seen,) = managed.containers()
     host, config = seen["HostConfig"], seen["Config"]
     assert seen["Image"] == managed.image_id
     assert seen["Name"] == f"/{managed.name}-s-{info.session}"
     assert config["User"] == "1000:1000"
-    assert "ada" not in config["Hostname"]
+    assert "grace" not in config["Hostname"]
     assert host["CapDrop"] == ["ALL"] and not host["CapAdd"]
     assert host["SecurityOpt"][0] == "no-new-privileges:true"
     assert json.loads(host["SecurityOpt"][1].removeprefix("seccomp="))["syscalls"]
@@ -197,17 +222,23 @@ async def test_nothing_forbidden_works_from_inside(hub: ManagerClient) -> None:
     assert printed.count(f"OSError({errno.ENOSPC}, ") == 3, printed
 
 
+async def processes(container: str) -> int:
+    """Count the processes of a container."""
+    return len((await sh(["docker", "top", container])).splitlines()) - 1
+
+
 async def test_a_fork_bomb_stops_at_its_limit_and_neighbours_start(hub: ManagerClient) -> None:
     info = await started(hub)
     bomb = "import os, time\nn = 0\nwhile True:\n  try:\n    if os.fork() == 0: time.sleep(60)\n"
     bomb += "    n += 1\n  except OSError: break\nprint('children', n, flush=True); time.sleep(60)"
     docker_cli("exec", "-d", info.container, "/usr/bin/python3.11", "-c", bomb)
-    await asyncio.sleep(0.5)
-    top = await asyncio.to_thread(docker_cli, "top", info.container)
-    assert 32 <= len(top.splitlines()) - 1 <= LIMITS.pids
-    begun = time.monotonic()
+
+    async def gone_off() -> bool:
+        return await processes(info.container) >= 32
+
+    await until(gone_off)
     await started(hub, "neighbour")
-    assert time.monotonic() - begun < 5
+    assert await processes(info.container) <= LIMITS.pids
     await hub.call(SessionStop(info.session, 1.0), 30.0)
 
 
@@ -215,40 +246,51 @@ async def test_a_memory_bomb_ends_its_session_alone_and_the_reason_is_told(
     hub: ManagerClient,
 ) -> None:
     neighbour = await started(hub, "neighbour")
-    made = await hub.call(SessionCreate("ada", "", IMAGE, LIMITS))
-    info = await hub.call(SessionStart(made.session, {"TINY_BOMB": "1"}), 60.0)
-    seen = await ended(hub, info.session)
+    seen = await ended(hub, await started_to_die(hub, TINY_BOMB="1"))
     assert seen.exit.oom_killed
     assert seen.exit.reason == "It ran out of memory (limit 128 MiB)."
     assert (await hub.call(SessionInspect(neighbour.session))).state == "running"
 
 
 async def test_a_session_that_crashes_as_it_starts_tells_its_last_lines(hub: ManagerClient) -> None:
-    made = await hub.call(SessionCreate("ada", "", IMAGE, LIMITS))
-    info = await hub.call(SessionStart(made.session, {"TINY_CRASH": "no such kernel"}), 60.0)
-    seen = await ended(hub, info.session)
+    seen = await ended(hub, await started_to_die(hub, TINY_CRASH="no such kernel"))
     assert seen.exit.code in {1, 3}
     assert any("no such kernel" in line for line in seen.exit.last_lines)
     assert len(seen.exit.last_lines) <= 20
 
 
+@pytest.fixture
+async def heedless(hub: ManagerClient, managed: ManagerProcess) -> AsyncIterator[ManagerClient]:
+    """The same client, of a manager that looks at its sessions once in an hour."""
+
+    async def restart() -> None:
+        managed.stop()
+        managed.write_settings()
+        managed.start()
+        await managed.ready(hub)
+
+    managed.changes["reconcile_interval"] = 3600.0
+    await restart()
+    yield hub
+    del managed.changes["reconcile_interval"]
+    await restart()
+
+
 async def test_a_session_killed_from_outside_is_noticed_at_once(
-    hub: ManagerClient, managed: ManagerProcess
+    heedless: ManagerClient, managed: ManagerProcess
 ) -> None:
-    info = await started(hub)
-    begun = time.monotonic()
+    info = await started(heedless)
     docker_cli("kill", info.container)
-    seen = await ended(hub, info.session)
-    assert time.monotonic() - begun < 2
+    seen = await ended(heedless, info.session)
     assert seen.exit.reason == "It was killed from outside."
     assert managed.containers() == managed.mounts() == managed.loops() == []
 
 
 async def test_a_stubborn_server_is_killed_after_its_grace(hub: ManagerClient) -> None:
-    info = await started(hub, TINY_STOP_SECONDS="30")
+    info = await started(hub, TINY_STOP_AFTER="/nothing")
     begun = time.monotonic()
     seen = await hub.call(SessionStop(info.session, 1.0), 30.0)
-    assert 1.0 <= time.monotonic() - begun < 4
+    assert time.monotonic() - begun >= 1.0
     assert (seen.state, seen.exit.code) == ("ended", 137)
 
 
@@ -290,9 +332,7 @@ async def test_a_stop_during_the_start_leaves_nothing(
     made = await hub.call(SessionCreate("ada", "", IMAGE, LIMITS))
     starting = asyncio.create_task(hub.call(SessionStart(made.session, {}), 60.0))
     await asyncio.sleep(delay)
-    begun = time.monotonic()
     seen = await hub.call(SessionStop(made.session, 0.5), 30.0)
-    assert time.monotonic() - begun < 4
     assert seen.state == "ended"
     try:
         await starting
@@ -303,31 +343,42 @@ async def test_a_stop_during_the_start_leaves_nothing(
 
 
 async def test_a_new_start_right_after_a_stop_waits_for_it(hub: ManagerClient) -> None:
-    info = await started(hub, TINY_STOP_SECONDS="1")
-    stopping = asyncio.create_task(hub.call(SessionStop(info.session, 5.0), 30.0))
-    await asyncio.sleep(0.2)
-    assert (await hub.call(SessionInspect(info.session))).state == "stopping"
-    again = await started(hub)
-    assert again.state == "running"
+    info = await started(hub, TINY_STOP_AFTER=ENOUGH)
+    stopping = asyncio.create_task(hub.call(SessionStop(info.session, 50.0), 60.0))
+
+    async def begun() -> bool:
+        return bool((await hub.call(SessionInspect(info.session))).state == "stopping")
+
+    await until(begun)
+    starting = asyncio.create_task(started(hub))
+    await asyncio.sleep(0.3)
+    assert not starting.done()
+    assert inside(info.container, f"open({ENOUGH!r}, 'w')")[0] == 0
+    assert (await starting).state == "running"
     await stopping
 
 
 async def test_a_retired_session_saves_its_work_beside_the_next_one(
     hub: ManagerClient, managed: ManagerProcess
 ) -> None:
-    old = await started(hub, TINY_STOP_SECONDS="3")
-    await hub.call(SessionRetire(old.session, 30.0))
+    old = await started(hub, TINY_STOP_AFTER=ENOUGH)
+    path = "'/home/juser/stopped-in-order'"
+    inside(old.container, f"import pathlib; pathlib.Path({path}).unlink(missing_ok=True)")
+    await hub.call(SessionRetire(old.session, 50.0))
     new = await started(hub)
     assert new.session != old.session
     assert len(managed.containers()) == 2
     assert len(managed.loops()) == 1
     seen = await hub.call(SessionInspect(old.session))
     assert (seen.state, seen.retired) == ("stopping", True)
-    saved = "import os; print(os.path.exists('/home/juser/stopped-in-order'))"
-    for _ in range(100):
-        if len(await hub.call(SessionList())) == 1:
-            break
-        await asyncio.sleep(0.1)
+    saved = f"import os; print(os.path.exists({path}))"
+    assert inside(new.container, saved)[1] == "False\n"
+    assert inside(old.container, f"open({ENOUGH!r}, 'w')")[0] == 0
+
+    async def alone() -> bool:
+        return len(await hub.call(SessionList())) == 1
+
+    await until(alone)
     assert inside(new.container, saved)[1] == "True\n"
     assert [one.session for one in await hub.call(SessionList())] == [new.session]
     assert managed.slots() == [new.session]
@@ -389,7 +440,7 @@ async def test_a_flushed_network_policy_is_set_again(hub: ManagerClient) -> None
     pid = docker_cli("inspect", "-f", "{{.State.Pid}}", info.container).strip()
     enter = ["nsenter", "-t", pid, "-n", "nft"]
     await sh([*enter, "delete", "table", "inet", "juliabox"])
-    for _ in range(60):
+    for _ in range(200):
         if "inet juliabox" in await sh([*enter, "list", "ruleset"]):
             return
         await asyncio.sleep(0.1)
@@ -399,10 +450,13 @@ async def test_a_flushed_network_policy_is_set_again(hub: ManagerClient) -> None
 async def test_a_container_without_a_record_is_removed(
     hub: ManagerClient, managed: ManagerProcess
 ) -> None:
-    docker_cli("run", "-d", "--name", f"{managed.name}-s-{'e' * 16}", "--network", "none",
+    name = f"{managed.name}-s-{'e' * 16}"
+    docker_cli("create", "--name", name, "--network", "none",
                "--label", f"juliabox.installation={managed.name}",
                "--label", f"juliabox.session={'e' * 16}", managed.image_id)  # fmt: skip
-    for _ in range(120):
+    with contextlib.suppress(AssertionError):  # it may be removed as soon as it is made
+        docker_cli("start", name)
+    for _ in range(300):
         if not await asyncio.to_thread(managed.containers):
             return
         await asyncio.sleep(0.1)
@@ -422,9 +476,9 @@ async def test_a_frozen_home_makes_its_session_stuck_and_no_other(
         await asyncio.sleep(0.5)
         stopping = asyncio.create_task(hub.call(SessionStop(info.session, 0.5), 60.0))
         await asyncio.sleep(0.2)
-        begun = time.monotonic()
         await started(hub, "other")
-        assert time.monotonic() - begun < 5
+        # the manager gives up on the stuck one after ten seconds
+        assert not stopping.done()
         try:
             seen = await stopping
         except JuliaBoxError as error:
@@ -495,7 +549,7 @@ async def test_what_a_session_uses_is_told_beside_its_limits(
         assert used.disk is not None
         assert 4_000_000 < used.disk < used.disk_size <= LIMITS.disk
         # how much a busy machine gives it is not ours to say
-        assert 0.01 < used.cpu < 1.3
+        assert 0.01 < used.cpu < 2
     await hub.call(SessionStop(info.session, 0.0), 30.0)
     with pytest.raises(ConflictError, match="does not run") as refused:
         await hub.call(SessionUsage(info.session))
@@ -515,7 +569,7 @@ async def test_events_tell_whose_session_ran_how_long_and_which_could_not_start(
     end = next(event for event in told if event.value == "ended")
     assert (end.session, end.owner, end.server, end.image) == (info.session, "ada", "", IMAGE)
     assert info.started == end.started < end.time
-    assert (await hub.call(SessionInspect(info.session))).ended == pytest.approx(end.time, abs=1)
+    assert end.started < (await hub.call(SessionInspect(info.session))).ended <= end.time
     (failure,) = [event for event in told if event.kind == "session.failed"]
     assert (failure.owner, failure.server, failure.value) == ("bob", "gpu", "image.not_allowed")
     assert "nobody/knows" in failure.message

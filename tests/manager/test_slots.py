@@ -65,7 +65,7 @@ class Peer:
         self.write, self.lines = process.stdin.write, process.stdout
 
     async def line(self) -> str:
-        return (await asyncio.wait_for(self.lines.readline(), 5)).decode().strip()
+        return (await asyncio.wait_for(self.lines.readline(), 30)).decode().strip()
 
 
 @asynccontextmanager
@@ -111,17 +111,17 @@ async def test_a_session_gets_its_environment_once_and_the_door_closes(slots: Sl
     assert mode(place) == mode(place / "juser") == (0, 0o755)
     assert mode(place / "entry.sock") == (0, 0o666)
     async with peer(place / "entry.sock") as entry:
-        await slots.await_entry(SESSION, entry.pid, 5)
-        release = asyncio.create_task(slots.release(SESSION, ENVIRONMENT, 5))
+        await slots.await_entry(SESSION, entry.pid, 30)
+        release = asyncio.create_task(slots.release(SESSION, ENVIRONMENT, 30))
         assert json.loads(await entry.line()) == {"version": 2, "environment": ENVIRONMENT}
         assert not release.done()
         entry.write(ACCEPTED)
         await release
         assert [path.name for path in place.iterdir()] == ["juser"]
         entry.write(LISTENING)
-        assert await slots.await_listening(SESSION, 5)
+        assert await slots.await_listening(SESSION, 30)
         assert await entry.line() == "closed"
-    assert not await slots.await_listening(SESSION, 5)
+    assert not await slots.await_listening(SESSION, 30)
     with pytest.raises(ConflictError):
         await slots.release(SESSION, ENVIRONMENT, 1)
     assert slots.list() == [SESSION]
@@ -135,11 +135,11 @@ async def test_a_peer_of_another_uid_or_container_is_refused(slots: Slots) -> No
     async with peer(path, uid=1001) as wrong_uid, peer(path, uid=0) as root:
         assert await wrong_uid.line() == await root.line() == "closed"
     async with peer(path) as early, peer(path) as entry, peer(path, own=False) as host:
-        await slots.await_entry(SESSION, entry.pid, 5)
+        await slots.await_entry(SESSION, entry.pid, 30)
         assert await early.line() == await host.line() == "closed"
         async with peer(path) as late:
             assert await late.line() == "closed"
-        release = asyncio.create_task(slots.release(SESSION, ENVIRONMENT, 5))
+        release = asyncio.create_task(slots.release(SESSION, ENVIRONMENT, 30))
         assert "s3cret" in await entry.line()
         entry.write(ACCEPTED)
         await release
@@ -150,7 +150,7 @@ async def test_nobody_in_time_is_an_error(slots: Slots) -> None:
     with pytest.raises(DeadlineError, match="connect"):
         await slots.await_entry(SESSION, os.getpid(), 0.05)
     async with peer(path) as silent:
-        await slots.await_entry(SESSION, silent.pid, 5)
+        await slots.await_entry(SESSION, silent.pid, 30)
         with pytest.raises(DeadlineError, match="environment"):
             await slots.release(SESSION, ENVIRONMENT, 0.1)
     await slots.close(SESSION)
@@ -175,7 +175,7 @@ async def test_nobody_in_time_is_an_error(slots: Slots) -> None:
 async def test_junk_is_no_acknowledgement(slots: Slots, answer: bytes) -> None:
     path = await slots.prepare(SESSION) / "entry.sock"
     async with peer(path) as entry:
-        await slots.await_entry(SESSION, entry.pid, 5)
+        await slots.await_entry(SESSION, entry.pid, 30)
         entry.write(answer)
         assert await entry.line() == "closed" or entry.process.returncode is not None
         with pytest.raises(DeadlineError):
@@ -184,24 +184,38 @@ async def test_junk_is_no_acknowledgement(slots: Slots, answer: bytes) -> None:
             await slots.await_entry(SESSION, entry.pid, 0.05)
 
 
+async def test_junk_behind_an_acknowledgement_ends_the_connection_and_not_the_release(
+    slots: Slots,
+) -> None:
+    place = await slots.prepare(SESSION)
+    async with peer(place / "entry.sock") as entry:
+        await slots.await_entry(SESSION, entry.pid, 30)
+        release = asyncio.create_task(slots.release(SESSION, ENVIRONMENT, 30))
+        await entry.line()
+        entry.write(ACCEPTED + b"junk\n")
+        await release
+        assert not await slots.await_listening(SESSION, 30)
+        assert await entry.line() == "closed"
+
+
 async def test_a_container_tells_when_it_is_loaded(slots: Slots) -> None:
     path = await slots.prepare(SESSION) / "entry.sock"
     async with peer(path) as first:
-        await slots.await_entry(SESSION, first.pid, 5)
+        await slots.await_entry(SESSION, first.pid, 30)
         loaded = asyncio.create_task(slots.await_loaded(SESSION))
         async with peer(path) as stranger:
             stranger.write(LOADED)
             assert await stranger.line() == "closed"
         assert not loaded.done()
         first.write(LOADED)
-        await asyncio.wait_for(loaded, 5)
+        await asyncio.wait_for(loaded, 30)
 
 
 async def test_a_server_that_never_listens_is_not_known_to(slots: Slots) -> None:
     path = await slots.prepare(SESSION) / "entry.sock"
     async with peer(path) as entry:
-        await slots.await_entry(SESSION, entry.pid, 5)
-        release = asyncio.create_task(slots.release(SESSION, {}, 5))
+        await slots.await_entry(SESSION, entry.pid, 30)
+        release = asyncio.create_task(slots.release(SESSION, {}, 30))
         await entry.line()
         entry.write(ACCEPTED)
         await release
@@ -213,7 +227,7 @@ async def test_many_connections_are_bounded(slots: Slots) -> None:
     path = await slots.prepare(SESSION) / "entry.sock"
     opened = [await asyncio.open_unix_connection(str(path)) for _ in range(3)]
     for reader, writer in opened:  # uid 0 of the test itself
-        assert await asyncio.wait_for(reader.read(), 2) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
 
 
@@ -222,7 +236,7 @@ async def test_the_listener_may_restart_before_the_release(folder: Path) -> None
     first = Slots(folder)
     path = await first.prepare(SESSION) / "entry.sock"
     async with peer(path) as entry:
-        await first.await_entry(SESSION, entry.pid, 5)
+        await first.await_entry(SESSION, entry.pid, 30)
         await first.close(SESSION)
         assert await entry.line() == "closed"
     path.touch()
@@ -230,8 +244,8 @@ async def test_the_listener_may_restart_before_the_release(folder: Path) -> None
     assert second.list() == [SESSION]
     await second.prepare(SESSION)
     async with peer(path) as again:
-        await second.await_entry(SESSION, again.pid, 5)
-        release = asyncio.create_task(second.release(SESSION, {"A": "b"}, 5))
+        await second.await_entry(SESSION, again.pid, 30)
+        release = asyncio.create_task(second.release(SESSION, {"A": "b"}, 30))
         assert json.loads(await again.line())["environment"] == {"A": "b"}
         again.write(ACCEPTED)
         await release

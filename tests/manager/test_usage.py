@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from juliabox_manager.usage import LONGEST, Reading, _Trace, read
+from juliabox_manager.usage import LONGEST, Reading, _Trace, memory_limit, read
 
 ID = "c" * 64
 
@@ -75,3 +75,16 @@ def test_cores_are_counted_over_a_moment_that_is_neither_too_short_nor_too_long(
     assert trace.count(at(100.6, 99)) == pytest.approx(0.5)
     assert trace.count(at(102.5, 12.25)) == pytest.approx(1.0)
     assert trace.count(at(103 + LONGEST, 13)) is None
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+def test_the_limit_is_read_that_the_kernel_holds_a_container_to(kind: str, tmp_path: Path) -> None:
+    groups, _ = GROUPS[kind]
+    root = process(tmp_path, groups)
+    name = "memory/memory.limit_in_bytes" if ":memory:" in groups else "memory.max"
+    (root / name).parent.mkdir(parents=True)
+    (root / name).write_text("67108864\n")
+    assert memory_limit(42, ID, tmp_path) == 67108864
+    assert memory_limit(42, "d" * 64, tmp_path) is None
+    (root / name).write_text("max\n")
+    assert memory_limit(42, ID, tmp_path) is None

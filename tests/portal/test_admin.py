@@ -28,8 +28,8 @@ def ran(stand: PortalStand, guest: Guest) -> str:
         found = (one for one in stand.manager.sessions.values() if one.owner == name)
         return next((one.session for one in found if one.state == "running"), None)
 
-    session = str(stand.wait_for(running, 30))
-    stand.wait_for(lambda: guest.api("POST", "servers/stop", json={}).status_code == 202, 20)
+    session = str(stand.wait_for(running))
+    stand.wait_for(lambda: guest.api("POST", "servers/stop", json={}).status_code == 202)
     return session
 
 
@@ -93,14 +93,12 @@ def test_sessions_of_all_are_shown_with_what_they_use_and_one_is_stopped(
         rows = admin.api("GET", "admin/sessions?search=watched").json()["sessions"]
         return next((one for one in rows if one["memory"]), None)
 
-    row = stand.wait_for(seen, 30)
+    row = stand.wait_for(seen)
     assert (row["owner"], row["memory"], row["memory_limit"]) == ("watched", 2**29, 2**30)
     assert admin.api("GET", "admin/volumes?search=watched").json()["total"] == 1
     body = {"owner": "watched"}
-    stand.wait_for(
-        lambda: admin.api("POST", "admin/sessions/stop", json=body).status_code == 202, 20
-    )
-    stand.wait_for(lambda: guest.api("GET", "home").json()["sessions"][0]["state"] == "stopped", 20)
+    stand.wait_for(lambda: admin.api("POST", "admin/sessions/stop", json=body).status_code == 202)
+    stand.wait_for(lambda: guest.api("GET", "home").json()["sessions"][0]["state"] == "stopped")
 
 
 def test_instances_are_shown_with_their_warm_containers(stand: PortalStand, admin: Guest) -> None:
@@ -111,7 +109,7 @@ def test_instances_are_shown_with_their_warm_containers(stand: PortalStand, admi
         (one,) = admin.api("GET", "admin/instances").json()["instances"]
         return next(iter(one["pools"]), None)
 
-    row = stand.wait_for(seen, 10)
+    row = stand.wait_for(seen)
     told = {"wanted": 4, "ready": 3, "loading": 0, "claimed": 12, "missed": 2}
     assert row == {"image": "juliabox/julia", **told, **short}
 
@@ -125,7 +123,7 @@ def test_use_over_time_counts_a_session_once_and_comes_as_csv(
         text = admin.api("GET", "admin/usage.csv").text
         return [one for one in csv.DictReader(io.StringIO(text)) if one["owner"] == "counted"]
 
-    found = stand.wait_for(rows, 20)
+    found = stand.wait_for(rows)
     assert [one["session"] for one in found] == [session]
     today = datetime.now(UTC).date()
     first = (today - timedelta(days=20)).isoformat()
@@ -181,7 +179,7 @@ def test_a_start_that_failed_is_listed_with_its_cause(stand: PortalStand, admin:
             for one in rows
         )
 
-    stand.wait_for(listed, 20)
+    stand.wait_for(listed)
 
 
 def test_tasks_are_shown_with_their_last_run(stand: PortalStand, admin: Guest) -> None:
@@ -195,7 +193,7 @@ def test_tasks_are_shown_with_their_last_run(stand: PortalStand, admin: Guest) -
         ),
         p.TaskInfo("broken", "strange 1", ["task.cmd.async"], 0.0, 0.0, 60.0, False, [], {}, bad),
     ]
-    stand.wait_for(lambda: admin.api("GET", "admin/tasks").json()["tasks"], 10)
+    stand.wait_for(lambda: admin.api("GET", "admin/tasks").json()["tasks"])
     first, second = admin.api("GET", "admin/tasks").json()["tasks"]
     assert (first["state"], first["schedule"], first["result"]) == (
         "succeeded",
@@ -220,7 +218,7 @@ def test_who_waits_for_an_account_is_counted(stand: PortalStand, admin: Guest) -
     form = {"username": "hopeful", "new_password": "a long enough pass phrase"}
     form |= {"new_password_confirmation": "a long enough pass phrase"}
     assert Guest(stand).post("/hub/signup", form).status_code == 200
-    stand.wait_for(lambda: admin.api("GET", "admin/users").json()["pending"] == before + 1, 15)
+    stand.wait_for(lambda: admin.api("GET", "admin/users").json()["pending"] == before + 1)
     plain = Guest(stand).enter("no-admin", add_person(stand, "no-admin"))
     token = plain.api("POST", "tokens", json={"note": "x"}).json()["token"]
     assert stand.api("GET", "/sign-ups", token).status_code == 403

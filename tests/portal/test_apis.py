@@ -142,7 +142,10 @@ def test_a_source_that_does_not_load_is_refused_with_its_lines_and_its_output(ad
 
 def test_a_save_that_would_overwrite_a_newer_version_is_refused(ada: Guest) -> None:
     save(ada, "ada/twice")
-    assert save(ada, "ada/twice", after=1).status_code == 200
+    same = save(ada, "ada/twice", after=1)
+    assert (same.status_code, same.json()["unchanged"]) == (200, True)
+    other = save(ada, "ada/twice", source=f"{SOURCE}# more\n", after=1)
+    assert (other.status_code, other.json()["unchanged"]) == (200, False)
     answer = save(ada, "ada/twice", after=1)
     assert (answer.status_code, answer.json()["code"]) == (409, "api.conflict")
 
@@ -301,7 +304,7 @@ def test_one_person_has_a_few_test_calls_under_way_and_no_more(place: Place, ada
     before = len(place.world.calls)
     with ThreadPoolExecutor(engine.EACH) as pool:
         waiting = [pool.submit(ada.api, "POST", path, json={}) for _ in range(engine.EACH)]
-        place.stand.wait_for(lambda: len(place.world.calls) == before + engine.EACH, 10)
+        place.stand.wait_for(lambda: len(place.world.calls) == before + engine.EACH)
         refused = ada.api("POST", path, json={})
         assert (refused.status_code, refused.json()["code"]) == (429, "portal.calls")
         place.world.go_on.set()

@@ -50,7 +50,14 @@ def test_a_hub_that_is_away_is_told_with_503_and_a_code_and_nobody_is_logged_out
     stranger.http.cookies.delete("jupyterhub-session-id", path="/")
     shaken.start_hub()
     shaken.await_ready()
-    shaken.wait_for(lambda: Guest(shaken).enter("admin"), 20)
+
+    def entered() -> Guest | None:
+        try:
+            return Guest(shaken).enter("admin")
+        except AssertionError:
+            return None  # the portal takes the hub for away for a moment longer
+
+    shaken.wait_for(entered)
 
 
 def test_a_manager_that_is_away_leaves_the_pages_of_people_open_and_says_so(
@@ -60,14 +67,14 @@ def test_a_manager_that_is_away_leaves_the_pages_of_people_open_and_says_so(
     ada, chief = Guest(shaken).enter("ada", password), Guest(shaken).enter("admin")
     shaken.manager.away = True
     try:
-        shaken.wait_for(lambda: "manager" in ada.api("GET", "home").json()["degraded"], 20)
+        shaken.wait_for(lambda: "manager" in ada.api("GET", "home").json()["degraded"])
         assert ada.open().status_code == 200
 
         def refused() -> bool:
             answer = chief.api("GET", "admin/sessions")
             return answer.status_code == 503 and answer.json()["code"] == "portal.manager"
 
-        shaken.wait_for(refused, 10)
+        shaken.wait_for(refused)
         page = chief.open("admin/sessions")
         assert page.status_code == 503
         assert "portal.manager" in page.text
@@ -78,7 +85,7 @@ def test_a_manager_that_is_away_leaves_the_pages_of_people_open_and_says_so(
         assert chief.open("admin/instances").status_code == 200
     finally:
         shaken.manager.away = False
-    shaken.wait_for(lambda: chief.api("GET", "admin/sessions").status_code == 200, 20)
+    shaken.wait_for(lambda: chief.api("GET", "admin/sessions").status_code == 200)
 
 
 def test_a_database_that_is_away_is_told_and_costs_no_session(shaken: PortalStand) -> None:
@@ -109,7 +116,7 @@ def test_a_database_that_is_away_is_told_and_costs_no_session(shaken: PortalStan
             and sum(one["sessions"] for one in answer.json()["points"]) > 0
         )
 
-    shaken.wait_for(counted, 60)
+    shaken.wait_for(counted)
 
 
 def test_a_portal_that_was_killed_records_what_happened_meanwhile_once(
@@ -122,12 +129,10 @@ def test_a_portal_that_was_killed_records_what_happened_meanwhile_once(
     for _ in range(2):
         assert shaken.api("POST", "/users/bob/server", json={}).status_code in {201, 202}
         shaken.wait_for(
-            lambda: shaken.api("GET", "/users/bob").json()["servers"].get("", {}).get("ready"), 30
+            lambda: shaken.api("GET", "/users/bob").json()["servers"].get("", {}).get("ready")
         )
-        shaken.wait_for(
-            lambda: shaken.api("DELETE", "/users/bob/server").status_code in {202, 204}, 20
-        )
-        shaken.wait_for(lambda: not shaken.api("GET", "/users/bob").json()["servers"], 20)
+        shaken.wait_for(lambda: shaken.api("DELETE", "/users/bob/server").status_code in {202, 204})
+        shaken.wait_for(lambda: not shaken.api("GET", "/users/bob").json()["servers"])
     shaken.restart_portal()
     chief = Guest(shaken).enter("admin")
 
@@ -136,7 +141,7 @@ def test_a_portal_that_was_killed_records_what_happened_meanwhile_once(
         found = [line for line in text.splitlines() if ",bob," in line]
         return found if len(found) >= 2 else []
 
-    found = shaken.wait_for(rows, 30)
+    found = shaken.wait_for(rows)
     assert len({line.partition(",")[0] for line in found}) == len(found) == 2
     assert Guest(shaken).enter("bob", password).open().status_code == 200
 

@@ -217,7 +217,7 @@ def odd_names(stand: PortalStand) -> Iterator[None]:
 def test_odd_names_are_text_on_every_page(
     stand: PortalStand, admin: Guest, behind: list[Route]
 ) -> None:
-    stand.wait_for(lambda: "odd" in admin.api("GET", "admin/failures").text, 20)
+    stand.wait_for(lambda: "odd" in admin.api("GET", "admin/failures").text)
     shown = set()
     for route in behind:
         answer = send(admin, "GET", route.path, **{"X-XSRFToken": admin.xsrf})
@@ -235,7 +235,7 @@ def test_no_cell_of_the_figures_is_a_formula(stand: PortalStand, admin: Guest) -
         text = admin.api("GET", "admin/usage.csv").text
         return text if "calc" in text else ""
 
-    text = stand.wait_for(told, 70)
+    text = stand.wait_for(told, 120)
     for line in text.splitlines():
         for cell in line.split(","):
             assert not cell.strip('"').startswith(("=", "+", "-", "@", "\t")), line
@@ -298,7 +298,7 @@ def test_nobody_learns_what_files_there_are_besides_those_of_plugins(
     stand: PortalStand, path: str
 ) -> None:
     # not by httpx, which tidies addresses up
-    connection = http.client.HTTPConnection("127.0.0.1", stand.portal_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", stand.portal_port, timeout=60)
     connection.request("GET", f"{PREFIX}plugins/stand-pages/static/{path}")
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (404, b"404\n")

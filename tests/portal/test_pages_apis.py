@@ -2,86 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from uuid import uuid4
+import re
+import time
 
 import pytest
-from msgspec.structs import replace
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, expect
 
-from juliabox_services.api.engine_contract import Checked
-from juliabox_services.api.models import Fault
+from juliabox_services.api.models import Bucket, Stats
 from juliabox_services.portal.models_apis import MyApis
 from support import api_samples, portal_preview
-from support.portal_browsing import Watched, watched
-from support.portal_preview import XSRF, State
+from support.api_page_steps import PATH, line_of_cursor, open_tab, sent, source_of
+from support.portal_browsing import Watched, seen
+from support.portal_preview import State
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.browser
 
-PATH = "api/apis/ada/sums"
-
-
-@pytest.fixture(scope="module")
-def preview() -> Iterator[tuple[str, State]]:
-    with portal_preview.running() as running:
-        yield running
-
-
-@pytest.fixture
-def state(preview: tuple[str, State]) -> State:
-    """Return the preview's memory, as new."""
-    preview[1].__init__()  # type: ignore[misc]
-    return preview[1]
-
-
-@pytest.fixture(scope="module")
-def window(browser: Browser) -> Iterator[Watched]:
-    context = browser.new_context(reduced_motion="reduce", timezone_id="UTC", locale="en-GB")
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    with watched(context) as opened:
-        yield opened
-    context.close()
-
-
-@pytest.fixture
-def portal(preview: tuple[str, State], window: Watched, state: State) -> Watched:
-    window.base = preview[0]
-    return window
-
-
-def open_tab(portal: Watched, tab: str) -> Page:
-    """Open ada's sums at a tab."""
-    # the query lets the page load: a change of the fragment alone does not
-    page = portal.open(f"{portal.base}apis/ada/sums?{uuid4().hex}#{tab}")
-    expect(page.locator(f"#{tab}")).to_be_visible()
-    return page
-
-
-def sent(state: State, method: str, path: str) -> dict[str, object]:
-    """Return the body of the one request of a method to a path."""
-    found = [one for one in state.changes if one[:2] == (method, path)]
-    assert len(found) == 1, state.changes
-    assert found[0][3] == XSRF
-    body: dict[str, object] = found[0][2]
-    return body
-
-
-def source_of(page: Page) -> str:
-    return str(page.evaluate("document.querySelector('.CodeMirror').CodeMirror.getValue()"))
-
-
-def write(page: Page, text: str) -> None:
-    """Replace what the editor has, as somebody who types."""
-    page.locator(".CodeMirror-code").first.click()
-    page.keyboard.press("Control+A")
-    page.keyboard.insert_text(text)
+#: Whether a plot has anything in its first colour.
+DRAWN = """(place) => {
+  const canvas = document.querySelectorAll("#plots canvas")[place];
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const colour = getComputedStyle(document.documentElement).getPropertyValue("--jb-plot-1").trim();
+  const wanted = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  const near = (at) => wanted.every((one, part) => Math.abs(data[at + part] - one) < 12);
+  for (let at = 0; at < data.length; at += 4) if (data[at + 3] > 150 && near(at)) return true;
+  return false;
+}"""
 
 
 def test_an_address_leads_to_a_tab_and_a_tab_to_an_address(portal: Watched) -> None:
     page = open_tab(portal, "call")
     page.get_by_role("tab", name="Versions").click()
     expect(page.locator("#versions")).to_be_visible()
-    assert page.url.endswith("#versions")
+    expect(page).to_have_url(re.compile("#versions$"))  # it is told when the tab is shown
     page.evaluate("location.hash = '#tokens'")
     expect(page.locator("#tokens")).to_be_visible()
     page.evaluate("location.hash = '#nothing-of-the-kind'")
@@ -199,9 +151,7 @@ def test_an_error_of_a_function_leads_to_its_line(portal: Watched) -> None:
     expect(answer).to_contain_text("n must be within 0 and 10000")
     answer.get_by_role("button", name="fib, line 7").click()
     expect(page.locator("#source")).to_be_visible()
-    cursor = "document.querySelector('.CodeMirror').CodeMirror.getCursor().line"
-    page.wait_for_timeout(200)
-    assert page.evaluate(cursor) == 6
+    seen(page, lambda: line_of_cursor(page) == 6)
 
 
 def test_the_address_is_copied(portal: Watched) -> None:
@@ -211,140 +161,34 @@ def test_the_address_is_copied(portal: Watched) -> None:
     assert page.evaluate("navigator.clipboard.readText()").endswith("/services/api/ada/sums/")
 
 
-def test_the_source_is_coloured_and_can_be_left_by_keyboard(portal: Watched) -> None:
-    page = open_tab(portal, "source")
-    words = page.locator(".cm-keyword").all_inner_texts()
-    assert {"using", "function", "for", "end"} <= set(words)
-    expect(page.locator(".cm-comment").first).to_contain_text("# beyond that")
-    page.locator(".CodeMirror-code").first.click()
-    page.keyboard.press("Escape")
-    expect(page.get_by_label("Functions to publish")).to_be_focused()
-
-
-def test_a_version_is_saved_with_what_was_written(portal: Watched, state: State) -> None:
-    page = open_tab(portal, "source")
-    write(page, "cube(x) = x^3\n")
-    page.get_by_label("Functions to publish").fill("cube, fib")
-    page.get_by_label("Access").select_option("listed")
-    page.get_by_label("Users", exact=True).fill("emmy, grace")
-    page.get_by_text("Limits and answers").click()
-    page.get_by_label("Seconds for a call").fill("2.5")
-    page.get_by_label("Memory, MiB").fill("256")
-    page.get_by_label("image/png").check()
-    page.get_by_label("What is new").fill("cubes")
-    with page.expect_response(lambda one: one.request.method == "PUT"):
-        page.get_by_role("button", name="Publish version 4").click()
-    body = sent(state, "PUT", PATH)
-    options = body.pop("options")
-    assert body == {
-        "source": "cube(x) = x^3\n",
-        "functions": ["cube", "fib"],
-        "note": "cubes",
-        "after": 3,
-    }
-    assert isinstance(options, dict)
-    assert (options["timeout"], options["memory"]) == (2.5, 256 * 1024**2)
-    assert (options["users"], options["groups"]) == (["emmy", "grace"], ["course-2026"])
-    assert options["content"] == ["image/png"]
-    expect(page.get_by_role("status").filter(has_text="Version 4 answers now.")).to_be_visible()
-    expect(page.get_by_role("button", name="Publish version 5")).to_be_visible()
-
-
-def test_a_fault_of_the_source_is_told_at_its_line(portal: Watched, state: State) -> None:
-    page = open_tab(portal, "source")
-    state.refused = (400, api_samples.REFUSAL)
-    page.get_by_role("button", name="Publish version 4").click()
-    problem = page.locator("#problem")
-    expect(problem).to_contain_text("missing comma or )")
-    expect(problem).to_contain_text("source.syntax")
-    expect(problem.get_by_label("What it printed")).to_contain_text("loading")
-    expect(page.locator(".jb-line-note")).to_contain_text("missing comma or )")
-    expect(page.locator(".jb-bad-line")).to_have_count(1)
-    problem.get_by_role("button", name="Line 7").click()
-    assert page.evaluate("document.querySelector('.CodeMirror').CodeMirror.getCursor().line") == 6
-    state.refused = None
-    page.get_by_role("button", name="Check").click()
-    expect(page.locator(".jb-line-note")).to_have_count(0)
-
-
-def test_a_check_shows_what_programs_could_call(portal: Watched, state: State) -> None:
-    page = open_tab(portal, "source")
-    page.get_by_role("button", name="Check").click()
-    told = page.locator("#problem")
-    expect(told).to_contain_text("product(one::Vector, other::Vector; scale::Real=…)")
-    expect(told).to_contain_text("halves(…)")
-    state.checked = Checked(code="source.missing", message="There is no function half.")
-    page.get_by_role("button", name="Check").click()
-    expect(told).to_contain_text("There is no function half. source.missing")
-    fault = Fault(code="api.starting", message="There is no room for a container now.")
-    state.refused = (503, fault)
-    page.get_by_role("button", name="Check").click()
-    expect(told).to_contain_text("There is no room for a container now. api.starting")
-
-
-def test_what_somebody_writes_stays_while_the_page_looks_again(
+def test_what_an_admin_stopped_its_owner_can_neither_start_nor_remove(
     portal: Watched, state: State
 ) -> None:
-    page = open_tab(portal, "source")
-    write(page, "mine(x) = x\n")
-    state.api = api_samples.api_page(newest=9, active=9)
-    with page.expect_response(f"**/{PATH}"):
-        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    expect(page.get_by_role("button", name="Publish version 10")).to_be_visible()
-    assert source_of(page) == "mine(x) = x\n"
-    fault = Fault(code="api.conflict", message="There is version 9 by now.")
-    state.refused = (409, fault)
-    page.get_by_role("button", name="Publish version 10").click()
-    expect(page.locator("#problem")).to_contain_text("There is version 9 by now.")
-    assert sent(state, "PUT", PATH)["after"] == 3
+    state.admin = False
+    state.api = api_samples.api_page(stopped="admin")
+    page = open_tab(portal, "call")
+    for name in ("Start", "Remove"):
+        button = page.get_by_role("button", name=name, exact=True)
+        expect(button).to_be_disabled()
+        expect(button).to_have_attribute("title", "An admin stopped it")
 
 
-def test_what_somebody_writes_while_a_version_is_being_saved_stays(
-    portal: Watched, state: State
+def test_a_description_of_many_lines_does_not_fill_the_list(
+    portal: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = open_tab(portal, "source")
-    write(page, "first(x) = x\n")
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        if route.request.method == "PUT":
-            held.append(route)
-        else:
-            route.continue_()
-
-    page.route(f"**/{PATH}", hold)
-    with page.expect_request(lambda one: one.method == "PUT"):
-        page.get_by_role("button", name="Publish version 4").click()
-    write(page, "second(x) = x\n")
-    held.pop().continue_()
-    expect(page.get_by_role("button", name="Publish version 5")).to_be_visible()
-    assert sent(state, "PUT", PATH)["source"] == "first(x) = x\n"
-    assert source_of(page) == "second(x) = x\n"
-    page.unroute_all()
-    state.changes.clear()
-    with page.expect_response(lambda one: one.request.method == "PUT"):
-        page.get_by_role("button", name="Publish version 5").click()
-    body = sent(state, "PUT", PATH)
-    assert (body["source"], body["after"]) == ("second(x) = x\n", 4)
+    long = api_samples.summary(publisher="emmy", description="much\n" * 800)
+    monkeypatch.setitem(portal_preview.DATA, "my-apis", lambda: MyApis(available=True, own=[long]))
+    page = portal.open(f"{portal.base}apis")
+    place = page.get_by_role("article", name="sums").bounding_box()
+    assert place is not None and place["height"] < 400
 
 
-def test_names_with_spaces_stay_whole(portal: Watched, state: State) -> None:
-    detail = state.api.detail
-    assert detail is not None
-    users, groups = ["Ada Lovelace", "emmy"], ['the "second" year', "a,b"]
-    options = replace(detail.version.options, users=users, groups=groups)
-    detail = replace(detail, version=replace(detail.version, options=options))
-    state.api = replace(state.api, detail=detail)
-    page = open_tab(portal, "source")
-    field = page.get_by_label("Users", exact=True)
-    expect(field).to_have_value('"Ada Lovelace" emmy')
-    field.fill('"Ada Lovelace", emmy grace')
-    with page.expect_response(lambda one: one.request.method == "PUT"):
-        page.get_by_role("button", name="Publish version 4").click()
-    sent_options = sent(state, "PUT", PATH)["options"]
-    assert isinstance(sent_options, dict)
-    assert sent_options["users"] == ["Ada Lovelace", "emmy", "grace"]
-    assert sent_options["groups"] == groups
+def test_on_a_narrow_screen_the_tab_that_an_address_leads_to_is_seen(portal: Watched) -> None:
+    window = portal.page.viewport_size
+    portal.page.set_viewport_size({"width": 390, "height": 844})
+    page = open_tab(portal, "tokens")
+    expect(page.get_by_role("tab", name="Tokens")).to_be_in_viewport(ratio=0.9)
+    portal.page.set_viewport_size(window)  # type: ignore[arg-type]
 
 
 def test_versions_are_compared_and_rolled_back(portal: Watched, state: State) -> None:
@@ -380,7 +224,8 @@ def test_the_log_follows_and_can_be_held_to_failures(portal: Watched, state: Sta
     asked = f"{PATH.removeprefix('api/apis/')}/log"
     before = state.fetched[asked]
     page.get_by_role("tab", name="Tokens").click()
-    page.wait_for_timeout(300)
+    expect(page.locator("#tokens")).to_be_visible()
+    page.wait_for_timeout(1500)  # what was under way has come
     held = state.fetched[asked]
     assert held >= before
     page.wait_for_timeout(4500)
@@ -398,6 +243,18 @@ def test_use_is_drawn_and_told_in_words(portal: Watched) -> None:
         page.get_by_role("button", name="1 week").click()
     expect(page.get_by_role("heading", name="Calls in 2 hours")).to_be_visible()
     assert portal.complaints == []
+
+
+def test_the_first_calls_of_an_api_are_seen_in_both_plots(
+    portal: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minute = Bucket(time=time.time() // 60 * 60, calls=7, p50=0.02, p95=0.04)
+    one = Stats(buckets=[minute], containers=1, outstanding=0)
+    monkeypatch.setattr(api_samples, "stats", lambda _: one)
+    page = open_tab(portal, "use")
+    expect(page.locator("#plots canvas")).to_have_count(2)
+    for place in (0, 1):
+        page.wait_for_function(DRAWN, arg=place)
 
 
 def test_a_token_of_the_api_is_made_and_shown_once(portal: Watched, state: State) -> None:
@@ -479,3 +336,19 @@ def test_an_admin_stops_the_api_of_somebody(portal: Watched, state: State) -> No
     assert sent(state, "POST", f"{PATH}/stop") == {}
     page.get_by_role("button", name="Start ada/a-name").click()
     expect(page.get_by_role("status").filter(has_text="answers calls again")).to_be_visible()
+
+
+def test_an_admin_is_asked_before_what_somebody_removed_left_goes_to_who_has_the_name(
+    portal: Watched, state: State
+) -> None:
+    page = portal.open(f"{portal.base}admin/apis")
+    expect(page.get_by_role("row").filter(has_text="noether/left")).to_contain_text(
+        "publisher removed"
+    )
+    page.get_by_role("button", name="Start noether/left").click()
+    asked = page.get_by_role("dialog")
+    expect(asked).to_contain_text("Whoever is called noether now gets it with its source")
+    assert not state.changes
+    asked.get_by_role("button", name="Start").click()
+    expect(page.get_by_role("status").filter(has_text="noether/left answers")).to_be_visible()
+    assert sent(state, "POST", "api/apis/noether/left/start") == {}

@@ -14,7 +14,7 @@ from support import portal_preview
 from support.portal_browsing import Watched, watched
 from support.portal_routes import address
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.browser
 
 ADDRESSES = {name: address(info) for name, info in PAGES.items()} | {"error": "error"}
 TABS = ("source", "versions", "log", "use", "tokens")

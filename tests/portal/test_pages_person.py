@@ -10,24 +10,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from juliabox_services.portal.models import Home
-from support import portal_preview, portal_samples
-from support.portal_browsing import Watched, watched
+from support import portal_samples
+from support.portal_browsing import Watched, seen, watched
 from support.portal_preview import XSRF, State
 
-pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def preview() -> Iterator[tuple[str, State]]:
-    with portal_preview.running() as running:
-        yield running
-
-
-@pytest.fixture
-def state(preview: tuple[str, State]) -> State:
-    """Return the preview's memory, as new."""
-    preview[1].__init__()  # type: ignore[misc]
-    return preview[1]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +24,6 @@ def window(browser: Browser) -> Iterator[Watched]:
     with watched(context) as opened:
         yield opened
     context.close()
-
-
-@pytest.fixture
-def portal(preview: tuple[str, State], window: Watched, state: State) -> Watched:
-    window.base = preview[0]
-    return window
 
 
 def change_of(state: State, path: str) -> tuple[str, object]:
@@ -67,7 +48,7 @@ def wake(page: Page) -> None:
 def test_gauges_follow_what_the_session_uses(portal: Watched, state: State) -> None:
     page = portal.open(portal.base)
     memory = page.get_by_role("meter", name="Memory")
-    assert memory.get_attribute("aria-valuenow") == "46"
+    expect(memory).to_have_attribute("aria-valuenow", "46")
     state.home = with_first(state.home, gauges=portal_samples.gauges(memory=0.97))
     wake(page)
     expect(memory).to_have_attribute("aria-valuenow", "97")
@@ -82,8 +63,9 @@ def test_a_page_that_nobody_sees_asks_for_nothing(
     # of this window alone: its time stands still from now on
     now = time.time()
     page.clock.install(time=now)
-    page.clock.pause_at(now + 1)
+    page.clock.pause_at(now + 600)
     Watched(page).open(preview[0])
+    page.wait_for_load_state("networkidle")
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
     wake(page)
     before = dict(state.fetched)
@@ -281,7 +263,7 @@ def test_a_session_opens_in_a_frame_below_its_head(portal: Watched, state: State
     expect(inside).to_be_visible()
     expect(page.locator(".jb-sh-name")).to_have_text("My session")
     expect(page.locator(".jb-sh-clock")).to_contain_text("if idle")
-    assert page.get_by_role("meter", name="Disk").get_attribute("aria-valuenow") == "82"
+    expect(page.get_by_role("meter", name="Disk")).to_have_attribute("aria-valuenow", "82")
     page.get_by_role("button", name="Stop").click()
     with page.expect_response("**/api/servers/stop"):
         page.get_by_role("dialog").get_by_role("button", name="Stop").click()
@@ -297,7 +279,7 @@ def test_everything_can_be_reached_and_seen_by_keyboard(portal: Watched) -> None
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "main"
+    seen(page, lambda: page.evaluate("document.activeElement.id") == "main")
     page.keyboard.press("Tab")
     reached = []
     for _ in range(60):
@@ -325,7 +307,7 @@ def test_a_dialog_takes_the_focus_and_gives_it_back(portal: Watched, state: Stat
     stop = page.get_by_role("button", name="Stop My session")
     stop.focus()
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.closest('dialog') !== null")
+    seen(page, lambda: page.evaluate("document.activeElement.closest('dialog') !== null"))
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(stop).to_be_focused()

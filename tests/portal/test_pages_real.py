@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from juliabox_ext.selection import PluginSelection
 from juliabox_services.portal.models import PAGES
@@ -15,7 +15,7 @@ from support.hub_stand import PASSWORD
 from support.portal_browsing import Watched, watched
 from support.portal_stand import PREFIX, PortalStand
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.browser
 
 PLUGINS = ["rdbms", "usage", "singlenode", "session-head", "configuration"]
 FEATURES = {"db": ["rdbms"], "ui.config.section": ["configuration"]}
@@ -47,17 +47,32 @@ def admin(real: PortalStand, browser: Browser) -> Iterator[Watched]:
 def test_a_page_is_whole_on_the_real_portal(name: str, admin: Watched) -> None:
     page = admin.open(admin.base + PAGES[name].route)
     assert admin.complaints == []
-    assert page.locator("[aria-busy]").count() == 0
+    expect(page.locator("[aria-busy]")).to_have_count(0)
 
 
 def test_a_session_is_started_and_stopped_on_its_card(admin: Watched) -> None:
     page = admin.open(admin.base)
     page.get_by_role("button", name="Start ").first.click()
-    expect(page.get_by_role("link", name="JupyterLab")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("link", name="JupyterLab")).to_be_visible(timeout=60_000)
     expect(page.get_by_role("meter", name="Memory").first).to_have_attribute("aria-valuenow", "50")
     page.get_by_role("button", name="Stop ").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Stop").click()
-    expect(page.get_by_role("link", name="JupyterLab")).to_be_hidden(timeout=30_000)
+    expect(page.get_by_role("link", name="JupyterLab")).to_be_hidden(timeout=60_000)
+
+
+def test_defaults_can_be_chosen_once_the_kept_ones_are_there(admin: Watched) -> None:
+    asked: list[Route] = []
+    admin.page.route("**/plugins/configuration/defaults", lambda route: asked.append(route))  # noqa: PLW0108 the driver marks it
+    page = admin.open(f"{admin.base}settings")
+    opens, save = page.get_by_label("A session opens with"), page.get_by_role("button", name="Save")
+    expect(opens).to_be_disabled()
+    expect(save).to_be_disabled()
+    while not asked:
+        page.wait_for_timeout(20)
+    asked[0].continue_()
+    expect(opens).to_be_enabled()
+    expect(save).to_be_enabled()
+    page.unroute("**/plugins/configuration/defaults")
 
 
 def test_defaults_are_kept_in_the_database(admin: Watched, real: PortalStand) -> None:

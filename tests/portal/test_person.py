@@ -43,7 +43,7 @@ def test_a_session_is_started_seen_with_its_gauges_and_stopped(
     assert seen["can_stop"] and not seen["can_start"]
     answer = guest.api("POST", "servers/stop", json={})
     assert answer.status_code == 202, answer.text
-    stand.wait_for(lambda: guest.api("GET", "home").json()["sessions"][0]["state"] == "stopped", 20)
+    stand.wait_for(lambda: guest.api("GET", "home").json()["sessions"][0]["state"] == "stopped")
 
 
 def test_profiles_are_shown_to_whom_the_spawner_lets_use_them(
@@ -63,7 +63,7 @@ def test_a_named_server_is_made_and_forgotten(
     assert start(stand, guest, "lab")["label"] == "lab"
     assert guest.api("GET", "home").json()["named_servers_left"] == 2
     assert guest.api("POST", "servers/remove", json={"server": "lab"}).status_code == 202
-    stand.wait_for(lambda: len(guest.api("GET", "home").json()["sessions"]) == 1, 20)
+    stand.wait_for(lambda: len(guest.api("GET", "home").json()["sessions"]) == 1)
 
 
 def test_tokens_are_made_listed_and_revoked(
@@ -150,4 +150,4 @@ def test_the_end_of_a_session_is_told_with_its_reason(
         seen = guest.api("GET", "home").json()["sessions"][0]
         return bool(seen["state"] == "stopped" and seen["ending"] == reason)
 
-    stand.wait_for(told, 60)
+    stand.wait_for(told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import time
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -45,8 +46,17 @@ def apis(installation: Installation) -> Iterator[Apis]:
 
 @pytest.fixture(scope="module")
 def containers(apis: Apis, installation: Installation) -> list[dict[str, Any]]:
-    """What the engine tells of each API container: two in use, and perhaps a blank one."""
-    found = api_containers(installation)
+    """What the engine tells of each API container: two in use, and perhaps a blank one.
+
+    Those in which the sources were checked end behind, and are waited for.
+    """
+    names: list[set[str]] = []
+    for _ in range(60):
+        found = api_containers(installation)
+        names.append({one["Id"] for one in found})
+        if len(names) > 5 and all(one == names[-1] for one in names[-5:]):
+            break
+        time.sleep(1)
     assert len(found) >= 2
     return found
 
@@ -169,6 +179,7 @@ def test_nobodys_key_opens_a_worker_but_the_engines(
     """Even from the engine's own network, a stranger's key is not answered."""
     program = """
 import json, sys, zmq
+from juliabox_services.api import wire
 context = zmq.Context()
 answers = []
 for address, port in json.loads(sys.argv[1]):
@@ -178,7 +189,7 @@ for address, port in json.loads(sys.argv[1]):
     socket.curve_serverkey = public
     socket.linger = 0
     socket.connect(f"tcp://{address}:{port}")
-    socket.send_multipart([b"JBW1", b"1", b"health", b"{}"])
+    socket.send(wire.health_message(b"1"))
     answers.append(bool(socket.poll(1500)))
     socket.close()
 print(json.dumps(answers))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -128,10 +129,10 @@ def _run(body: Body, change: Callable[[Body], None], name: str) -> Any:
     if body["HostConfig"]["NetworkMode"] == "host" or body["HostConfig"].get("UTSMode") == "host":
         body.pop("Hostname")
     client = docker.from_env().api
-    made = client.create_container_from_config(body, name)["Id"]
+    made = client.create_container_from_config(body, f"jbt-{os.getpid()}-{name}")["Id"]
     try:
         client.start(made)
-        client.wait(made, timeout=60)
+        client.wait(made, timeout=180)
         printed = client.logs(made, stderr=False).decode()
         return json.loads(printed) if printed else client.logs(made).decode()
     finally:
@@ -145,13 +146,13 @@ def test_each_control_that_is_taken_away_is_missed(like: Body, limits: Limits) -
     def missed(name: str) -> set[str]:
         change, _ = MUTANTS[name]
         try:
-            seen = _run(like, change, f"jbt-security-{name.replace(' ', '-').replace(chr(39), '')}")
+            seen = _run(like, change, name.replace(" ", "-").replace("'", ""))
         except docker.errors.APIError as error:
             pytest.fail(f"{name}: {error}")
         assert isinstance(seen, dict), (name, seen)
         return confinement.missing(seen, limits)
 
-    whole = _run(like, lambda host: None, "jbt-security-whole")
+    whole = _run(like, lambda host: None, "whole")
     assert confinement.missing(whole, limits) == set(), whole
     with ThreadPoolExecutor(3) as pool:
         found = dict(zip(MUTANTS, pool.map(missed, MUTANTS), strict=True))

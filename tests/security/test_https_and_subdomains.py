@@ -192,16 +192,20 @@ async ([hub, other]) => {
     await ask('change password', hub + '/hub/change-password/admin', {method: 'POST',
         mode: 'no-cors', body: new URLSearchParams({new_password: 'pwned-pwned-pwned',
         new_password_confirmation: 'pwned-pwned-pwned', _xsrf: 'x'})});
+    const pause = () => new Promise(done => setTimeout(done, 100));
+    const read = async text => {
+        // as long as the page has not come there is an empty one of our own
+        for (let number = 0; number < 300; number++, await pause()) {
+            try { if (text()) return text(); } catch (error) { return error.name; }
+        }
+        return 'nothing came';
+    };
     const frame = document.createElement('iframe');
     frame.src = hub + '/hub/home';
     document.body.append(frame);
-    await new Promise(done => { frame.onload = done; setTimeout(done, 3000); });
-    try { told.frame = frame.contentWindow.document.body.innerText; }
-    catch (error) { told.frame = error.name; }
+    told.frame = await read(() => frame.contentWindow.document.body.innerText);
     const opened = window.open(hub + '/hub/home');
-    await new Promise(done => setTimeout(done, 2000));
-    try { told.opened = opened.closed ? 'closed' : opened.document.body.innerText; }
-    catch (error) { told.opened = error.name; }
+    told.opened = await read(() => opened.closed ? 'closed' : opened.document.body.innerText);
     for (const name of ['jupyterhub-hub-login', '__Host-jupyterhub-hub-login', '_xsrf',
                         '__Host-_xsrf', 'jupyterhub-session-id'])
         for (const path of ['/', '/hub/', '/hub/home'])
@@ -222,8 +226,15 @@ def hostile(secure: Installation) -> Iterator[Inside]:
     wait_for(lambda: (person.server() or {}).get("ready"), 90, "the server is not ready")
     inside = Inside(person)
     _inside(inside, "serve", detached=True)
+    wait_for(lambda: _serves(inside), 60, "the hostile page is not served")
     yield inside
     person.stopped()
+
+
+def _serves(inside: Inside) -> bool:
+    code = "import socket; socket.create_connection(('127.0.0.1', 9999)).close()"
+    command = ["docker", "exec", inside.container, "/opt/venv/bin/python", "-c", code]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def _inside(inside: Inside, verb: str, *, detached: bool = False) -> str:

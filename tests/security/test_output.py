@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 
@@ -54,7 +53,7 @@ def test_what_is_over_the_rate_is_left_out_and_its_end_is_told(output: ModuleTyp
 
 def test_the_end_of_a_flood_that_kills_its_program_is_told() -> None:
     process = run("import sys; print('x' * 10**7); sys.exit('the cause')")
-    told, _ = process.communicate(timeout=20)
+    told, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     assert told.endswith(b"the cause\n\n") and len(told) < 2**19
 
@@ -65,24 +64,22 @@ def test_the_end_of_a_flood_that_kills_its_program_is_told() -> None:
     ids=["status", "killed", "success"],
 )
 def test_it_ends_as_its_program_does(code: str, status: int) -> None:
-    assert run(code).wait(20) == status
+    assert run(code).wait(60) == status
 
 
 def test_it_passes_signals_on_and_waits_for_nobody_else() -> None:
     process = run(
         "import signal, subprocess, sys\n"
-        "subprocess.Popen(['sleep', '20'])\n"
+        "subprocess.Popen(['sleep', '90'])\n"
         "signal.signal(15, lambda *_: (print('in order'), sys.exit(3)))\n"
         "print('ready', flush=True)\n"
         "signal.pause()"
     )
     assert process.stdout
     assert process.stdout.readline() == b"ready\n"
-    began = time.monotonic()
     process.terminate()
-    assert process.wait(10) == 3
+    assert process.wait(30) == 3
     assert process.stdout.read() == b"in order\n"
-    assert time.monotonic() - began < 5
 
 
 def test_the_same_person_cannot_reach_the_engine_s_end() -> None:
@@ -92,9 +89,7 @@ def test_the_same_person_cannot_reach_the_engine_s_end() -> None:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, **person,
     )  # fmt: skip
     assert process.stdout and process.stdin
-    process.stdin.write(b"")
-    assert process.stdout.read(0) == b""
-    time.sleep(0.5)
+    assert process.stdout.readline() == b"1\n"
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     script = "import sys; open(f'/proc/{sys.argv[1]}/fd/1', 'w')"
 
@@ -106,4 +101,4 @@ def test_the_same_person_cannot_reach_the_engine_s_end() -> None:
         assert reopen(children[0]) == "", "what a program prints to is its own"
         assert "PermissionError" in reopen(process.pid)
     finally:
-        process.communicate(b"\n", timeout=10)
+        process.communicate(b"\n", timeout=60)

@@ -31,7 +31,7 @@ LISTEN = f"""
 import socket, time
 door = socket.create_server(("", {SESSION_PORT}))
 print("listening", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -225,10 +225,13 @@ def test_after_a_claim_nothing_runs_in_it_that_does_not_run_in_a_cold_session(
         words = [" ".join(told[0]) for told in _processes(one.inspected).values()]
         # kernels have a file each, and a name of their own in arguments
         hidden = r"[0-9a-f]{8}-[0-9a-f-]{27}|/\S*/kernel-\S+|\b\d+\b|mallory|victor"
-        return {re.sub(hidden, "OWN", text) for text in words}
+        words = [re.sub(hidden, "OWN", text) for text in words]
+        # whether one was started ahead in the cold session depends on the machine's spare time
+        ahead = r"-I -m juliabox_kernel\.waiting|-m juliabox_kernel -f|\b(wait|serve)\b"
+        return {re.sub(ahead, "KERNEL", text) for text in words}
 
     assert mallory.kernel and victor.kernel
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while programs(mallory) != programs(victor):
         assert time.monotonic() < end, programs(mallory) ^ programs(victor)
         time.sleep(0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from juliabox_spawner import client as client_module
 from juliabox_spawner.client import ManagerClient
 from support.door import Door, new_keys
 from support.fault_proxy import FaultProxy, Faults
+from support.waiting import measured, until
 
 
 @pytest.fixture
@@ -79,10 +81,12 @@ async def test_a_request_too_large_is_refused_before_it_is_sent(door: Door) -> N
 @pytest.mark.alone
 async def test_no_manager_is_told_in_time_and_what_to_do(door: Door) -> None:
     client = ManagerClient("tcp://127.0.0.1:9", door.keys.public, door.clients["hub"].secret)
-    begun = time.monotonic()
-    with pytest.raises(UnavailableError, match="juliabox doctor"):
-        await client.call(protocol.Ping(), timeout=0.5)
-    assert 0.4 < time.monotonic() - begun < 2.0
+    for took in measured(2.0):
+        begun = time.monotonic()
+        with pytest.raises(UnavailableError, match="juliabox doctor"):
+            await client.call(protocol.Ping(), timeout=0.5)
+        took.append(time.monotonic() - begun)
+        assert took[-1] > 0.4
     client.close()
 
 
@@ -95,15 +99,19 @@ async def test_a_refused_key_is_told_in_time(door: Door) -> None:
 
 
 async def test_a_slow_verb_ends_with_the_managers_deadline_error(door: Door) -> None:
+    go_on = asyncio.Event()
+
     async def slow(_client: str, _verb: protocol.Verb) -> Any:
-        await asyncio.sleep(1.5)
+        await go_on.wait()
 
     door.behaviour = slow
     async with door.open():
         with door.client() as client:
             with pytest.raises(DeadlineError):
-                await client.call(remove(1), timeout=1)
-            await asyncio.sleep(1)
+                # the last second is for the answer's way back
+                await client.call(remove(1), timeout=5)
+            go_on.set()
+            await until(lambda: door.answers.kept)
     assert len(door.answers.kept) == 1
 
 
@@ -139,10 +147,10 @@ async def test_closing_fails_the_calls_under_way_and_refuses_more(door: Door) ->
     async with door.open(), _gone_soon(door):
         with door.client() as client:
             call = asyncio.create_task(client.call(remove(1)))
-            await asyncio.sleep(0.2)
+            await until(lambda: door.handled)
             begun = time.monotonic()
             client.close()
-            assert time.monotonic() - begun < 0.5
+            assert time.monotonic() - begun < 5.0
             with pytest.raises(UnavailableError, match="closed"):
                 await call
             with pytest.raises(UnavailableError, match="closed"):
@@ -162,31 +170,34 @@ async def _gone_soon(door: Door) -> AsyncIterator[None]:
 @pytest.mark.usefixtures("impatient")
 async def test_the_loop_is_never_blocked_while_the_manager_is_away(door: Door) -> None:
     client = ManagerClient("tcp://127.0.0.1:9", door.keys.public, door.clients["hub"].secret)
-    calls = [asyncio.create_task(client.call(protocol.Ping(), timeout=1.5)) for _ in range(20)]
-    longest = 0.0
-    while not all(call.done() for call in calls):
-        begun = time.monotonic()
-        await asyncio.sleep(0.01)
-        longest = max(longest, time.monotonic() - begun)
-    await asyncio.gather(*calls, return_exceptions=True)
+    for took in measured(0.7):
+        calls = [asyncio.create_task(client.call(protocol.Ping(), timeout=1.5)) for _ in range(20)]
+        longest = 0.0
+        while not all(call.done() for call in calls):
+            begun = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.monotonic() - begun)
+        await asyncio.gather(*calls, return_exceptions=True)
+        took.append(longest)
     client.close()
-    assert longest < 0.7
 
 
 # -- S32, S33 ------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_lost_doubled_replayed_and_reordered_messages_change_nothing(door: Door) -> None:
+async def test_lost_doubled_replayed_and_reordered_messages_change_nothing(
+    door: Door, chance: random.Random
+) -> None:
     async def work(_client: str, _verb: protocol.Verb) -> Any:
         await asyncio.sleep(0.05)
 
     door.behaviour = work
     faults = Faults(lose_request=0.2, lose_reply=0.3, double=0.3, replay=0.3, delay=0.2)
-    async with door.open(), FaultProxy(door, faults, seed=7).open() as proxy:
+    async with door.open(), FaultProxy(door, faults, chance).open() as proxy:
         client = ManagerClient(proxy.endpoint, proxy.keys.public, door.clients["hub"].secret)
         verbs = [remove(number) for number in range(150)]
-        answers = await asyncio.gather(*(client.call(verb, timeout=30) for verb in verbs))
+        answers = await asyncio.gather(*(client.call(verb, timeout=60) for verb in verbs))
         client.close()
     assert answers == [None] * 150
     assert sorted(verb.session for _, verb in door.handled) == [verb.session for verb in verbs]
@@ -194,7 +205,9 @@ async def test_lost_doubled_replayed_and_reordered_messages_change_nothing(door:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_lost_reply_is_given_again_though_the_state_has_changed(door: Door) -> None:
+async def test_a_lost_reply_is_given_again_though_the_state_has_changed(
+    door: Door, chance: random.Random
+) -> None:
     """The first run decides: a repetition must not see what the first has changed."""
     removed: set[str] = set()
 
@@ -205,9 +218,9 @@ async def test_a_lost_reply_is_given_again_though_the_state_has_changed(door: Do
 
     door.behaviour = once
     faults = Faults(lose_reply=0.5)
-    async with door.open(), FaultProxy(door, faults, seed=11).open() as proxy:
+    async with door.open(), FaultProxy(door, faults, chance).open() as proxy:
         client = ManagerClient(proxy.endpoint, proxy.keys.public, door.clients["hub"].secret)
-        calls = (client.call(remove(number), timeout=30) for number in range(40))
+        calls = (client.call(remove(number), timeout=60) for number in range(40))
         assert await asyncio.gather(*calls) == [None] * 40
         client.close()
 
@@ -222,10 +235,10 @@ async def test_calls_outlive_a_restart_of_the_manager(door: Door) -> None:
         endpoint = door.server.endpoint
         client = ManagerClient(endpoint, door.keys.public, door.clients["hub"].secret)
         await client.call(protocol.SessionRemove("f" * 16))
-        calls = [asyncio.create_task(client.call(remove(n), timeout=20)) for n in range(50)]
+        calls = [asyncio.create_task(client.call(remove(n), timeout=60)) for n in range(50)]
         await asyncio.sleep(0.1)
     # these are sent while nobody listens
-    calls += [asyncio.create_task(client.call(remove(n), timeout=20)) for n in range(50, 60)]
+    calls += [asyncio.create_task(client.call(remove(n), timeout=60)) for n in range(50, 60)]
     await asyncio.sleep(0.5)
     async with door.open(door.new_server(endpoint)):
         assert await asyncio.gather(*calls) == [None] * 60
@@ -248,4 +261,4 @@ async def test_a_manager_that_is_starting_is_asked_again(door: Door) -> None:
             assert await client.call(remove(1)) is None
             asked = -1000
             with pytest.raises(UnavailableError, match="just started"):
-                await client.call(remove(2), timeout=1)
+                await client.call(remove(2), timeout=3)

@@ -13,6 +13,7 @@ from juliabox_ext.errors import UnavailableError
 from juliabox_manager.protocol import Event, Events, SessionStart, Verb
 from juliabox_spawner.progress import EventFeed
 from juliabox_spawner.spawner import JuliaBoxSpawner
+from support.waiting import until
 
 
 class Polled:
@@ -44,10 +45,10 @@ async def test_starts_at_the_same_moment_share_one_long_poll_that_ends_with_the_
     async with AsyncExitStack() as starts:
         for number in range(5):
             await starts.enter_async_context(feed.listening(f"{number:016x}", nothing))
+        await until(lambda: manager.waiting)
         await asyncio.sleep(0.05)
         assert manager.waiting == 1
-    await asyncio.sleep(0.05)
-    assert manager.waiting == 0
+    await until(lambda: not manager.waiting)
     assert feed._listeners == {}
 
 
@@ -67,7 +68,7 @@ async def test_a_start_that_is_cancelled_while_the_feed_opens_leaves_no_long_pol
     await asyncio.sleep(0.05)
     assert manager.waiting == 0
     async with feed.listening("a" * 16, nothing):
-        await asyncio.sleep(0.02)
+        await until(lambda: manager.waiting)
         assert manager.waiting == 1
 
 

@@ -23,6 +23,7 @@ from juliabox_services.api.base import Front
 from juliabox_services.api.engine_contract import Answer, Back, Call, CallError, Checked, Load
 from juliabox_services.api.metrics import Metrics
 from juliabox_services.api.models import Api, Argument, Frame, Function, Method, Options, Version
+from juliabox_services.api.people import SCOPE, People
 from juliabox_services.api.rates import Rates, Room
 from juliabox_services.api.settings import ApiSettings, Bounds
 from juliabox_spawner.settings import ManagerAddress
@@ -142,13 +143,16 @@ class _Person(tornado.web.RequestHandler):
     def initialize(self, hub: SmallHub) -> None:
         self.hub = hub
 
-    def get(self, name: str) -> None:
+    async def get(self, name: str) -> None:
         token = self.request.headers.get("Authorization", "").removeprefix("token ")
         self.hub.asked[name] += 1
         known = 200 if name in self.hub.people else 404
         status = self.hub.status or (known if token in self.hub.tokens else 403)
+        account = self.hub.accounts.get(name)
+        await self.hub.go_on.wait()
         self.set_status(status)
-        self.finish({"name": name, "kind": "user"} if status == 200 else {"status": status})
+        told = {"name": name, "kind": "user"} | ({"created": account} if account else {})
+        self.finish(told if status == 200 else {"status": status})
 
 
 class SmallHub:
@@ -163,6 +167,11 @@ class SmallHub:
         socket, self.port = bind_unused_port()
         #: Those who are there, for whom asks by name with a token.
         self.people: set[str] = set()
+        #: When their accounts were made, of whom that is told; and whether what was found out of
+        #: somebody is answered.
+        self.accounts: dict[str, str] = {}
+        self.go_on = asyncio.Event()
+        self.go_on.set()
         routes = [
             (r"/hub/api/user", _User, {"hub": self}),
             (r"/hub/api/users/([^/]+)", _Person, {"hub": self}),
@@ -198,7 +207,10 @@ class FrontStand:
                  room: int = 64 * 1024**2,
                  engine: Back | None = None, **bounds: Any) -> None:  # fmt: skip
         self.hub, self.back, self.shelf, self.notes = SmallHub(), Functions(), Shelf(), Notes()
-        secret = folder / "manager.key"
+        self.people = People(self.hub.url, self.hub.token("api", SCOPE, kind="service"))
+        callers, secret = Callers(self.hub.url, self.people), folder / "manager.key"
+        # what callers may do in a minute does not come again, however long a test takes
+        callers._unknown._clock = lambda: 100.0
         settings = ApiSettings(
             installation="stand", public_url="http://127.0.0.1/", addresses=["127.0.0.1"], port=0,
             metrics_address="127.0.0.1", metrics_port=0, folder=folder, secrets=folder,
@@ -207,7 +219,7 @@ class FrontStand:
         )  # fmt: skip
         self.front = Front(
             settings=settings, published=self.shelf, ledger=self.notes, back=engine or self.back,
-            callers=Callers(self.hub.url), rates=Rates(), results=Results(), metrics=Metrics(),
+            callers=callers, rates=Rates(clock=lambda: 100.0), results=Results(), metrics=Metrics(),
             room=Room(room),
         )  # fmt: skip
         made = application(self.front, [], proxied=proxied, body_seconds=body_seconds)
@@ -215,7 +227,7 @@ class FrontStand:
         self.server = HTTPServer(made, max_body_size=PLAIN_BYTES, max_header_size=32 * 1024)
         self.server.add_socket(socket)
         self.url = f"http://127.0.0.1:{self.port}"
-        self.http = httpx.AsyncClient(base_url=f"{self.url}{PREFIX}", timeout=10)
+        self.http = httpx.AsyncClient(base_url=f"{self.url}{PREFIX}", timeout=40)
         self._add_functions()
 
     def publish(
@@ -224,6 +236,7 @@ class FrontStand:
         *functions: Function,
         stopped: str = "",
         version: int = 1,
+        account: str = "",
         **options: Any,
     ) -> Version:
         """Publish some of the functions; all of them by default, to everybody."""
@@ -235,7 +248,7 @@ class FrontStand:
             options=Options(**options),
         )  # fmt: skip
         entry = Api(publisher=publisher, api=api, active=version, newest=version, created=1.0,
-                    stopped=stopped)  # type: ignore[arg-type]  # fmt: skip
+                    stopped=stopped, account=account)  # type: ignore[arg-type]  # fmt: skip
         self.shelf.kept[publisher, api] = (entry, saved)
         return saved
 
@@ -270,7 +283,8 @@ class FrontStand:
                     writer.write(piece)
                     await writer.drain()
                     await asyncio.sleep(pause)
-            await asyncio.wait_for(reading, 15)
+            async with asyncio.timeout(40):
+                await reading
         finally:
             writer.close()
         return bytes(came)
@@ -282,6 +296,7 @@ class FrontStand:
         await self.server.close_all_connections()
         await self.front.results.close()
         self.front.callers.close()
+        self.people.close()
         self.hub.close()
 
     # -- functions

@@ -85,7 +85,12 @@ def engine_view(base: Any) -> Any:
                 self.state.api = samples.api_page(stopped=stopped, publisher=publisher)
                 self.answer(self.state.api)
             elif self.request.method == "PUT":
-                self.state.api = samples.api_page(newest=4, active=4)
+                known = self.state.api.detail
+                if self.state.unchanged and known is not None:
+                    self.answer(msgspec.to_builtins(known) | {"unchanged": True})
+                    return
+                stopped = known.summary.stopped if known is not None else ""
+                self.state.api = samples.api_page(newest=4, active=4, stopped=stopped)
                 self.answer(msgspec.to_builtins(self.state.api.detail))
             elif self.request.method == "DELETE":
                 self.set_status(204)

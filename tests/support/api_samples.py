@@ -152,7 +152,7 @@ def my_apis() -> MyApis:
 
 def all_apis() -> PublishedApis:
     """Return those of all, as an admin sees them, and their changes."""
-    mine = my_apis()
+    mine, left = my_apis(), summary("left", publisher="noether", stopped="gone")
     rows = [
         e.AuditRow(time=NOW - 600, who="ada", what="save", publisher="ada", api="sums", version=3),
         e.AuditRow(
@@ -160,7 +160,7 @@ def all_apis() -> PublishedApis:
             api="a-name-that-is-as-long-as-it-may-be-xxxx", detail="access public",
         ),
     ]  # fmt: skip
-    return PublishedApis(apis=[*mine.own, *mine.shared], audit=rows, available=True)
+    return PublishedApis(apis=[*mine.own, *mine.shared, left], audit=rows, available=True)
 
 
 def log_lines() -> list[e.LogLine]:

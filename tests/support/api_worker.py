@@ -17,7 +17,8 @@ import docker
 import zmq
 from docker.models.containers import Container
 
-VERSION = b"JBW1"
+from juliabox_services.api.wire import VERSION, pack, unpack
+
 PORT = 8888
 MIB = 1024**2
 
@@ -74,7 +75,7 @@ class Link:
         """Send a request."""
         number = (request or uuid4().hex).encode()
         encoded = header if isinstance(header, bytes) else json.dumps(header).encode()
-        self.socket.send_multipart([VERSION, number, verb.encode(), encoded, *parts])
+        self.socket.send(pack([VERSION, number, verb.encode(), encoded, *parts]))
 
     def receive(self, seconds: float = 60) -> Reply:
         """Wait for one message; raise ``Gone`` if the worker goes, ``TimeoutError`` otherwise."""
@@ -83,7 +84,7 @@ class Link:
         poller.register(self._monitor, zmq.POLLIN)
         ready = dict(poller.poll(seconds * 1000))
         if self.socket in ready:
-            version, _, kind, header, *parts = self.socket.recv_multipart()
+            version, _, kind, header, *parts = unpack(self.socket.recv())
             assert version == VERSION and len(parts) <= 1
             return Reply(kind.decode(), json.loads(header), *parts)
         if ready:

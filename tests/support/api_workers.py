@@ -19,6 +19,7 @@ import zmq.asyncio
 
 from juliabox_ext.errors import NoRoomError, UnavailableError
 from juliabox_manager import protocol as p
+from juliabox_services.api import wire
 
 KEY = "JULIABOX_WORKER_KEY"
 WORKERS = "JULIABOX_WORKERS"
@@ -86,17 +87,21 @@ class Containers:
         #: Containers to come that die as soon as they have started.
         self.stillborn = 0
         self.room = 1000
-        #: Seconds that a start takes.
+        #: Seconds that a start takes, and then until it is let in.
         self.delay = 0.0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        #: Calls of ``hold`` are answered once it is set.
+        self.go = asyncio.Event()
         #: Most containers that were there at once.
         self.peak = 0
 
     async def call(self, verb: p.Verb, timeout: float = 30.0) -> Any:  # noqa: ASYNC109
+        self.asked[type(verb).__name__] += 1
         await asyncio.sleep(0)
         if self.away:
             await asyncio.sleep(min(self.silence, timeout))
             raise UnavailableError("the container manager did not answer")
-        self.asked[type(verb).__name__] += 1
         match verb:
             case p.ApiCreate():
                 return self._create(verb).info()
@@ -134,6 +139,7 @@ class Containers:
         container = self.there[verb.container]
         container.environment = dict(verb.environment)
         await asyncio.sleep(self.delay)
+        await self.gate.wait()
         number = int(verb.environment[WORKERS])
         sockets = self._listen(number, verb.environment[KEY])
         container.port = int(
@@ -150,7 +156,8 @@ class Containers:
     def _listen(self, number: int, secret: str) -> list[zmq.asyncio.Socket]:
         """Return sockets on neighbouring ports."""
         while True:
-            base = random.randrange(20000, 30000)
+            # below those that support.ports gives to servers of other processes
+            base = random.randrange(11_000, 14_900)
             sockets: list[zmq.asyncio.Socket] = []
             try:
                 for port in range(base, base + number):
@@ -191,20 +198,21 @@ class Worker:
     async def _serve(self) -> None:
         with contextlib.suppress(asyncio.CancelledError, zmq.ZMQError):
             while True:
-                peer, version, request, verb, header, *parts = await self.socket.recv_multipart()
-                assert version == b"JBW1"
+                peer, message = await self.socket.recv_multipart()
+                version, request, verb, header, *parts = wire.unpack(message)
+                assert version == wire.VERSION
                 self.peer, self.request = peer, request
                 await getattr(self, f"_{verb.decode()}")(json.loads(header), parts)
 
     async def say(self, kind: bytes, header: Any, part: bytes | None = None) -> None:
-        frames = [self.peer, b"JBW1", self.request, kind, json.dumps(header).encode()]
+        frames = [wire.VERSION, self.request, kind, json.dumps(header).encode()]
         await self.send([*frames, *([] if part is None else [part])])
         await asyncio.sleep(0)
 
     async def send(self, frames: list[bytes]) -> None:
         while True:
             try:
-                await self.socket.send_multipart(frames, zmq.DONTWAIT)
+                await self.socket.send_multipart([self.peer, wire.pack(frames)], zmq.DONTWAIT)
             except zmq.Again:
                 await asyncio.sleep(0.002)
             else:
@@ -220,6 +228,13 @@ class Worker:
             frames = [{"function": "top-level", "line": 3}]
             message = "syntax: incomplete"
             told = {"code": "source.syntax", "message": message, "frames": frames, "printed": "x"}
+            await self.say(b"failed", told)
+        elif "using Mine!" in source:
+            message = (
+                "ArgumentError: Package Mine not found in current path:\n"
+                '- Run `import Pkg; Pkg.add("Mine")` to install the Mine package.\n'
+            )
+            told = {"code": "source.error", "message": message, "frames": [], "printed": ""}
             await self.say(b"failed", told)
         elif "never!" in source:
             await asyncio.sleep(3600)
@@ -265,6 +280,11 @@ class Worker:
         await asyncio.sleep(arguments[0])
         await self.result(arguments[0], seconds=arguments[0])
 
+    async def do_hold(self, arguments: Any, _parts: list[bytes]) -> None:
+        """Answer when the test lets it, as if it had taken so many seconds."""
+        await self.there.go.wait()
+        await self.result("held", seconds=arguments[0] if arguments else 0.001)
+
     async def do_hang(self, _arguments: Any, _parts: list[bytes]) -> None:
         await asyncio.sleep(3600)
 
@@ -276,6 +296,9 @@ class Worker:
         await self.say(b"error", told)
         await asyncio.sleep(0.2)
         self.container.die(3)
+
+    async def do_mumble(self, _arguments: Any, _parts: list[bytes]) -> None:
+        await self.error("no.such.code", "no")
 
     async def do_starve(self, _arguments: Any, _parts: list[bytes]) -> None:
         self.container.die(137, oom=True)
@@ -328,18 +351,16 @@ class Worker:
             await self.say(b"item", {}, b"0")
 
     async def do_junk(self, arguments: Any, _parts: list[bytes]) -> None:
-        """Answer with frames of the caller's choice, after those that name peer and version."""
-        frames = [frame.encode() for frame in arguments]
-        await self.send([self.peer, *frames])
+        """Answer with frames of the caller's choice."""
+        await self.send([frame.encode() for frame in arguments])
 
     async def do_heap(self, arguments: Any, _parts: list[bytes]) -> None:
-        """Answer with so many frames of 16 MiB, which take no memory here."""
-        frames = [self.peer, b"JBW1", self.request, b"result", b"{}", *[BLOB] * arguments[0]]
-        await self.socket.send_multipart(frames, copy=False)
+        """Answer with so many parts of 16 MiB, which take no memory here."""
+        await self.socket.send_multipart([self.peer, *[BLOB] * arguments[0]], copy=False)
 
     async def do_large_items(self, arguments: Any, _parts: list[bytes]) -> None:
-        """Yield so many items of 16 MiB, which take no memory here."""
+        """Yield so many items of 16 MiB, which take the memory of one here."""
+        item = wire.pack([wire.VERSION, self.request, b"item", b"{}", BLOB])
         for _ in range(arguments[0]):
-            frames = [self.peer, b"JBW1", self.request, b"item", b"{}", BLOB]
-            await self.socket.send_multipart(frames, copy=False)
+            await self.socket.send_multipart([self.peer, item], copy=False)
         await self.say(b"end", {})

@@ -11,6 +11,7 @@ import docker
 import httpx
 from docker.errors import NotFound
 
+from support.fresh_http import FreshConnections
 from support.installation import Installation
 from support.rest_user import RestUser, wait_for
 
@@ -34,11 +35,9 @@ class Apis:
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
         # as many connections as a test wants: the callers of a crowd wait for the engine alone
-        # and none that the proxy is about to end, which it does after five seconds
-        limits = httpx.Limits(
-            max_connections=None, max_keepalive_connections=20, keepalive_expiry=2
+        self.http = httpx.Client(
+            base_url=installation.url, timeout=SAVE, transport=FreshConnections()
         )
-        self.http = httpx.Client(base_url=installation.url, timeout=SAVE, limits=limits)
         self.admin = {"Authorization": f"token {installation.juliabox('token', 'admin').strip()}"}
 
     # -- to manage ------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class AwsServer:
     @property
     def settings(self) -> dict[str, Any]:
         """Return the settings of a plugin that uses it."""
-        return {**KEYS, "endpoint_url": self.url, "read_timeout": 5, "attempts": 2}
+        return {**KEYS, "endpoint_url": self.url, "read_timeout": 20, "attempts": 2}
 
     def client(self, service: str) -> Any:
         """Return a client that is not the plugin's."""

@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ PATIENCE = 120.0
 _PAUSE = 0.2
 
 #: Seconds within which a container has its session's limits, kills or not.
-LIMITED = 20.0
+LIMITED = 60.0
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -102,12 +103,16 @@ def _words(folder: Path) -> list[str]:
 
 def memory_limit(container: str) -> int:
     """Return the memory limit that the kernel holds a container to; 0 if it is gone."""
-    for pattern, name in (("memory/docker/*", "memory.limit_in_bytes"), ("**/*", "memory.max")):
-        for path in _CGROUP.glob(pattern):
-            if container in path.name:
-                with suppress(OSError, ValueError):
-                    return int((path / name).read_text())
+    for file in limit_files(container):
+        with suppress(OSError, ValueError):
+            return int(file.read_text())
     return 0
+
+
+def limit_files(container: str) -> Iterator[Path]:
+    """Return where the kernel may tell a container's memory limit."""
+    for pattern, name in (("memory/docker/*", "memory.limit_in_bytes"), ("**/*", "memory.max")):
+        yield from (path / name for path in _CGROUP.glob(pattern) if container in path.name)
 
 
 async def _until_limited(container: str, memory: int) -> int:
@@ -232,7 +237,7 @@ class Claimant:
         self.ledger.errors[error.code] += 1
 
 
-async def _until_left(container: str, word: str, limit: float = 20.0) -> Seen | None:
+async def _until_left(container: str, word: str, limit: float = 60.0) -> Seen | None:
     """Look into a container until its server has left its word; None once it is dead."""
     end = time.monotonic() + limit
     while True:

@@ -114,7 +114,8 @@ class Door:
         server = server or self.server
         running = asyncio.create_task(server.run())
         try:
-            await asyncio.wait_for(server.listening.wait(), 5)
+            async with asyncio.timeout(30):
+                await server.listening.wait()
             yield server
         finally:
             await server.close()
@@ -169,7 +170,7 @@ class Peer:
     async def send(self, *frames: bytes) -> None:
         await self.socket.send_multipart(list(frames))
 
-    async def reply(self, seconds: float = 5.0) -> protocol.Reply:
+    async def reply(self, seconds: float = 20.0) -> protocol.Reply:
         frames = await asyncio.wait_for(self.socket.recv_multipart(), seconds)
         return protocol.decode_reply(frames[0])
 
@@ -179,6 +180,10 @@ class Peer:
     async def ask(self, *frames: bytes) -> protocol.Reply:
         await self.send(*frames)
         return await self.reply()
+
+    async def all_read(self) -> None:
+        """Wait until the server has read what was sent before: what it refuses, it answers."""
+        assert (await self.ask(raw({"verb": "nothing"}))).error is not None
 
 
 def request_id() -> str:

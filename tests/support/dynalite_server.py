@@ -73,7 +73,7 @@ def dynalite() -> Iterator[str]:
 
 def wait_until_it_answers(address: str) -> None:
     """Return when a server speaks HTTP at an address, whatever it says."""
-    for _ in range(200):
+    for _ in range(1200):
         try:
             urllib.request.urlopen(address, timeout=5).close()
             return

@@ -50,7 +50,7 @@ class Stand:
         )
 
     async def call(
-        self, of: Version, function: str, *arguments: Any, seconds: float = 5.0, **more: Any
+        self, of: Version, function: str, *arguments: Any, seconds: float = 20.0, **more: Any
     ) -> Answer:
         call = Call(
             request=uuid.uuid4().hex,
@@ -68,17 +68,10 @@ class Stand:
 @contextlib.asynccontextmanager
 async def standing(**bounds: Any) -> AsyncIterator[Stand]:
     """Open an engine, and close it."""
-    stand = Stand(Bounds(**{"idle": 60.0, "load_timeout": 5.0, **bounds}))
+    stand = Stand(Bounds(**{"idle": 600.0, "load_timeout": 20.0, **bounds}))
     await stand.engine.open()
     try:
         yield stand
     finally:
         await stand.engine.close()
         stand.containers.close()
-
-
-async def until(true: Any, seconds: float = 5.0) -> None:
-    """Wait until something is true."""
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110  (what is waited for tells nobody)
-            await asyncio.sleep(0.01)

@@ -60,6 +60,10 @@ class Executions:
                     found.update(text.read().split())
         return found
 
+    def holds(self, container: str) -> bool:
+        """Whether what a container carries out can be read after its end."""
+        return container in self._folders
+
     @property
     def containers(self) -> int:
         """How many containers were seen."""

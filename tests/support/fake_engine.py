@@ -256,6 +256,11 @@ class Interface(Base):
             functions=check(source, names), saved=time.time(), saved_by=self.name, note=given.note,
             options=given.options or (old.options if old else e.Options()),
         )  # fmt: skip
+        content = (source, version.functions, version.options)
+        if old is not None and (old.source, old.functions, old.options) == content:
+            found = self.detail(publisher, api)
+            self.answer(msgspec.structs.replace(found, unchanged=True))
+            return
         kept.versions.append(version)
         kept.active = version.version
         self.world.apis[publisher, api] = kept
@@ -328,7 +333,7 @@ class Calls(Base):
             self.set_header("Content-Type", "image/png")
             self.finish(b"\x89PNG" + b"x" * 10)
         elif function == "slow":
-            await asyncio.to_thread(self.world.go_on.wait, 20)
+            await asyncio.to_thread(self.world.go_on.wait, 60)
             self.answer(None)
         elif function == "much":
             self.finish(b"y" * 1024 * 1024)
@@ -365,7 +370,7 @@ def running(hub_api: str, port: int = 0) -> Iterator[tuple[str, World]]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    ready.wait(10)
+    ready.wait(60)
     try:
         yield f"http://127.0.0.1:{found[0]}{PREFIX}", world
     finally:

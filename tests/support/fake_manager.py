@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
@@ -24,6 +25,13 @@ from juliabox_ext.errors import (
 from juliabox_manager import protocol as p
 
 VERSION = "6.1.1"
+
+
+async def _pause(seconds: Callable[[], float]) -> None:
+    """Wait so many seconds, of which there may be fewer meanwhile."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds():  # noqa: ASYNC110 a test changes it
+        await asyncio.sleep(0.02)
 
 
 class FakeManager:
@@ -43,6 +51,8 @@ class FakeManager:
         self.errors: dict[type[p.Verb], list[JuliaBoxError]] = {}
         #: Verb class -> seconds from what it does to its answer.
         self.delays: dict[type[p.Verb], float] = {}
+        #: Verbs that are being answered, without those that wait for news.
+        self.busy = 0
         #: Whether the manager answers at all.
         self.away = False
         #: Sessions, and bytes of their memory together, that there is room for; None for no bound.
@@ -70,8 +80,13 @@ class FakeManager:
         self.verbs.append(verb)
         if self.errors.get(type(verb)):
             raise self.errors[type(verb)].pop(0)
-        result = await getattr(self, f"_{type(verb).__name__}")(verb)
-        await asyncio.sleep(self.delays.get(type(verb), 0.0))
+        work = not isinstance(verb, p.Events)
+        self.busy += work
+        try:
+            result = await getattr(self, f"_{type(verb).__name__}")(verb)
+        finally:
+            self.busy -= work
+        await _pause(lambda: self.delays.get(type(verb), 0.0))
         return result
 
     async def handle(self, client: str, verb: p.Verb) -> Any:
@@ -317,7 +332,7 @@ class FakeManager:
             except (asyncio.IncompleteReadError, ConnectionError):
                 writer.close()
                 return
-            await asyncio.sleep(self.session_pause)
+            await _pause(lambda: self.session_pause)
             body = b"session of " + environment.get("JUPYTERHUB_USER", "?").encode()
             writer.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"

@@ -34,8 +34,8 @@ class Faults:
 class FaultProxy:
     """ROUTER towards clients, one DEALER of an allowed client towards the server."""
 
-    def __init__(self, door: Door, faults: Faults, seed: int) -> None:
-        self.door, self.faults, self.source = door, faults, random.Random(seed)
+    def __init__(self, door: Door, faults: Faults, source: random.Random) -> None:
+        self.door, self.faults, self.source = door, faults, source
         self.keys = new_keys()
         self.endpoint = ""
         self._seen: list[bytes] = []

@@ -124,7 +124,7 @@ class HubStand:
 
     def on_manager(self, work: Any) -> Any:
         """Run a coroutine where the fake manager runs and return its result."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def start_hub(self) -> None:
         """Start the hub as its container does."""
@@ -148,7 +148,7 @@ class HubStand:
                 if working.readlink() == self.folder / "hub":
                     os.kill(int(working.parent.name), signal.SIGKILL)
 
-    def await_ready(self, seconds: float = 40.0) -> None:
+    def await_ready(self, seconds: float = 90.0) -> None:
         """Wait until the hub answers through the proxy."""
 
         def ready() -> bool:
@@ -156,14 +156,14 @@ class HubStand:
             if self.hub.poll() is not None:
                 raise RuntimeError(f"the hub ended:\n{self.log[-4000:]}")
             try:
-                return httpx.get(f"{self.url}/hub/health", timeout=5).status_code == 200
+                return httpx.get(f"{self.url}/hub/health", timeout=10).status_code == 200
             except httpx.HTTPError:
                 return False
 
         self.wait_for(ready, seconds)
 
-    def wait_for(self, condition: Callable[[], Any], seconds: float = 15.0) -> Any:
-        """Return the first true value of a condition."""
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+        """Return the first true value of a condition; the time is for what never comes."""
         end = time.monotonic() + seconds
         while True:
             value = condition()
@@ -180,7 +180,7 @@ class HubStand:
             method,
             f"{self.url}/hub/api{path}",
             headers={"Authorization": f"token {token}"},
-            timeout=30,
+            timeout=60,
             **options,
         )
 
@@ -272,7 +272,8 @@ class HubStand:
         )
         self._server = Server(settings, self.manager.handle, NoAnswers())
         self._serving = asyncio.ensure_future(self._server.run())
-        await asyncio.wait_for(self._server.listening.wait(), 10)
+        async with asyncio.timeout(30):
+            await self._server.listening.wait()
 
     async def _stop_manager(self) -> None:
         await self.manager.close()

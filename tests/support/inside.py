@@ -52,7 +52,7 @@ class Inside:
     def created(self) -> float:
         """When the container was made, in Unix time."""
         # the engine tells more digits than Python reads
-        text = str(self.inspected["Created"])[:19]
+        text = str(inspect(self.container)["Created"])[:19]
         return datetime.datetime.fromisoformat(f"{text}+00:00").timestamp()
 
     @property
@@ -84,6 +84,6 @@ def in_network_of(pid: int, program: Path, *arguments: str) -> Any:
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     return json.loads(done.stdout)

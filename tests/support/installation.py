@@ -107,5 +107,5 @@ class Installation:
         return httpx.Client(
             base_url=f"{self.url}/hub/api",
             headers={"Authorization": f"token {token}"},
-            timeout=60,
+            timeout=90,
         )

@@ -64,7 +64,7 @@ def answer_of(visitor: Visitor, login: str, where_to: str = "", sub: str = "") -
     assert begun.status_code == 302, begun.text[:2000]
     form: dict[str, Any] = {"data": {"sub": sub}} if sub else {}
     method = "POST" if sub else "GET"
-    answer = httpx.request(method, begun.headers["location"], timeout=20, **form)
+    answer = httpx.request(method, begun.headers["location"], timeout=60, **form)
     assert answer.status_code == 302, answer.text[:2000]
     return str(answer.headers["location"])
 

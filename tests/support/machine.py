@@ -15,6 +15,7 @@ import docker
 from docker.errors import NotFound
 
 from support.installation import Installation
+from support.rest_user import wait_for
 
 #: Weight of a container that waits for somebody.
 WARM_SHARES = 2
@@ -144,13 +145,31 @@ def policy_in_place(container: dict[str, Any]) -> bool:
 
 
 def kill_part(installation: Installation, part: str, *, whole: bool = False) -> None:
-    """Kill the program of a part by SIGKILL from the host; with ``whole``, its container's init."""
+    """Kill the program of a part by SIGKILL from the host; with ``whole``, its container's init.
+
+    A part that is just being started again is killed once it runs.
+    """
     client = docker.from_env().api
-    try:
+
+    def kill() -> bool:
         first = client.inspect_container(f"{installation.name}-{part}")["State"]["Pid"]
+        if first:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                kill_program(first, whole=whole)
+                return True
+        return False
+
+    try:
+        wait_for(kill, 60, f"the {part} does not run")
     finally:
         client.close()
-    # the container's first process is its init; the program is the first that it started
+
+
+def kill_program(first: int, *, whole: bool = False) -> None:
+    """Kill what a container runs by SIGKILL: the program that its first process, an init, started.
+
+    With ``whole``, or where there is no such program, the first process itself.
+    """
     children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
     os.kill(first if whole or not children else int(children[0]), signal.SIGKILL)
 

@@ -118,6 +118,7 @@ def running(server: MailServer, certificate: Path | None = None, **options: Any)
         ssl_context=context if always else None,
         tls_context=None if always else context,
         authenticator=server.authenticate,
+        ready_timeout=60,
         **options,
     )
     controller.start()

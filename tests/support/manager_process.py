@@ -37,6 +37,7 @@ from juliabox_manager.protocol import (
 from juliabox_manager.reconcile import listens
 from juliabox_spawner.client import ManagerClient
 from support import tiny_image
+from support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1024**2
@@ -152,26 +153,34 @@ class ManagerProcess:
             command = [*self.inside, sys.executable, str(ROOT / "tests/faults/kill_at.py"), kill_at]
         log = (self.state / "manager.log").open("ab")
         self.process = subprocess.Popen(
-            [*command, "--settings", str(self.state / "manager.json")], stdout=log, stderr=log
+            [*command, "--settings", str(self.state / "manager.json")],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
         )
         log.close()
 
-    def wait(self, limit: float = 20.0) -> int:
-        """Wait until the manager has ended."""
+    def wait(self, limit: float = 60.0) -> int:
+        """Wait until the manager has ended; one that does not tells where each thread is."""
         assert self.process is not None
-        return self.process.wait(limit)
+        try:
+            return self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(10)
+            raise AssertionError(f"not ended within {limit:g} s\n{self.log()}") from None
 
     def kill(self) -> None:
         """Kill the manager with SIGKILL, as a crash would."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
-            self.process.wait(10)
+            self.process.wait(60)
 
     def stop(self) -> None:
         """Stop the manager in order."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(20) == 0, self.log()
+        assert self.wait() == 0, self.log()
 
     def log(self) -> str:
         """Return the end of the manager's log."""
@@ -184,7 +193,7 @@ class ManagerProcess:
         keys = self.operator_keys if operator else self.client_keys
         return ManagerClient(f"ipc://{self.state}/manager.sock", self.server_key, keys.secret)
 
-    async def ready(self, client: ManagerClient, limit: float = 20.0) -> None:
+    async def ready(self, client: ManagerClient, limit: float = 60.0) -> None:
         """Wait until the manager has reconciled."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
@@ -218,10 +227,19 @@ class ManagerProcess:
 
     def loops(self) -> list[str]:
         """Return loop devices over images of the state folder."""
-        backing = Path("/sys/block").glob("loop*/loop/backing_file")
-        return [
-            str(path) for path in backing if path.read_text().strip().startswith(f"{self.state}/")
-        ]
+        found = []
+        for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+            with contextlib.suppress(OSError):  # another's device is freed just now
+                if path.read_text().startswith(f"{self.state}/"):
+                    found.append(str(path))
+        return found
+
+    async def homes_closed(self) -> None:
+        """Wait until no home is mounted or bound to a device.
+
+        A container of anybody's that is just being made has copies of all mounts for a moment.
+        """
+        await until(lambda: not self.mounts() and not self.loops())
 
     def slots(self) -> list[str]:
         """Return the slot folders."""
@@ -260,7 +278,7 @@ async def started(
     made = await client.call(SessionCreate(owner, server, IMAGE, LIMITS), 60.0)
     info: SessionInfo = await client.call(SessionStart(made.session, environment), 60.0)
     pid = int(docker_cli("inspect", "-f", "{{.State.Pid}}", info.container))
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not listens(pid, info.port):
         assert time.monotonic() < end, docker_cli("logs", info.container)
         await asyncio.sleep(0.02)
@@ -278,7 +296,7 @@ def installation(
     state = Path(tempfile.mkdtemp(prefix="jbt-s-", dir="/tmp"))
     name = f"jbt-sessions-{os.getpid()}-{number}"
     made = ManagerProcess(
-        name, state, image_id, _make_network(f"{name}-sessions", prefix), changes=changes
+        name, state, image_id, make_network(f"{name}-sessions", prefix), changes=changes
     )
     subprocess.run(["mount", "--bind", str(state), str(state)], check=True)
     subprocess.run(["mount", "--make-rshared", str(state)], check=True)
@@ -296,7 +314,7 @@ def installation(
         shutil.rmtree(state)
 
 
-def _make_network(name: str, prefix: int) -> str:
+def make_network(name: str, prefix: int) -> str:
     """Make a Docker network on a subnet that no other run of the tests has; return the subnet."""
     blocks = list(ipaddress.ip_network("10.203.128.0/17").subnets(new_prefix=prefix))
     for subnet in random.sample(blocks, len(blocks)):

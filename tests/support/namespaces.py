@@ -76,7 +76,7 @@ class Namespace:
                         number += 1
         return number
 
-    def connect(self, address: str, port: int, seconds: float = 0.3) -> socket.socket:
+    def connect(self, address: str, port: int, seconds: float = 2.0) -> socket.socket:
         """Open a TCP connection from inside; raise ``OSError`` if that fails."""
         return self.inside(lambda: socket.create_connection((address, port), seconds))
 

@@ -146,7 +146,8 @@ class Person:
         self.page.get_by_label("Username").fill(self.name)
         self.page.locator("input[type=password]").first.fill(password)
         self.page.locator("input[type=password]").last.fill(password)
-        self.page.get_by_role("button", name=re.compile("sign up|create", re.I)).first.click()
+        with self.page.expect_navigation(wait_until="commit"):
+            self.page.get_by_role("button", name=re.compile("sign up|create", re.I)).first.click()
 
     def log_out(self) -> None:
         """Log out of the hub."""

@@ -20,7 +20,7 @@ from juliabox_ext.registry import matches
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "plugins.md"
 BEGIN, END = "<!-- made from the code: begin -->", "<!-- made from the code: end -->"
-TO_COME = "to come"
+NONE = "no"
 EXAMPLE = PAGE.parents[1] / "examples" / "juliabox-greeting"
 
 
@@ -51,12 +51,12 @@ def examples() -> dict[str, list[str]]:
 
 
 def provided(feature: str, built_in: dict[str, list[str]], example: dict[str, list[str]]) -> str:
-    """Return a cell: the built-in plugins, else that of the example, else that it is to come."""
+    """Return a cell: the built-in plugins, else that of the example, else that it is not."""
     if feature in built_in:
         return ", ".join(f"`{name}`" for name in built_in[feature])
     if feature in example:
         return f"`{example[feature][0]}` ([example](../tutorials/first-plugin.md))"
-    return TO_COME
+    return NONE
 
 
 def constants(mount_point: type[Plugin]) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from playwright.sync_api import BrowserContext, Page
 
@@ -53,6 +55,17 @@ class Watched:
             if not any(_DROPPED in one for one in self.complaints):
                 break
         return self.page
+
+
+def seen(page: Page, true: Callable[[], Any], seconds: float = 30.0) -> None:
+    """Wait until something is true that no locator tells, while the page goes on.
+
+    Not by a script that waits in the page: its policy forbids that.
+    """
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not within {seconds:g} s"
+        page.wait_for_timeout(50)
 
 
 @contextmanager

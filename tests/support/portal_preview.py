@@ -63,6 +63,8 @@ class State:
     """What the preview remembers, and what a test looks at."""
 
     def __init__(self) -> None:
+        #: Whether who looks at the pages is an admin.
+        self.admin = True
         self.home = samples.home()
         self.message = samples.message()
         self.defaults: dict[str, Any] = {"profile": "large", "open": "lab", "confirm": True}
@@ -75,6 +77,8 @@ class State:
         self.api = api_samples.api_page()
         self.checked = api_samples.checked()
         self.refused: tuple[int, Any] | None = None
+        #: Whether what is published is what is there already.
+        self.unchanged = False
         #: How often data was fetched, by path.
         self.fetched: dict[str, int] = {}
 
@@ -155,7 +159,7 @@ class PageView(Base):
             name=self.page,
             me=Me(
                 name="ada",
-                admin=True,
+                admin=self.state.admin,
                 roles=["user", "admin"],
                 admin_pages=ADMIN_PAGES,
             ),
@@ -309,7 +313,7 @@ def running(port: int = 0) -> Iterator[tuple[str, State]]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    ready.wait(10)
+    ready.wait(60)
     try:
         yield address[0], state
     finally:

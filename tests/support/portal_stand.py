@@ -56,18 +56,18 @@ class PortalStand(HubStand):
         if self.portal is not None and self.portal.poll() is None:
             self.kill(self.portal)
         self.start_portal()
-        self.wait_for(self.portal_answers, 20)
+        self.wait_for(self.portal_answers)
 
     def portal_answers(self) -> bool:
         """Whether the portal's health page answers through the proxy."""
         if self.portal is not None and self.portal.poll() is not None:
             raise RuntimeError(f"the portal ended:\n{self.portal_log[-4000:]}")
         try:
-            return httpx.get(f"{self.url}{PREFIX}health", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}{PREFIX}health", timeout=10).status_code == 200
         except httpx.HTTPError:
             return False
 
-    def await_ready(self, seconds: float = 40.0) -> None:
+    def await_ready(self, seconds: float = 90.0) -> None:
         """Wait until hub and portal answer through the proxy."""
         super().await_ready(seconds)
         self.wait_for(self.portal_answers, seconds)
@@ -122,7 +122,7 @@ class PortalStand(HubStand):
             "plugins": PluginSelection(
                 enabled=portal_stranger.NAMES,
                 features=FEATURES,
-                settings={"rdbms": {"timeout": 0.5}},
+                settings={"rdbms": {"timeout": 2.0}},
             ),
             **self._portal_changes,
         }

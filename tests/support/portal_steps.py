@@ -16,5 +16,5 @@ def run_server(stand: PortalStand, guest: Guest, server: str = "") -> dict[str, 
         sessions = guest.api("GET", "home").json()["sessions"]
         return next((one for one in sessions if one["server"] == server and one["gauges"]), None)
 
-    found: dict[str, Any] = stand.wait_for(running, 30)
+    found: dict[str, Any] = stand.wait_for(running)
     return found

@@ -63,10 +63,14 @@ class CheckingBack(Back):
     #: Versions that were made ready, and which answered then.
     prepared: list[tuple[int, Version | None]] = field(default_factory=list)
     fault: JuliaBoxError | None = None
-    #: What a check takes.
+    #: What a check takes, and then until it may go on.
     seconds: float = 0.01
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
     #: Docstring of each function that it finds.
     doc: str = ""
+
+    def __post_init__(self) -> None:
+        self.go_on.set()
 
     async def call(self, version: Version, call: Call) -> Answer:
         raise NotImplementedError
@@ -77,6 +81,7 @@ class CheckingBack(Back):
         msgspec.convert(api, ApiName)  # the manager refuses every other name
         self.checks.append(source)
         await asyncio.sleep(self.seconds)
+        await self.go_on.wait()
         if "(((" in source:
             frames = [Frame(function="top-level scope", line=1)]
             return Checked(code="source.syntax", message="incomplete", frames=frames)

@@ -17,7 +17,7 @@ from tornado.websocket import websocket_connect
 from support.installation import Installation
 
 #: Seconds for a start on a busy machine.
-START = 90.0
+START = 180.0
 
 
 class RestUser:
@@ -38,7 +38,7 @@ class RestUser:
     def hub(self, method: str, path: str = "", **options: Any) -> httpx.Response:
         """Call the hub's API on this person, as the operator."""
         url = f"{self.installation.url}/hub/api/users/{self.name}{path}"
-        return httpx.request(method, url, headers=self.operator, timeout=40, **options)
+        return httpx.request(method, url, headers=self.operator, timeout=60, **options)
 
     def start(self, **user_options: str) -> httpx.Response:
         """Ask for a start of the default server; the answer may come when it is ready."""
@@ -64,14 +64,14 @@ class RestUser:
         """Stop, and wait until the hub knows of no server."""
         answer = self.stop()
         assert answer.status_code in {202, 204, 404}, answer.text
-        wait_for(lambda: self.server() is None, 40, "the server did not stop")
+        wait_for(lambda: self.server() is None, 90, "the server did not stop")
 
     # -- the server -----------------------------------------------------------------------------
 
     def jupyter(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Call this person's server through the proxy."""
         url = f"{self.installation.url}/user/{self.name}/{path}"
-        return httpx.request(method, url, headers=self.own, timeout=20, **options)
+        return httpx.request(method, url, headers=self.own, timeout=60, **options)
 
     def answers(self) -> bool:
         """Whether the server answers through the proxy now."""
@@ -99,7 +99,7 @@ class RestUser:
 
     def run(self, kernel: str, code: str) -> str:
         """Run code in a kernel and return what it printed or gave."""
-        return asyncio.run(asyncio.wait_for(self._run(kernel, code), 60))
+        return asyncio.run(asyncio.wait_for(self._run(kernel, code), 120))
 
     async def _run(self, kernel: str, code: str) -> str:
         address = self.installation.url.replace("http", "ws", 1)

@@ -65,7 +65,7 @@ class SecondEngine:
             subprocess.run(["ip", "-n", folder.name, "link", "set", "lo", "up"], check=True)
             made.service.install()
             made.service.start()
-            made.await_answer(60)
+            made.await_answer(180)
             yield made
         finally:
             made._take_away()

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,19 @@ def devices_of(state: Path) -> list[int]:
     return [number for number in loops.bound_numbers() if loops.backing(number) in images]
 
 
+def demand_nothing(state: Path) -> None:
+    """Demand that nothing below a folder is mounted, and no device is bound to any of its images.
+
+    For devices it waits: a container that anybody is just making has copies of all mounts until it
+    has left them, and holds the devices as long.
+    """
+    assert mounted_below(state) == []
+    end = time.monotonic() + 60
+    while left := devices_of(state):
+        assert time.monotonic() < end, f"devices {left} are bound"
+        time.sleep(0.05)
+
+
 @contextmanager
 def shared_state_folder() -> Iterator[Path]:
     """Make a shared mount as `juliabox up` does; its name needs escaping in the mount table."""
@@ -52,7 +66,7 @@ def shared_state_folder() -> Iterator[Path]:
     subprocess.run(["mount", "--make-rshared", state], check=True)
     try:
         yield state
-        assert (mounted_below(state), devices_of(state)) == ([], [])
+        demand_nothing(state)
     finally:
         for target in reversed(mounted_below(state)):
             subprocess.run(["fsfreeze", "-u", target], check=False, capture_output=True)

@@ -33,7 +33,7 @@ def descriptors():
 class Command(CommandTask):
     provides = (CommandTask.JBP_CMD_ASYNC,)
     clients = ("operator", "hub")
-    time_limit = 20.0
+    time_limit = 60.0
 
 
 class Greeting(TaskData):

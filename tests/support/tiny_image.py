@@ -25,9 +25,9 @@ ENTRY = ROOT / "images/julia/juliabox_entry.py"
 TAG = f"jbt-tiny:{os.getpid()}"
 API_TAG = f"jbt-tiny-api:{os.getpid()}"
 
-#: Stands for the server: says that it is up, and ends on SIGTERM, after a while if
-#: asked to. With ``TINY_LEAVE`` it leaves that word wherever it can, as somebody's work would: in
-#: each folder, and in a process of its own.
+#: Stands for the server: says that it is up, and ends on SIGTERM; with ``TINY_STOP_AFTER`` not
+#: before that file exists. With ``TINY_LEAVE`` it leaves that word wherever it can, as somebody's
+#: work would: in each folder, and in a process of its own.
 SERVER = """
 import http.server, os, signal, sys, time
 from pathlib import Path
@@ -39,7 +39,9 @@ def leave(word):
     os.posix_spawn(sys.executable, [sys.executable, "-ISc", sleep, "left-" + word], os.environ)
 
 def stop(*_):
-    time.sleep(float(os.environ.get("TINY_STOP_SECONDS", "0")))
+    awaited = os.environ.get("TINY_STOP_AFTER")
+    while awaited and not os.path.exists(awaited):
+        time.sleep(0.05)
     try:
         Path("/home/juser/stopped-in-order").write_text("yes")
     except OSError:

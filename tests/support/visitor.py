@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from support.fresh_http import FreshConnections
 from support.hub_stand import PASSWORD, HubStand
 
 XSRF = re.compile(r'name="_xsrf" value="([^"]+)"')
@@ -17,7 +18,10 @@ class Visitor:
     """Keeps cookies and fills in forms as their pages give them."""
 
     def __init__(self, stand: HubStand) -> None:
-        self.http = httpx.Client(base_url=stand.url, follow_redirects=False, timeout=30)
+        # the proxy ends idle connections after 5 s, perhaps as one is taken
+        self.http = httpx.Client(
+            base_url=stand.url, follow_redirects=False, timeout=60, transport=FreshConnections()
+        )
 
     def get(self, path: str) -> httpx.Response:
         """Open a page."""

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from juliabox_manager.volumes import commands
+from juliabox_manager import programs
 from support.state_folder import MIB, home_disks, slot
 
 SIZE = 64 * MIB
@@ -76,7 +76,7 @@ def arm(point: str) -> None:
                 kill()
             return process
 
-        commands.asyncio.create_subprocess_exec = started  # type: ignore[attr-defined]
+        programs.asyncio.create_subprocess_exec = started  # type: ignore[attr-defined]
         return
     module_name, _, function = name.partition(".")
     module = importlib.import_module(f"juliabox_manager.volumes.{module_name}")

@@ -10,7 +10,7 @@ from typing import Any
 import docker
 from docker.errors import NotFound
 
-from support.inside import Inside
+from support.inside import Inside, inspect
 from support.installation import Installation
 from support.rest_user import RestUser, wait_for
 
@@ -38,6 +38,15 @@ class Pools:
         """Wait until a warm container stands ready."""
         wait_for(lambda: self.told["ready"] > 0, FILL, "no warm container is ready")
 
+    def await_full(self) -> None:
+        """Wait until no warm container is in the making, of sessions or of APIs."""
+
+        def full() -> bool:
+            told = json.loads(self._installation.juliabox("pool", "list", "--json"))
+            return all(one["ready"] == one["wanted"] and not one["loading"] for one in told)
+
+        wait_for(full, FILL, "the pools are not filled")
+
     def exhaust(self) -> None:
         """Have no warm container ready for a moment."""
         self._installation.juliabox("pool", "renew")
@@ -58,6 +67,16 @@ class Pools:
         return [one for one in found if "juliabox.kind" not in one["Config"]["Labels"]]
 
 
+def await_limits(session: Inside) -> None:
+    """Wait until a session has its own limits: they are raised beside its start."""
+    memory = session.person.installation.limits.memory
+
+    def raised() -> bool:
+        return bool(inspect(session.container)["HostConfig"]["Memory"] == memory)
+
+    wait_for(raised, 60, "its limits are not raised")
+
+
 def started_as(person: RestUser, pools: Pools, *, warm: bool) -> Inside:
     """Start a session that was warm, or one that was not: right after another took the last."""
     for _ in range(5):
@@ -69,6 +88,7 @@ def started_as(person: RestUser, pools: Pools, *, warm: bool) -> Inside:
         person.started()
         made = Inside(person)
         if (made.created < asked) is warm:
+            await_limits(made)
             return made
         person.stopped()
     raise AssertionError(f"{person.name} has no {'warm' if warm else 'cold'} session: {pools.told}")

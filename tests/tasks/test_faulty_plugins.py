@@ -72,7 +72,7 @@ async def test_settings_are_judged_by_the_plugin_and_secrets_are_not_told(
 async def test_a_task_that_hangs_while_it_is_prepared_is_left_out(
     stand: Stand, monkeypatch: pytest.MonkeyPatch, required: list[str]
 ) -> None:
-    monkeypatch.setattr(declared, "DESCRIBE_LIMIT", 3.0)
+    monkeypatch.setattr(declared, "DESCRIBE_LIMIT", 8.0)
     settings = {"configured": {"token": "x", "greeting": "hang"}}
     names = ["greet", "configured", "sleeps"]
     async with stand.running(*names, settings=settings, required=required):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 
@@ -12,6 +11,7 @@ from juliabox_ext.task import JBPluginTask
 from juliabox_manager.metrics import METRICS
 from juliabox_manager.protocol import Event
 from support.task_stand import Stand, alive
+from support.waiting import until
 
 
 def _counted(name: str, **labels: str) -> float:
@@ -27,7 +27,7 @@ async def test_a_command_runs_and_its_result_is_kept_counted_and_told(
         assert result.result == {"greeting": "hello adahello ada", "type": "task.cmd.async"}
         assert (result.outcome, result.client, result.code) == ("ok", "operator", "")
         assert result.feature == JBPluginTask.JBP_CMD_ASYNC
-        assert abs(result.started - time.time()) < 30 and 0 < result.seconds < 20
+        assert abs(result.started - time.time()) < 120 and 0 < result.seconds < 60
         (event,) = await stand.events.after(0, 0.0, None)
         assert isinstance(event, Event)
         assert (event.kind, event.value, event.message) == ("task.done", "greet", "ok")
@@ -37,7 +37,7 @@ async def test_a_command_runs_and_its_result_is_kept_counted_and_told(
     assert _counted("juliabox_task_runs_total", task="greet", outcome="ok") == before + 1
     assert _counted("juliabox_task_seconds_count", task="greet") >= 1
     success = _counted("juliabox_task_last_success_timestamp_seconds", task="greet")
-    assert abs(success - time.time()) < 30
+    assert abs(success - time.time()) < 120
     printed = capfd.readouterr()
     assert "greeting ada" in printed.out + printed.err
 
@@ -75,16 +75,20 @@ async def test_a_task_that_fails_is_told_with_the_cause_and_no_traceback(
 async def test_tasks_that_hang_are_killed_at_their_limit_and_others_run_meanwhile(
     stand: Stand,
 ) -> None:
-    async with stand.running("greet", "hangs", "hangs-in-c", "prints"):
+    # each is noted, and another has run, before the first is killed
+    limit = {"time_limit": 12.0}
+    settings = {"hangs": limit, "hangs-in-c": limit}
+    async with stand.running("greet", "hangs", "hangs-in-c", "prints", settings=settings):
         jobs = [await stand.run(task) for task in ("hangs", "hangs-in-c", "prints")]
         pids = [int((await stand.noted(name))[0]) for name in ("hangs", "hangs-in-c")]
         assert all(map(alive, pids))
         assert (await stand.outcome("greet", name="ada")).outcome == "ok"
-        for job, task in zip(jobs, ("hangs", "hangs-in-c", "prints"), strict=True):
+        seconds = {"hangs": 12.0, "hangs-in-c": 12.0, "prints": 6.0}
+        for job, (task, most) in zip(jobs, seconds.items(), strict=True):
             result = await stand.ended(job)
             assert (result.outcome, result.code) == ("timeout", "task.timeout")
-            assert f"task {task} was killed after 6 s" in result.message
-            assert 6.0 <= result.seconds < 20.0
+            assert f"task {task} was killed after {most:g} s" in result.message
+            assert most <= result.seconds < most + 14.0
         assert not any(map(alive, pids))
 
 
@@ -123,8 +127,5 @@ async def test_closing_kills_what_runs(stand: Stand) -> None:
         await stand.run("hangs")
         (pid,) = await stand.noted("hangs")
         begun = time.monotonic()
-    assert time.monotonic() - begun < 2.5
-    end = time.monotonic() + 5
-    while alive(int(pid)):
-        assert time.monotonic() < end
-        await asyncio.sleep(0.05)
+    assert time.monotonic() - begun < 5.0  # of the 6 s that it has
+    await until(lambda: not alive(int(pid)))

@@ -30,13 +30,13 @@ def _past(job: int, begun: float, task: str = "rarely", **changes: object) -> Ta
 
 async def test_both_features_of_a_task_come_due_again_and_again(stand: Stand) -> None:
     async with stand.running("ticks") as tasks:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while len(await tasks.results(TaskResults("ticks"))) < 5:
             assert time.monotonic() < end
             await asyncio.sleep(0.1)
         (info,) = (await stand.described(1)).values()
         assert (info.every, info.clients) == (1.0, [])
-        assert abs(info.next_run - time.time()) < 3
+        assert abs(info.next_run - time.time()) < 15
     ran = await stand.noted("ticks")
     assert {"task.periodic.node", "task.periodic.cluster"} <= set(ran)
 
@@ -44,7 +44,7 @@ async def test_both_features_of_a_task_come_due_again_and_again(stand: Stand) ->
 async def test_an_instance_that_does_not_lead_runs_no_task_of_the_cluster(stand: Stand) -> None:
     stand.leads = False
     async with stand.running("ticks") as tasks:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while len(found := await tasks.results(TaskResults("ticks"))) < 3:
             assert time.monotonic() < end
             await asyncio.sleep(0.1)

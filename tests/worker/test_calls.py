@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import docker
 import pytest
 
+from juliabox_services.api.wire import pack
 from support.api_worker import Link, Reply, api_container
 
 pytestmark = pytest.mark.engine
@@ -26,6 +27,8 @@ total(xs::Float64...) = isempty(xs) ? 0.0 : sum(xs)
 named(pair::Tuple{Symbol,Float64}) = string(pair[1], pair[2] / 2)
 first_of(all::Tuple{String,Vararg{Float64}}) = (all[1], sum(all[2:end]))
 prices(of::Dict{Symbol,Float64}) = sum(values(of)) / 2
+moment(at::DateTime) = string(at)
+numbered(of::Dict{Int,String}) = [of[key] for key in sort(collect(keys(of)))]
 greet(name; greeting = "Hello", times::Int = 1) = repeat("$greeting, $(name)! ", times)
 needs(; key::Float64, other = 0) = key + other
 open_ended(; more...) = Dict(more)
@@ -73,9 +76,10 @@ function captured()
 end
 """
 FUNCTIONS = (
-    "half times day colour sizes count_all either join_all total named first_of prices greet needs "
-    "open_ended one outer with_keywords with_closure missing_method undefined endless thrower "
-    "deep_task several_tasks remembered reals strange printing by_c by_child captured"
+    "half times day colour sizes count_all either join_all total named first_of prices moment "
+    "numbered greet needs open_ended one outer with_keywords with_closure missing_method "
+    "undefined endless thrower deep_task several_tasks remembered reals strange printing by_c "
+    "by_child captured"
 )
 
 
@@ -101,6 +105,12 @@ def refused(reply: Reply, code: str = "api.arguments") -> str:
         ("times", [2.0], 4),
         ("day", ["2026-11-28"], "Saturday"),
         ("colour", ["red"], True),
+        ("moment", ["2026-11-28"], "2026-11-28T00:00:00"),
+        ("moment", ["2026-11-28T23:30:01"], "2026-11-28T23:30:01"),
+        ("moment", ["2026-11-28T23:30:01.25Z"], "2026-11-28T23:30:01.25"),
+        ("moment", ["2026-11-28T23:30:01.123456-01:30"], "2026-11-29T01:00:01.123"),
+        ("moment", ["2026-11-28 00:30:01+01:00"], "2026-11-27T23:30:01"),
+        ("numbered", [{"10": "b", "-2": "a"}], ["a", "b"]),
         ("sizes", [[[1, 2, 3], [4, 5, 6]]], [2, 3]),
         ("sizes", [[]], [0, 0]),
         ("count_all", [[]], 0),
@@ -141,6 +151,12 @@ def test_json_values_become_what_a_method_declares(
         ("named", [["a", True]], "named does not take"),
         ("first_of", [[]], "first_of does not take"),
         ("prices", [{"a": True}], "prices does not take"),
+        ("prices", [{"\0": 1}], "prices does not take"),
+        ("colour", ["\0"], "it takes (Symbol)"),
+        ("moment", ["2026-02-30T00:00:00Z"], "DateTime"),
+        ("moment", ["2026-11-28T00:00:00+1"], "DateTime"),
+        ("numbered", [{"01": "a"}], "numbered does not take"),
+        ("numbered", [{"1": "a", "+1": "b"}], "numbered does not take"),
     ],
 )
 def test_arguments_that_no_method_takes_are_the_callers_fault(
@@ -275,20 +291,20 @@ def test_a_function_may_capture_output_for_itself(calls: Link) -> None:
 @pytest.mark.parametrize(
     ("frames", "code"),
     [
-        ([b"JBW2", b"1", b"call", b"{}"], "wire.version"),
-        ([b"JBW1", b"1", b"leave", b"{}"], "wire.version"),
-        ([b"JBW1", b"1", b"call", b"{"], "wire.version"),
-        ([b"JBW1", b"1"], "wire.version"),
-        ([b"JBW1", b"1", b"call", b"[]", b"[]"], "wire.version"),
-        ([b"JBW1", b"1", b"call", b"{}", b"{}", b"[]"], "api.arguments"),
-        ([b"JBW1", b"1", b"call", b'{"function": 1}'], "api.arguments"),
-        ([b"JBW1", b"1", b"call", b'{"function": "half"}', b"[1", b"{}"], "api.arguments"),
+        ([b"JBW1", b"1", b"call", b"{}"], "wire.version"),
+        ([b"JBW2", b"1", b"leave", b"{}"], "wire.version"),
+        ([b"JBW2", b"1", b"call", b"{"], "wire.version"),
+        ([b"JBW2", b"1"], "wire.version"),
+        ([b"JBW2", b"1", b"call", b"[]", b"[]"], "wire.version"),
+        ([b"JBW2", b"1", b"call", b"{}", b"{}", b"[]"], "api.arguments"),
+        ([b"JBW2", b"1", b"call", b'{"function": 1}'], "api.arguments"),
+        ([b"JBW2", b"1", b"call", b'{"function": "half"}', b"[1", b"{}"], "api.arguments"),
     ],
 )
 def test_a_message_that_is_not_understood_is_answered(
     calls: Link, frames: list[bytes], code: str
 ) -> None:
-    calls.socket.send_multipart(frames)
+    calls.socket.send(pack(frames))
     refused(calls.receive(), code)
     assert calls.call("half", 1).value == 0.5
 

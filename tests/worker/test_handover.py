@@ -80,6 +80,20 @@ def test_the_least_memory_that_an_api_may_have_is_enough(
         assert told < 0.85 * least
 
 
+def test_the_largest_results_fit_in_the_least_memory(
+    engine: docker.DockerClient, image: str
+) -> None:
+    # each copied once more than it must be, they ended the container now and then
+    least, most = 256 * MIB, Bounds().result
+    with api_container(engine, image, mem_limit=least, memswap_limit=least) as container:
+        assert container.told() == "loaded"
+        container.release(result=most)
+        link = container.link()
+        link.load('f(n) = repeat("a", n)', "f")
+        for _ in range(15):
+            assert len(link.call("f", most - 2).part) == most
+
+
 def test_a_manager_that_restarts_finds_the_container_again(
     engine: docker.DockerClient, image: str
 ) -> None:
@@ -109,7 +123,7 @@ def test_only_who_knows_the_workers_key_is_let_in(engine: docker.DockerClient, i
 def test_a_container_without_a_key_says_so(engine: docker.DockerClient, image: str) -> None:
     with api_container(engine, image) as container:
         container.say('{"version": 2, "environment": {}}')
-        assert container.container.wait(timeout=30)["StatusCode"] == 70
+        assert container.container.wait(timeout=60)["StatusCode"] == 70
         assert "JULIABOX_WORKER_KEY" in container.log
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support.api_worker import Link
@@ -307,11 +307,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(
-    max_examples=300,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 @given(value=VALUES)
 def test_any_value_comes_back_as_it_went(worker: Link, value: object) -> None:
     reply = worker.call_with("echo", json.dumps({"value": value}).encode())

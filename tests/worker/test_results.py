@@ -232,4 +232,4 @@ def test_a_reader_that_goes_away_in_a_stream_leaves_the_worker_to_others(
     time.sleep(wait)
     other.close()
     container.links.remove(other)
-    assert results.call("plain", seconds=10).kind == "result"
+    assert results.call("plain").kind == "result"

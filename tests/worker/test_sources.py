@@ -113,7 +113,7 @@ def test_a_source_that_ends_julia_is_told(fresh: Link) -> None:
     assert (reply.kind, reply.header["code"]) == ("failed", "source.error")
     assert "exit" in reply.header["message"]
     with pytest.raises(Gone):
-        fresh.ask("health", {}, seconds=10)
+        fresh.ask("health", {})
 
 
 def test_the_standard_library_is_there_and_needs_no_home(fresh: Link) -> None:

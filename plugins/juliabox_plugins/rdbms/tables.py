@@ -68,8 +68,9 @@ class Migrations:
         self, connection: sa.Connection, schema: TableSchema, table: sa.Table
     ) -> list[MigrateOperation]:
         """Return the operations that are due; raise if the declarations contradict."""
-        before = self._declared(connection, table.name)
+        # in this order: another process may make and note it between the two looks
         present = sa.inspect(connection).has_table(table.name)
+        before = self._declared(connection, table.name)
         if present and before is None:
             raise db_failures.foreign(self._name, table.name)
         if present and before is not None:

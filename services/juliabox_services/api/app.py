@@ -19,6 +19,7 @@ from juliabox_services.api.documents_http import (
     ResultHandler,
     RootHandler,
 )
+from juliabox_services.api.management import ACCESS
 from juliabox_services.api.settings import INTERFACE
 
 #: Bytes of a body that are kept where nobody reads it: whoever calls need not say who it is there.
@@ -71,13 +72,17 @@ def identify(front: Front) -> Callable[[RequestHandler], Awaitable[Mapping[str, 
         said = handler.request.headers.get("Authorization")
         if said is None:
             return None
-        found = await front.callers.identify(token_of(said), address_of(handler))
-        front.rates.spend((INTERFACE, found.user, found.name), INTERFACE_RATE)
+        found = await front.callers.identify(token_of(said), address_of(handler), account=True)
+        # tokens that are not for the interface, as those that a publisher gives out, and which are
+        # refused, spend nothing of what their owner has there
+        admitted = not found.scopes.isdisjoint(ACCESS)
+        front.rates.spend((INTERFACE, found.user, found.name, admitted), INTERFACE_RATE)
         return {
             "name": found.name,
             "kind": "user" if found.user else "service",
             "groups": sorted(found.groups),
             "scopes": sorted(found.scopes),
+            "account": found.account or "",
         }
 
     return ask

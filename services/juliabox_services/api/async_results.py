@@ -56,8 +56,9 @@ class Results:
         self._seconds = seconds
         self._most_bytes = most_bytes
         self._bytes = 0
-        #: Publisher -> bytes of the results that are kept.
+        #: Publisher -> bytes and number of the results that are kept and have ended.
         self._held: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()
         self._kept: OrderedDict[str, Result] = OrderedDict()
 
     def begin(
@@ -91,7 +92,7 @@ class Results:
         if found is None:
             return
         if found.ended:
-            self._count(found, -_size(found))
+            self._count(found, -1)
         else:
             found.task.cancel()
 
@@ -103,14 +104,17 @@ class Results:
         found.ended = time.monotonic()
         # ended ones stand in the order in which they end, before and among those under way
         self._kept.move_to_end(request)
-        self._count(found, _size(found))
+        self._count(found, 1)
         self._tidy()
 
-    def _count(self, result: Result, size: int) -> None:
+    def _count(self, result: Result, sign: int) -> None:
+        """Count a result that has ended in, or out."""
+        size = sign * _size(result)
         self._bytes += size
         self._held[result.holder] += size
-        if not self._held[result.holder]:
-            del self._held[result.holder]
+        self._ended[result.holder] += sign
+        if not self._ended[result.holder]:
+            del self._held[result.holder], self._ended[result.holder]
 
     def _tidy(self) -> None:
         """Give up what is too old or too much: the oldest of the publisher who has most."""
@@ -120,15 +124,21 @@ class Results:
                 break
             if result.ended:
                 self.forget(request)
-        while self._bytes > self._most_bytes or len(self._kept) > KEPT:
-            most = max(self._held.values(), default=0)
+        while len(self._kept) > 1:
+            if self._bytes > self._most_bytes:
+                have = self._held
+            elif len(self._kept) > KEPT:
+                have = self._ended
+            else:
+                return
+            most = max(have.values(), default=0)
             spare = (
                 request
                 for request, result in self._kept.items()
-                if result.ended and self._held[result.holder] == most
+                if result.ended and have[result.holder] == most
             )
             oldest_of_most = next(spare, None)
-            if oldest_of_most is None or len(self._kept) == 1:
+            if oldest_of_most is None:
                 return
             self.forget(oldest_of_most)
 

@@ -25,9 +25,19 @@ class Audit:
         self._keep_days = keep_days
 
     async def write(  # noqa: PLR0917 one for each column
-        self, who: str, what: str, publisher: str, api: str, version: int = 0, detail: str = ""
+        self,
+        who: str,
+        what: str,
+        publisher: str,
+        api: str,
+        version: int = 0,
+        detail: str = "",
+        account: str = "",
     ) -> None:
-        """Keep what was done: at once, or as soon as the database can be written."""
+        """Keep what was done: at once, or as soon as the database can be written.
+
+        ``account`` is the publisher's (:mod:`.people`), if it is known.
+        """
         row = AuditRow(
             time=time.time(),
             who=who,
@@ -42,16 +52,20 @@ class Audit:
         )
         key = f"{row.time:020.6f}-{secrets.token_hex(4)}"
         try:
-            await self._store.run(lambda tables: tables.add_audit(row, key))
+            await self._store.run(lambda tables: tables.add_audit(row, key, account))
         except JuliaBoxError as error:
             log.warning("a row of the audit waits for the database", reason=error.message)
-            self._ledger.audited(row, key)
+            self._ledger.audited(row, key, account)
         told = f"{who}: {what}" + (f", {detail}" if detail else "")
         if what != "remove":
             self._ledger.news(publisher, api, version, "audit", told)
 
-    async def rows(self, publisher: str | None, limit: int) -> list[AuditRow]:
-        """Return the newest rows, newest first: one publisher's, or all."""
+    async def rows(self, publisher: str | None, limit: int, account: str = "") -> list[AuditRow]:
+        """Return the newest rows, newest first: one publisher's, or all.
+
+        With an account those of others who had the publisher's name are left out.
+        """
         await self._ledger.flush()
-        days = self._keep_days
-        return await self._store.run(lambda tables: tables.audit(publisher, days, limit))
+        if publisher is None:
+            return await self._store.run(lambda tables: tables.audit_of_all(self._keep_days, limit))
+        return await self._store.run(lambda tables: tables.audit_of(publisher, account, limit))

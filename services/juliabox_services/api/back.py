@@ -198,6 +198,7 @@ class Engine(Back):
         """Note what a worker tells of a call, and how long it took as seen from here."""
         # by the worker's word: what is waited for on the way is no reason for more workers
         attempt.pool.pace.took(wire.span(seconds), first=attempt.first)
+        attempt.pool.good(attempt.worker.container)
         attempt.worker.measured(memory)
         now = attempt.worker.container.now()
         self._figures_of(attempt.pool).took(now - attempt.begun)

@@ -38,6 +38,8 @@ log = structlog.get_logger("juliabox.api")
 #: Seconds for a large answer to be taken, and bytes from which on one is large.
 ANSWER_SECONDS = 120.0
 LARGE_ANSWER = 256 * 1024
+#: Why a good answer is not given.
+NO_ROOM = "Too many large answers are on their way"
 
 #: Seconds after which to ask again where nothing better is known.
 RETRY_AFTER = 2
@@ -156,19 +158,22 @@ class Handler(RequestHandler):
         """Who calls, and whom the rate is counted for."""
         if self.identity is None:
             return Caller(counted=f"address {address_of(self)}")
-        kind = "user" if self.identity.user else "service"
-        return Caller(name=self.identity.user, counted=f"{kind} {self.identity.name}")
+        return Caller(name=self.identity.user, counted=self.identity.counted(self.holder))
 
-    async def identify(self) -> None:
+    async def identify(self, api: Api | None = None) -> None:
         """Find out who calls, by the hub; leave ``identity`` empty without a token.
+
+        Of who has the name of an API's publisher also find out which account it is.
 
         Raise ``LoginNeeded`` for a token that the hub does not know, ``TooMany`` for an address
         with many of those, ``UnavailableError`` (``api.hub``) while the hub is away.
         """
         said = self.request.headers.get("Authorization")
         if said is not None:
-            token = token_of(said)
-            self.identity = await self.front.callers.identify(token, address_of(self))
+            token, address = token_of(said), address_of(self)
+            self.identity = await self.front.callers.identify(token, address)
+            if api is not None and api.account and self.identity.user == api.publisher:
+                self.identity = await self.front.callers.identify(token, address, account=True)
 
     def compute_etag(self) -> None:
         """Make no digest of each answer."""
@@ -236,6 +241,27 @@ class Handler(RequestHandler):
             cast(HTTP1Connection, self.request.connection).close()
         except StreamClosedError:
             return
+        finally:
+            self.front.room.give(claimed, self.holder)
+
+    async def send_piece(self, chunk: bytes) -> None:
+        """Send a piece of an answer, and wait until it was taken; raise if there is no room for it.
+
+        Raise ``TimeoutError`` if nobody takes a large one in time, ``StreamClosedError`` if the
+        caller has gone.
+        """
+        if not self.claim(len(chunk)):
+            raise crowded(NO_ROOM)
+        claimed, self._claimed = self._claimed, 0
+        self.write(chunk)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS if claimed else None):
+                await self.flush()
+        except BaseException:
+            if claimed:
+                # what was not taken would stay for as long as the caller likes
+                cast(HTTP1Connection, self.request.connection).close()
+            raise
         finally:
             self.front.room.give(claimed, self.holder)
 

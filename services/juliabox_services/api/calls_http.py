@@ -13,6 +13,7 @@ from juliabox_ext.errors import InternalError, JuliaBoxError, NotFoundError, Una
 from juliabox_services.api import access, answers, arguments, streams_http
 from juliabox_services.api.async_results import Outcome
 from juliabox_services.api.base import (
+    NO_ROOM,
     Front,
     Handler,
     MethodRefused,
@@ -22,7 +23,7 @@ from juliabox_services.api.base import (
 )
 from juliabox_services.api.bodies import BodyHandler
 from juliabox_services.api.engine_contract import Answer, Call, CallError
-from juliabox_services.api.models import Function, Version
+from juliabox_services.api.models import Api, Function, Version
 from juliabox_services.api.settings import INTERFACE
 from juliabox_spawner.hub.logs import without_secrets
 
@@ -32,8 +33,12 @@ log = structlog.get_logger("juliabox.api")
 GRACE = 5.0
 #: Status in the log of a call whose caller did not wait for the answer.
 GONE = 499
-#: Why a good answer is not given.
-NO_ROOM = "Too many large answers are on their way"
+#: How callers are told who stopped an API.
+_BY = {
+    "owner": " by its publisher",
+    "admin": " by an admin",
+    "gone": ": its publisher has no account any more",
+}
 
 
 class CallHandler(BodyHandler):
@@ -63,12 +68,12 @@ class CallHandler(BodyHandler):
             return
         if method not in {"GET", "POST"}:
             raise MethodRefused(method, self.allowed)
-        await self.look(version)
-        access.check(version, self.identity)
+        await self.look(api, version)
+        access.check(version, self.identity, api.account)
         if api.stopped:
-            by = "an admin" if api.stopped == "admin" else "its publisher"
             raise UnavailableError(
-                f"{version.publisher}/{version.api} was stopped by {by}", code="api.stopped"
+                f"{version.publisher}/{version.api} was stopped{_BY[api.stopped]}",
+                code="api.stopped",
             )
         if function is None:
             raise _absent(version, self.function)
@@ -76,10 +81,10 @@ class CallHandler(BodyHandler):
             self._judge_get()
         self._spend(version)
 
-    async def look(self, version: Version) -> None:
+    async def look(self, api: Api, version: Version) -> None:
         """Find out who calls, if that matters."""
         if version.options.access != "public":
-            await self.identify()
+            await self.identify(api)
         elif "Authorization" in self.request.headers:
             # anybody may call, whatever the hub would say; but who is known has a rate of their own
             self.identity = self.front.callers.known(self.request.headers["Authorization"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -29,6 +30,12 @@ MOST, WAIT_SECONDS = 4, 20.0
 _PAUSE = 0.1
 #: Looks at a source whose container is ended from outside.
 _TRIES = 2
+#: Julia's words for a package that it does not find, and ours.
+_PACKAGE = re.compile(r"ArgumentError: Package (\S+) not found")
+_LACKING = (
+    "is not there: an API has Julia's standard library alone. Write what is needed of it into the "
+    "source"
+)
 
 log = structlog.get_logger("juliabox.api")
 
@@ -172,8 +179,11 @@ async def _patience() -> AsyncIterator[None]:
 
 def _failed(told: wire.Failed) -> Checked:
     code = told.code if told.code.startswith("source.") else "source.error"
+    # Julia's own advice, to install it, is for who sits at a prompt
+    lacks = _PACKAGE.match(told.message)
+    message = f"Package {lacks[1]} {_LACKING}" if lacks else told.message
     return Checked(
-        code=code, message=told.message, frames=told.frames, printed=wire.output(told.printed)
+        code=code, message=message, frames=told.frames, printed=wire.output(told.printed)
     )
 
 

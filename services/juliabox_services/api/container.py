@@ -91,7 +91,7 @@ class Worker:
         """Whether it carries out a call."""
         return self.running is not None
 
-    def begin(self, request: bytes, message: list[bytes], deadline: float) -> Exchange:
+    def begin(self, request: bytes, message: bytes, deadline: float) -> Exchange:
         """Give it a request."""
         assert self.link is not None  # noqa: S101  (no worker is handed out before it has one)
         self.begun = self.container.now()
@@ -260,7 +260,7 @@ class Container:
     async def _ask(
         self,
         worker: Worker,
-        message: list[bytes],
+        message: bytes,
         until: float,
         read: Callable[[wire.Reply], _T],
     ) -> _T:

@@ -9,8 +9,8 @@ from juliabox_ext.errors import NotFoundError
 from juliabox_services.api import access, answers
 from juliabox_services.api.arguments import text
 from juliabox_services.api.async_results import Result
-from juliabox_services.api.base import Handler, MethodRefused, crowded
-from juliabox_services.api.calls_http import NO_ROOM, give
+from juliabox_services.api.base import NO_ROOM, Handler, MethodRefused, crowded
+from juliabox_services.api.calls_http import give
 from juliabox_services.api.models import Version
 from juliabox_services.api.settings import INTERFACE
 from juliabox_services.portal.settings import SERVICE as PORTAL
@@ -57,14 +57,14 @@ class _OfApi(_Reading):
         publisher, api = text(rest[0]), text(rest[1])
         if self.leads_elsewhere(publisher, api):
             return
-        _, self.version = self.front.published.find(publisher, api)
+        known, self.version = self.front.published.find(publisher, api)
         self.holder = publisher
         self.origins = self.version.options.origins
         if self.request.method == "OPTIONS":
             return
         if self.version.options.access != "public":
-            await self.identify()
-        access.check(self.version, self.identity)
+            await self.identify(known)
+        access.check(self.version, self.identity, known.account)
         answers.admit_origin(self._headers, self.request.headers, self.origins)
         rate = self.version.options.rate or self.front.settings.bounds.rate
         self.front.rates.spend((publisher, api, self.caller.counted), rate)
@@ -152,8 +152,9 @@ class ResultHandler(_Reading):
         self.origins, self.holder = self.result.origins, self.result.holder
         if self.request.method == "OPTIONS":
             return
-        await self.identify()
-        self.result = self.front.results.find(request)  # it may have been given up meanwhile
+        if self.result.owner:
+            await self.identify()
+            self.result = self.front.results.find(request)  # it may have been given up meanwhile
         answers.admit_origin(self._headers, self.request.headers, self.origins)
         if self.result.owner not in {"", self.caller.counted}:
             raise NotFoundError(f"There is no result {request} of yours", code="api.no_result")

@@ -270,8 +270,8 @@ class Fleet:
             # it may have been killed from outside: those who wait get a second one
             pool.strike()
         else:
-            # none is made until it is known whose fault it is
-            pool.blocked_until = _now() + FATE_SECONDS
+            # none is made until it is known whose fault it is, also if the machine stands still
+            pool.blocked_until = _now() + 3 * FATE_SECONDS
         refusal = self._refusal(error, not again and died and not (await container.fate()).own)
         self._figures.starts.labels(refusal.code).inc()
         self._news(pool.version, "load", refusal.message)
@@ -315,7 +315,7 @@ class Fleet:
         if isinstance(keeper, Pool) and container.reason in _ENDS:
             words, crashes = _ENDS[container.reason], keeper.crashes
             if crashes.pause and container.reason in REASONS:
-                words += f"; {crashes.row} in a row, so the next waits for {crashes.pause:g} s"
+                words += f"; {crashes.words}, so the next waits for {crashes.pause:g} s"
             self._news(keeper.version, "container", words)
         # those without any first, and who calls before what is only kept ready
         for pool in sorted(self._pools.values(), key=lambda one: (one.staffed, not one.waiting)):

@@ -11,7 +11,7 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ import structlog
 
 #: Where Linux has the received bytes in its ``tcp_info``, and the length up to their end.
 _RECEIVED = struct.Struct("=128xQ")
-#: Bytes that ZMTP and CURVE add to a frame, and to one that is longer than the last figure.
+#: Bytes that ZMTP and CURVE add to a message, and to one that is longer than the last figure.
 _AROUND, _AROUND_LONG, _LONG = 35, 42, 222
 #: Bytes in a second that need not be a message: libzmq's own signs of life.
 _SIGNS_OF_LIFE = 64
@@ -58,11 +58,9 @@ class Intake:
             pass
         found.close()
 
-    def read(self, frames: Sequence[bytes]) -> None:
-        """Note that a message was read."""
-        for frame in frames:
-            size = len(frame)
-            self._read += size + (_AROUND_LONG if size > _LONG else _AROUND)
+    def read(self, size: int) -> None:
+        """Note that a message of so many bytes was read."""
+        self._read += size + (_AROUND_LONG if size > _LONG else _AROUND)
 
     def held(self, now: float) -> int:
         """Return the bytes that have come and were not read; 0 if the kernel does not tell."""

@@ -3,49 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Annotated, Any, NoReturn, TypeVar
+from itertools import takewhile
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta, Struct
-from tornado.web import RequestHandler
 
 from juliabox_ext.errors import NotFoundError, PolicyError, RequestError
-from juliabox_services.api.access import Identity, LoginNeeded, check
-from juliabox_services.api.base import MethodRefused
-from juliabox_services.api.bodies import BodyHandler
+from juliabox_services.api.departures import WHO
+from juliabox_services.api.management import Identify, Management
 from juliabox_services.api.models import (
     Api,
     Detail,
     FunctionName,
     SaveRequest,
     Stats,
+    Stopped,
     Summary,
     Version,
     VersionInfo,
 )
 from juliabox_services.api.publishing import Publishing
 from juliabox_services.api.rates import Room
-from juliabox_services.api.settings import INTERFACE, SERVICE
+from juliabox_services.api.settings import INTERFACE
 from juliabox_services.api.tables import Tables
 from juliabox_spawner import usernames
 
-T = TypeVar("T")
-
-#: A coroutine function from a request to the hub's model of who sent it: ``name``, ``kind``,
-#: ``scopes`` and ``groups``; None for nobody. It raises ``UnavailableError`` while the hub is away.
-Identify = Callable[[RequestHandler], Awaitable[Mapping[str, Any] | None]]
-
 #: Name of the API of a source that is looked at and not saved; the manager wants one.
 LOOKED_AT = "check"
-#: Largest body in bytes: a source whose every character is escaped.
-BODY_BYTES = 1_500_000
 #: Bytes of bodies at one time, beside those of calls: however many there are, one can be stopped.
 ROOM_BYTES = 32 * 1024**2
-#: Scopes of tokens for this service.
-ACCESS = frozenset({"access:services", f"access:services!service={SERVICE}"})
 
 #: Lines of a log, and rows of the audit, that are answered at most and unless asked otherwise.
 MOST_ROWS = 1000
@@ -65,105 +54,6 @@ class CheckRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     source: str
     functions: Annotated[list[FunctionName], Meta(min_length=1, max_length=50)]
-
-
-class Management(BodyHandler):
-    """What the routes share: the parts, who may change what, bodies and arguments."""
-
-    limit = BODY_BYTES
-
-    def initialize(self, publishing: Publishing, identify: Identify, room: Room) -> None:
-        """Take the parts."""
-        super().initialize()
-        self._room = room
-        self.publishing = publishing
-        self._model = identify
-
-    @property
-    def room(self) -> Room:
-        """Where the bytes of its bodies are counted."""
-        return self._room
-
-    async def admit(self) -> None:
-        """Refuse a wrong method, and who has no token for this service."""
-        if self.request.method not in self.methods():
-            raise MethodRefused(str(self.request.method), self.methods())
-        model = await self._model(self)
-        if model is None:
-            raise LoginNeeded("Send `Authorization: Bearer TOKEN`, with a token of the hub")
-        user = model["name"] if model["kind"] == "user" else ""
-        groups, scopes = frozenset(model["groups"]), frozenset(model["scopes"])
-        self.identity = Identity(name=model["name"], user=user, groups=groups, scopes=scopes)
-        self.holder = user
-        if not user:
-            raise PolicyError("This is for people, not for services", code="api.access")
-        if scopes.isdisjoint(ACCESS):
-            raise PolicyError(
-                "This token is not for the API engine: it lacks access:services!service=api",
-                code="api.access",
-            )
-
-    def judge_kind(self, kind: str) -> None:
-        """Admit every ``Content-Type``: no page of another site can send a token."""
-
-    @classmethod
-    def methods(cls) -> list[str]:
-        """Return the methods that the route knows."""
-        return [
-            name
-            for name in ("GET", "PUT", "POST", "DELETE")
-            if getattr(cls, name.lower()) is not getattr(RequestHandler, name.lower())
-        ]
-
-    @property
-    def person(self) -> Identity:
-        """Who calls."""
-        assert self.identity is not None  # noqa: S101  # prepare() refuses everybody else
-        return self.identity
-
-    def calls(self, version: Version) -> bool:
-        """Return whether the caller may call an API, and so see what it is."""
-        try:
-            check(version, self.person)
-        except PolicyError:
-            return False
-        return True
-
-    def demand_owner(self, publisher: str) -> None:
-        """Raise ``PolicyError`` for who may not look after a publisher's APIs."""
-        if not self.person.owns(publisher):
-            self._refuse(publisher)
-
-    def demand_publisher(self, publisher: str) -> None:
-        """Raise ``PolicyError`` for who may not change a publisher's APIs."""
-        if not self.person.changes(publisher):
-            self._refuse(publisher)
-
-    def _refuse(self, publisher: str) -> NoReturn:
-        if self.person.user == publisher:
-            raise PolicyError(
-                "You are no publisher: an admin gives the role api-publisher, and the token needs "
-                "the scope custom:juliabox:publish. Who has lost the role can still stop what is "
-                "theirs, on its page in the portal",
-                code="api.publish",
-            )
-        raise PolicyError(f"The APIs of {publisher} are not yours", code="api.owner")
-
-    def decoded(self, kind: type[T]) -> T:
-        """Return the body; raise ``RequestError`` (``api.body``) that names the field."""
-        try:
-            return msgspec.json.decode(self.body(), type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise RequestError(f"The body is refused: {error}", code="api.body") from None
-
-    def number(self, name: str, default: int, least: int, most: int) -> int:
-        """Return an argument of the address; raise ``RequestError`` (``api.query``)."""
-        text = self.get_query_argument(name, str(default))
-        if not (text.isascii() and text.isdecimal() and len(text) < 18):
-            raise RequestError(f"{name} must be a whole number", code="api.query")
-        if not least <= int(text) <= most:
-            raise RequestError(f"{name} must be from {least} to {most}", code="api.query")
-        return int(text)
 
 
 class Me(Management):
@@ -204,9 +94,9 @@ class ApiHandler(Management):
             url=f"{self.publishing.settings.prefix}{names[0]}/{names[1]}/",
         )
 
-    async def detail(self, api: Api, version: Version) -> Detail:
+    async def detail(self, api: Api, version: Version, *, unchanged: bool = False) -> Detail:
         """Return all of an API to its owner; to who may call it, what a caller must know."""
-        mine, changes = self.person.owns(api.publisher), self.person.changes(api.publisher)
+        mine, changes = self.owns(api.publisher, api.api), self.changes(api.publisher, api.api)
         versions: list[VersionInfo] = []
         if mine:
             versions = await self.publishing.store.run(
@@ -222,6 +112,7 @@ class ApiHandler(Management):
             versions=versions,
             mine=mine,
             changes=changes,
+            unchanged=unchanged,
         )
 
 
@@ -239,10 +130,10 @@ class List(ApiHandler):
             found = [
                 (api, version)
                 for api, version in published
-                if api.publisher != name and not api.stopped and self.calls(version)
+                if api.publisher != name and not api.stopped and self.calls(api, version)
             ]
         else:
-            found = published.of(name)
+            found = [one for one in published.of(name) if not self.left_behind(name, one[0].api)]
         self.send({"apis": [self.summary(api, version) for api, version in found]})
 
 
@@ -252,26 +143,28 @@ class Item(ApiHandler):
     async def get(self, publisher: str, api: str) -> None:
         """Answer a ``Detail``; an API that one may not call is not there."""
         known, version = self.publishing.published.find(publisher, api)
-        if not (self.person.owns(publisher) or self.calls(version)):
+        if not (self.owns(publisher, api) or self.calls(known, version)):
             raise NotFoundError(f"There is no API {publisher}/{api}", code="api.unknown")
         self.send(await self.detail(known, version))
 
     async def put(self, publisher: str, api: str) -> None:
-        """Save a version; answer 201 for a new API, 200 for one that exists."""
-        self.demand_publisher(publisher)
+        """Save a version; answer 201 for a new API, 200 for one that exists, changed or not."""
+        self.demand_publisher(publisher, api)
         problem = usernames.problem(usernames.split(publisher)[1])
         if problem:
             raise RequestError(f"The publisher is no user: {problem}", code="api.publisher")
         request = self.decoded(SaveRequest)
-        saving = self.publishing.saving
-        _, fresh = await saving.save(publisher, api, request, self.person.name)
+        saving, account = self.publishing.saving, self.own_account(publisher)
+        _, outcome = await saving.save(publisher, api, request, self.person.name, account)
         known, version = self.publishing.published.find(publisher, api)
-        self.send(await self.detail(known, version), 201 if fresh else 200)
+        detail = await self.detail(known, version, unchanged=outcome == "unchanged")
+        self.send(detail, 201 if outcome == "new" else 200)
 
     async def delete(self, publisher: str, api: str) -> None:
         """Remove it."""
-        self.demand_publisher(publisher)
-        await self.publishing.saving.remove(publisher, api, self.person.name)
+        self.demand_publisher(publisher, api)
+        admin = self.person.admin
+        await self.publishing.saving.remove(publisher, api, self.person.name, admin=admin)
         self.set_status(204)
 
 
@@ -280,7 +173,7 @@ class VersionItem(Management):
 
     async def get(self, publisher: str, api: str, number: str) -> None:
         """Answer a ``Version``, source included."""
-        self.demand_owner(publisher)
+        self.demand_owner(publisher, api)
         self.send(await self.publishing.saving.version(publisher, api, int(number)))
 
 
@@ -289,7 +182,7 @@ class Activate(ApiHandler):
 
     async def post(self, publisher: str, api: str) -> None:
         """Let a version answer the calls from now on."""
-        self.demand_publisher(publisher)
+        self.demand_publisher(publisher, api)
         number = self.decoded(ActivateRequest).version
         await self.publishing.saving.activate(publisher, api, number, self.person.name)
         self.send(await self.detail(*self.publishing.published.find(publisher, api)))
@@ -300,9 +193,10 @@ class Stop(ApiHandler):
 
     async def post(self, publisher: str, api: str) -> None:
         """Let it answer no calls; its owner may, with the role or without."""
-        self.demand_owner(publisher)
+        self.demand_owner(publisher, api)
         by_admin = self.person.admin and self.person.user != publisher
-        await self.publishing.saving.stop(publisher, api, self.person.name, admin=by_admin)
+        reason: Stopped = "admin" if by_admin else "owner"
+        await self.publishing.saving.stop(publisher, api, self.person.name, reason)
         self.send(await self.detail(*self.publishing.published.find(publisher, api)))
 
 
@@ -311,9 +205,11 @@ class Start(ApiHandler):
 
     async def post(self, publisher: str, api: str) -> None:
         """Let it answer calls again."""
-        self.demand_publisher(publisher)
-        admin = self.person.admin
-        await self.publishing.saving.start(publisher, api, self.person.name, admin=admin)
+        self.demand_publisher(publisher, api)
+        admin, account = self.person.admin, self.own_account(publisher)
+        await self.publishing.saving.start(
+            publisher, api, self.person.name, admin=admin, account=account
+        )
         self.send(await self.detail(*self.publishing.published.find(publisher, api)))
 
 
@@ -322,12 +218,12 @@ class Log(Management):
 
     async def get(self, publisher: str, api: str) -> None:
         """Answer the newest lines after a number, oldest first."""
-        self.demand_owner(publisher)
+        self.demand_owner(publisher, api)
         known, _ = self.publishing.published.find(publisher, api)
         after = self.number("after", 0, 0, 2**53)
         limit = self.number("limit", ROWS, 1, MOST_ROWS)
-        since = known.created - 60  # its first line is of the moment before it was there
-        ledger = self.publishing.ledger
+        # what is older is of a removed API of its name, and perhaps of somebody else
+        ledger, since = self.publishing.ledger, known.created
         self.send({"lines": await ledger.lines(publisher, api, after, limit, since)})
 
 
@@ -336,7 +232,7 @@ class Figures(Management):
 
     async def get(self, publisher: str, api: str) -> None:
         """Answer the minutes of the last hours."""
-        self.demand_owner(publisher)
+        self.demand_owner(publisher, api)
         known, _ = self.publishing.published.find(publisher, api)
         hours = self.number("hours", 1, 1, MOST_HOURS)
         buckets = await self.publishing.ledger.buckets(publisher, api, hours, known.created)
@@ -350,8 +246,13 @@ class AuditList(Management):
     async def get(self) -> None:
         """Answer all rows to admins, else those of the caller's own APIs; newest first."""
         limit = self.number("limit", ROWS, 1, MOST_ROWS)
+        account = self.person.account or ""
         publisher = None if self.person.admin else self.person.user
-        self.send({"rows": await self.publishing.audit.rows(publisher, limit)})
+        rows = await self.publishing.audit.rows(publisher, limit, account)
+        if publisher is not None and not account:
+            # what was before the name was removed is perhaps of somebody else
+            rows = list(takewhile(lambda row: row.who != WHO, rows))
+        self.send({"rows": rows})
 
 
 class Check(Management):

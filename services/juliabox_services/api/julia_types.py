@@ -22,33 +22,36 @@ _NAMES: dict[str, Schema] = {
     },
     "BigInt": {"type": "integer"},
     "Signed": {"type": "integer"},
-    "Unsigned": {"type": "integer", "minimum": 0, "maximum": 2**64 - 1},
+    "Unsigned": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
     # Julia's Bool is an integer and a number
     "Integer": {"type": ["integer", "boolean"]},
     "Real": {"type": ["number", "boolean"]},
     "Number": {"type": ["number", "boolean"]},
     "AbstractFloat": {"type": "number"},
-    # what rounds to infinity is refused
+    # up to Julia's floatmax; a little beyond it is rounded to that, more is refused
     **{
-        name: {"type": "number", "exclusiveMinimum": -least, "exclusiveMaximum": least}
-        for name, least in {"Float16": 65520, "Float32": 3.4028235677973366e38}.items()
+        name: {"type": "number", "minimum": -most, "maximum": most}
+        for name, most in {"Float16": 65504, "Float32": 3.4028234663852886e38}.items()
     },
     "Float64": {"type": "number"},
     "BigFloat": {"type": "number"},
     "Bool": {"type": "boolean"},
     "String": {"type": "string"},
     "AbstractString": {"type": "string"},
-    "Symbol": {"type": "string"},
+    # C's strings end at a null character, so no name has one
+    "Symbol": {"type": "string", "pattern": "^[^\\u0000]*$"},
     "Char": {"type": "string", "minLength": 1, "maxLength": 1},
     "AbstractChar": {"type": "string", "minLength": 1, "maxLength": 1},
     "Date": {"type": "string", "format": "date"},
-    "DateTime": {"type": "string"},
+    "DateTime": {"type": "string", "format": "date-time"},
     "Nothing": {"type": "null"},
     "Missing": {"type": "null"},
 }
 _LISTS = {"Array", "Vector", "AbstractArray", "AbstractVector", "DenseArray", "DenseVector"}
 _MATRICES = {"Matrix", "AbstractMatrix", "DenseMatrix"}
 _TABLES = {"Dict", "AbstractDict"}
+#: Digits of whole numbers as keys, for those that have no bounds.
+_DIGITS = 18
 #: Modules whose types are meant by the names above.
 _OURS = {"Base", "Core", "Dates"}
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
@@ -95,8 +98,7 @@ def _composed(name: str, inner: list[str], bounds: _Bounds, depth: int) -> Schem
     if name in {"Tuple", "NTuple"}:
         return _tuple(name, inner, bounds, depth)
     if name in _TABLES:
-        values = _schema(inner[1], bounds, depth) if len(inner) == 2 else {}
-        return {"type": "object", **({"additionalProperties": values} if values else {})}
+        return _table(inner, bounds, depth) if len(inner) == 2 else {"type": "object"}
     dimensions = inner[1:2]
     if name in _MATRICES or (name in _LISTS and dimensions == ["2"]):
         row = {"type": "array", **_items(inner[:1], bounds, depth)}
@@ -104,6 +106,32 @@ def _composed(name: str, inner: list[str], bounds: _Bounds, depth: int) -> Schem
     if name in _LISTS and (name.endswith("Vector") or dimensions == ["1"] or len(inner) < 2):
         return {"type": "array", **_items(inner[:1], bounds, depth)}
     return {}
+
+
+def _table(inner: list[str], bounds: _Bounds, depth: int) -> Schema:
+    """Return the schema of a table; its keys are texts in JSON."""
+    keys, values = (_schema(one, bounds, depth) for one in inner)
+    return {
+        "type": "object",
+        **_keys(keys),
+        **({"additionalProperties": values} if values else {}),
+    }
+
+
+def _keys(schema: Schema) -> Schema:
+    """Return what a table's schema says of keys that Julia has as this."""
+    if not schema or "anyOf" in schema:
+        return {}
+    kinds = schema.get("type", ())
+    if "integer" in kinds:
+        sign = "-?" if schema.get("minimum", -1) < 0 else ""
+        # with a digit less than the last, each fits
+        digits = len(str(schema["maximum"])) - 1 if "maximum" in schema else _DIGITS
+        return {"propertyNames": {"pattern": f"^(0|{sign}[1-9][0-9]{{0,{digits - 1}}})$"}}
+    if kinds != "string":
+        return {"maxProperties": 0}
+    names = {name: rule for name, rule in schema.items() if name != "type"}
+    return {"propertyNames": names} if names else {}
 
 
 def _items(inner: list[str], bounds: _Bounds, depth: int) -> Schema:

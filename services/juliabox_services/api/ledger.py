@@ -81,7 +81,7 @@ class Ledger:
         self._published = published
         self._keep_days = keep_days
         self._books: dict[str, _Book] = {}
-        self._audit: deque[tuple[AuditRow, str]] = deque(maxlen=WAITING)
+        self._audit: deque[tuple[AuditRow, str, str]] = deque(maxlen=WAITING)
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._tidied = time.monotonic()
@@ -133,9 +133,9 @@ class Ledger:
         """Log news of an API's containers or sources: ``kind`` is one of a log line's."""
         self._line(self._book(whole(publisher, api)), time.time(), kind, version, text)
 
-    def audited(self, row: AuditRow, key: str) -> None:
+    def audited(self, row: AuditRow, key: str, account: str) -> None:
         """Keep a row of the audit until the database takes it."""
-        self._audit.append((row, key))
+        self._audit.append((row, key, account))
 
     def day(self, publisher: str, api: str) -> tuple[int, int]:
         """Return the calls, and the failed ones, within the last day."""
@@ -180,8 +180,9 @@ class Ledger:
         """Write all that waits; raise ``UnavailableError`` if the database does not take it."""
         async with self._writing:
             while self._audit:
-                row, key = self._audit[0]
-                await self._store.run(partial(Tables.add_audit, row=row, key=key))
+                row, key, account = self._audit[0]
+                add = partial(Tables.add_audit, row=row, key=key, account=account)
+                await self._store.run(add)
                 self._audit.popleft()
             for name, book in list(self._books.items()):
                 if book.lines or book.minutes:

@@ -220,14 +220,14 @@ class Link:
         """Wait until the worker has proved its key; raise :class:`LinkEnded`."""
         await asyncio.shield(self._ready)
 
-    def begin(self, request: bytes, message: list[bytes], deadline: float) -> Exchange:
+    def begin(self, request: bytes, message: bytes, deadline: float) -> Exchange:
         """Send a request, which must be answered until ``deadline`` of the loop's time."""
         exchange = Exchange(self._resume)
         if self.ended or self._exchange is not None or not self._ready.done():
             exchange.fail(self._cause)
             return exchange
         try:
-            self._socket.send_multipart(message, zmq.DONTWAIT, copy=True)
+            self._socket.send(message, zmq.DONTWAIT)
         except zmq.ZMQError:
             exchange.fail("lost")
             self._end("lost")
@@ -266,16 +266,17 @@ class Link:
                 self._socket.getsockopt(zmq.EVENTS)
                 return
             try:
-                frames = self._socket.recv_multipart(zmq.DONTWAIT)
+                # of a message of several parts each is taken for one, as if sent by itself
+                message = self._socket.recv(zmq.DONTWAIT)
             except zmq.Again:
                 return
-            self._take(frames)
+            self._take(message)
         self._loop.call_soon(self._readable)
 
-    def _take(self, frames: list[bytes]) -> None:
-        self._intake.read(frames)
+    def _take(self, message: bytes) -> None:
+        self._intake.read(len(message))
         try:
-            request, reply = read(frames)
+            request, reply = read(message)
         except Garbled:
             self._end("garbled")
             return

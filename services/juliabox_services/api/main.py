@@ -26,9 +26,10 @@ from juliabox_services.api.control import control_application
 from juliabox_services.api.departures import Departures
 from juliabox_services.api.metrics import Metrics
 from juliabox_services.api.models import Version
+from juliabox_services.api.people import People
 from juliabox_services.api.publishing import Publishing
 from juliabox_services.api.rates import Rates, Room
-from juliabox_services.api.settings import ApiSettings, load
+from juliabox_services.api.settings import ApiSettings, Bounds, load
 from juliabox_spawner.client import ManagerClient
 from juliabox_spawner.hub.logs import Scrub
 from juliabox_spawner.hub.secret_files import read_secret
@@ -38,7 +39,8 @@ SETTINGS = "/etc/juliabox/api.json"
 #: Exit code for what the operator must change (``EX_CONFIG``).
 EXIT_CONFIGURATION = 78
 
-#: Bytes of bodies of all requests, and of large answers, that may be on their way at one time.
+#: Bytes of bodies of all requests, and of large answers, that may be on their way at one time, at
+#: least.
 ROOM_BYTES = 256 * 1024**2
 #: Bytes of headers of a request, and of what came from a connection and is not read yet.
 HEADER_BYTES = 32 * 1024
@@ -67,21 +69,21 @@ class Service:
         self._client = _client(settings)
         self.engine = Engine(bounds, self._client, self.metrics.registry, self._news)
         self.publishing = Publishing(settings, self.engine)
+        self._people = People(settings.hub_api, read_secret(settings.secrets / "api_token"))
         self.front = Front(
             settings=settings,
             published=self.publishing.published,
             ledger=self.publishing.ledger,
             back=self.engine,
-            callers=Callers(settings.hub_api),
+            callers=Callers(settings.hub_api, self._people),
             rates=Rates(),
             results=Results(),
             metrics=self.metrics,
-            room=Room(ROOM_BYTES, max(ROOM_BYTES // 2, bounds.body, bounds.result)),
+            room=room_of(bounds),
             lines=lines,
         )
-        token = read_secret(settings.secrets / "api_token")
         self._departures = Departures(
-            settings.hub_api, token, self.publishing.published, self.publishing.saving
+            self._people, self.publishing.published, self.publishing.saving
         )
         self._servers: list[HTTPServer] = []
 
@@ -133,9 +135,17 @@ class Service:
         await self.front.results.close()
         self.front.callers.close()
         await self._departures.close()
+        self._people.close()
         await self.publishing.close()
         await self.engine.close()
         self._client.close()
+
+
+def room_of(bounds: Bounds) -> Room:
+    """Return the room of bodies and large answers: one publisher has a half of it, and the largest
+    that the operator admits fits in that.
+    """
+    return Room(max(ROOM_BYTES, 2 * bounds.body, 2 * bounds.result))
 
 
 def _client(settings: ApiSettings) -> ManagerClient:

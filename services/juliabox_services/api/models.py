@@ -18,6 +18,10 @@ FunctionName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_!]{0,63}\Z")]
 #: the publisher; ``token``: holders of a token of this API alone, which the publisher gives out.
 Access = Literal["public", "users", "listed", "token"]
 
+#: Why an API answers no calls: its owner or an admin stopped it, or its publisher is no user any
+#: more; empty: it does. What stands later here stays, whoever stops it as well.
+Stopped = Literal["", "owner", "admin", "gone"]
+
 #: Largest source, in bytes.
 SOURCE_BYTES = 200_000
 
@@ -129,12 +133,17 @@ class Api(Struct, frozen=True, kw_only=True):
     active: int
     newest: int
     created: float
-    #: Why it answers no calls: ``owner`` or ``admin`` stopped it; empty: it does.
-    stopped: Literal["", "owner", "admin"] = ""
+    stopped: Stopped = ""
+    #: The publisher's account (:mod:`.people`), which tells whose it is of those who had the name;
+    #: empty: not known yet, and so of who has it.
+    account: str = ""
 
 
 class SaveRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of ``PUT _/apis/<publisher>/<api>``: a new version, checked and made active."""
+    """Body of ``PUT _/apis/<publisher>/<api>``: a new version, checked and made active.
+
+    None is made of what the active version is already, or the newest one, if it is only kept.
+    """
 
     #: ``None``: as in the active version.
     source: Annotated[str, Meta(max_length=SOURCE_BYTES)] | None = None
@@ -147,6 +156,10 @@ class SaveRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     activate: bool = True
     #: Version that the author saw last; 409 if there is a newer one. ``None``: whatever there is.
     after: int | None = None
+
+
+#: What a save did: begin an API, add a version, or nothing, since there is one of this content.
+Outcome = Literal["new", "changed", "unchanged"]
 
 
 class Fault(Struct, frozen=True, kw_only=True):
@@ -171,7 +184,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     functions: list[str]
     access: Access
     description: str
-    stopped: Literal["", "owner", "admin"] = ""
+    stopped: Stopped = ""
     created: float = 0.0
     #: Containers now; calls and failed calls within the last day.
     containers: int = 0
@@ -203,6 +216,8 @@ class Detail(Struct, frozen=True, kw_only=True):
     mine: bool = False
     #: Whether the caller may save, activate, start and remove it.
     changes: bool = False
+    #: Whether it answers a save that made no version: there is one of this content.
+    unchanged: bool = False
 
 
 class LogLine(Struct, frozen=True, kw_only=True):

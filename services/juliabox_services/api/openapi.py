@@ -141,7 +141,7 @@ def _paths(function: Function) -> dict[str, Any]:
     methods = function.methods or [Method(more_keywords=True)]
     counts = {len(method.arguments) for method in methods}
     counts |= {len(method.arguments) + 1 for method in methods if method.more}
-    found = {f"/{quote(function.name, safe='!')}": _without(function, methods, 0 in counts)}
+    found = {f"/{quote(function.name, safe='!')}": _without(function, methods)}
     for count in sorted(counts - {0})[:_MOST_PATHS]:
         if count <= _MOST_ARGUMENTS:
             path, item = _with(function, _of_count(methods, count), count)
@@ -181,21 +181,22 @@ def _operation(function: Function, kind: str, count: int, **more: Any) -> dict[s
     return told
 
 
-def _without(function: Function, methods: list[Method], none: bool) -> dict[str, Any]:
+def _without(function: Function, methods: list[Method]) -> dict[str, Any]:
     """Return the path without arguments: they come in the body."""
-    given = [_array(method) for method in methods]
-    # the one argument itself, unless it must be listed
-    alone = [in_address(_kind(method, 0)) for method in _of_count(methods, 1)]
-    given += [schema for schema in alone if schema]
     without = _of_count(methods, 0)
-    keywords = _keywords(methods)
-    if without:
-        given.append(_object(without))
-        # they may come in the body as well
-        keywords = [{**one, "required": False} for one in keywords]
-    body = {"required": not none, "content": {JSON: {"schema": either(given)}}}
+    # a keyword is refused that is in the address and in the body, which no document can tell; so
+    # where the body may have keywords, none are told of the address
+    listed = [one for one in methods if not (without and _demanding(one))]
+    given = [_array(method) for method in listed]
+    # the one argument itself, unless it must be listed
+    alone = [in_address(_kind(method, 0)) for method in _of_count(listed, 1)]
+    given += [schema for schema in alone if schema]
+    given += [_object(without)] if without else []
+    needed = not without or any(map(_demanding, without))
+    body = {"required": needed, "content": {JSON: {"schema": either(given)}}}
+    keywords = [] if without else _keywords(methods)
     found = {"post": _operation(function, "post", 0, parameters=keywords, requestBody=body)}
-    if none:
+    if without:
         found["get"] = _operation(function, "get", 0, parameters=_keywords(without))
     return found
 
@@ -256,6 +257,11 @@ def _keywords(methods: list[Method]) -> list[dict[str, Any]]:
         for name, schemas in kinds.items()
         if all(schemas)
     ]
+
+
+def _demanding(method: Method) -> bool:
+    """Tell whether a method cannot be called without keywords."""
+    return any(keyword.required for keyword in method.keywords)
 
 
 def _array(method: Method) -> Schema:

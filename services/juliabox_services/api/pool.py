@@ -19,6 +19,7 @@ from juliabox_services.api.container import Container, Worker
 from juliabox_services.api.crashes import REASONS, Crashes
 from juliabox_services.api.engine_contract import CallError
 from juliabox_services.api.models import Version
+from juliabox_services.api.options_rules import WORKER_MEMORY
 from juliabox_services.api.order import Order
 from juliabox_services.api.scaling import Pace, wanted
 from juliabox_services.api.settings import Bounds
@@ -102,7 +103,7 @@ class Pool:
             if worker.free:
                 try:
                     take(worker)
-                except CallError:
+                except Exception:
                     self._free.append(worker)
                     raise
                 return
@@ -209,11 +210,12 @@ class Pool:
     def opened(self, container: Container) -> None:
         """Take note that a container serves."""
         self._failures = 0
-        if not self.crashes.pause:
+        now = asyncio.get_running_loop().time()
+        if not self.crashes.holds(now):
             self.blocked_until, self._fault = 0.0, None
         self.urged = False
         # whether it is enough is seen in a moment, when it has had calls
-        if self.lacking(asyncio.get_running_loop().time()) <= 0:
+        if self.lacking(now) <= 0:
             self.close_worn()
         if not self.active and container.idle_since is not None:
             container.close("version")
@@ -257,15 +259,13 @@ class Pool:
         if not worker.free:
             self._look_at_end(worker.container)
             return
-        if self.crashes.row and worker.calls:
-            self._recovered()
         while self._waiting:
             turn = self._waiting.popleft()
             if turn.given.done():
                 continue
             try:
                 turn.take(worker)
-            except CallError as error:
+            except Exception as error:  # its own affair, not of the call that has just ended
                 turn.given.set_exception(error)
             else:
                 turn.given.set_result(None)
@@ -293,19 +293,25 @@ class Pool:
             return
         now, crashes = asyncio.get_running_loop().time(), self.crashes
         if crashes.ended(container, self.containers, now) and crashes.pause:
-            self.failed(refusals.crashing(crashes.row), now, crashes.pause)
+            self.failed(refusals.crashing(crashes.words), now, crashes.pause)
 
-    def _recovered(self) -> None:
-        """Take note that a call was good: what is lacking may be made at once."""
-        if self.crashes.pause:
-            self.blocked_until, self._fault = 0.0, None
+    def good(self, container: Container) -> None:
+        """Take note that the answer to a call was one: what is lacking may be made at once."""
+        if not (self.crashes.row and container.serves):
+            return
+        now = asyncio.get_running_loop().time()
+        held = self.crashes.holds(now)
         self.crashes.forget()
+        if held and not self.crashes.holds(now):
+            self.blocked_until, self._fault = 0.0, None
 
 
 def order_of(version: Version, bounds: Bounds) -> Order:
     """Return what a container of a version is made for."""
     options = version.options
     memory = min(options.memory or bounds.memory, bounds.most_memory)
+    # the operator may have lowered the ceiling since it was saved: better few workers than none
+    workers = min(options.workers, max(1, memory // WORKER_MEMORY))
     return Order(
         publisher=version.publisher,
         api=version.api,
@@ -313,6 +319,6 @@ def order_of(version: Version, bounds: Bounds) -> Order:
         source=version.source,
         functions=[function.name for function in version.functions],
         limits=p.Limits(memory, bounds.cpu, bounds.pids, 0),
-        workers=options.workers,
+        workers=workers,
         recycle_calls=options.recycle_calls,
     )

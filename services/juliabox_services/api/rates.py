@@ -49,10 +49,11 @@ class Rates:
             wait = max(1, math.ceil((1.0 - left) * _MINUTE / per_minute))
             raise TooMany(f"More than {per_minute} calls in a minute; wait {wait} s", wait)
 
-    def exhausted(self, key: Hashable, per_minute: int) -> bool:
-        """Tell whether a bucket is empty, without taking from it."""
-        left, then = self._left.get(key, (float(per_minute), 0.0))
-        return left + (self._clock() - then) * per_minute / _MINUTE < 1.0
+    def give(self, key: Hashable, per_minute: int) -> None:
+        """Give back one that was taken."""
+        if key in self._left:
+            left, then = self._left[key]
+            self._left[key] = (min(float(per_minute), left + 1.0), then)
 
 
 class Room:

@@ -58,11 +58,11 @@ def starting(message: str, seconds: float = SOON) -> CallError:
     )
 
 
-def crashing(row: int) -> CallError:
-    """Return the error of a call while there is no container, since so many ended in a row."""
+def crashing(how_many: str) -> CallError:
+    """Return the error of a call while there is no container, since so many ended."""
     return CallError(
-        f"the last {row} containers of this API ended in its calls, one after the other, so the "
-        "next one has to wait; the API's log says how they ended",
+        f"containers of this API ended in its calls, {how_many}, so the next one has to wait; the "
+        "API's log says how they ended",
         code="api.crashing",
         status=503,
         retry_after=SOON,

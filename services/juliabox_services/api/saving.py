@@ -10,41 +10,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import get_args
 
 import msgspec
 import structlog
 
 from juliabox_ext.errors import (
     ConflictError,
-    NoRoomError,
     NotFoundError,
-    PolicyError,
-    RequestError,
     UnavailableError,
 )
 from juliabox_services.api.audit import Audit
-from juliabox_services.api.engine_contract import Back, CallError, Checked
+from juliabox_services.api.changes import (
+    Change,
+    demand_not_stopped,
+    demand_same,
+    drop_all,
+    drop_old,
+)
+from juliabox_services.api.drafts import Draft, Drafts
+from juliabox_services.api.engine_contract import Back, Checked
 from juliabox_services.api.ledger import Ledger
-from juliabox_services.api.models import Api, Function, Options, SaveRequest, Version
+from juliabox_services.api.models import Api, Outcome, SaveRequest, Stopped, Version
 from juliabox_services.api.options_rules import (
     demand_name,
-    demand_options,
-    demand_size,
     demand_source,
 )
 from juliabox_services.api.published import Published
 from juliabox_services.api.settings import Bounds
 from juliabox_services.api.store import Store
-from juliabox_services.api.tables import Tables, storable, whole
+from juliabox_services.api.tables import Tables, whole
 from juliabox_services.api.turns import Turns
 
 log = structlog.get_logger("juliabox.api.saving")
 
-#: Characters of one docstring that are kept.
-DOC_LENGTH = 4000
 #: Sources of one publisher that are looked at or wait for it, one at a time; and versions of one
 #: API that are made ready to answer.
 CHECKS = 4
@@ -52,19 +53,6 @@ CHECKS = 4
 PREPARE = 20.0
 #: Numbers that are tried for a version whose number a write of unknown outcome may have taken.
 _TRIES = 20
-
-
-class SourceError(CallError):
-    """A source that cannot be published; ``code`` is the check's, such as ``source.syntax``."""
-
-    def __init__(self, checked: Checked) -> None:
-        super().__init__(
-            checked.message,
-            code=checked.code,
-            status=400,
-            frames=checked.frames,
-        )
-        self.output = checked.printed or None
 
 
 class Saving:
@@ -85,20 +73,25 @@ class Saving:
         self._audit = audit
         self._back = back
         self._bounds = bounds
+        self._drafts = Drafts(published, back, bounds)
         self._changing = Turns()
         self._checking = Turns(CHECKS)
         self._preparing = Turns(CHECKS)
-        #: APIs of which a write may have happened that is not in memory.
-        self.doubtful: set[tuple[str, str]] = set()
+        #: APIs of which a write may have happened that is not in memory, and which.
+        self.doubtful: dict[tuple[str, str], Change] = {}
 
     # -- changes
 
     async def save(
-        self, publisher: str, api: str, request: SaveRequest, who: str
-    ) -> tuple[Version, bool]:
-        """Check and write a new version; return it, and whether the API is new.
+        self, publisher: str, api: str, request: SaveRequest, who: str, account: str = ""
+    ) -> tuple[Version, Outcome]:
+        """Check and write a new version; return it, and what came of it.
 
-        Raise ``SourceError`` for a source that does not load, ``ConflictError`` (``api.changed``)
+        What is there already (:meth:`_present`) is returned, and nothing is changed.
+        ``account`` is the publisher's, if it is the publisher who saves and it is known.
+
+        Raise ``PolicyError`` (``api.owner``) if the API is of somebody else who had the name,
+        ``SourceError`` for a source that does not load, ``ConflictError`` (``api.changed``)
         for an author who has not seen the newest version, ``NoRoomError`` (``api.quota``,
         ``api.busy``), ``RequestError`` for all that is out of bounds, and what
         :meth:`Back.check` raises.
@@ -107,17 +100,23 @@ class Saving:
         async with self._checking.take(publisher):
             self._published.demand_ready()
             known = self._published.known(publisher, api)
-            self._demand_newest(known[0] if known else None, request.after)
-            if known is None:
-                self._demand_quota(publisher)
-            version = await self._checked(publisher, api, request, known and known[1], who)
+            if known is not None:
+                demand_same(known[0], account)
+            else:
+                self._drafts.demand_quota(publisher, account)
+            self._drafts.demand_newest(known[0] if known else None, request.after)
+            active = known and known[1]
+            draft = self._drafts.read(request, active)
+            present = known and await self._present(*known, draft, request.activate)
+            if present is not None:
+                return present, "unchanged"
+            version = await self._drafts.checked(publisher, api, draft, active, who, request.note)
             saved = await self._write(version, known and known[0])
             if known and request.activate and not known[0].stopped:
                 await self._back.prepare(saved, PREPARE)
             async with self._changes(publisher, api):
-                await self._publish(saved, known is None, request.activate)
-                await self._audit.write(who, "save", publisher, api, saved.version, request.note)
-            return saved, known is None
+                await self._publish(saved, known is None, request.activate, who, account)
+            return saved, "changed" if known else "new"
 
     async def activate(self, publisher: str, api: str, number: int, who: str) -> Api:
         """Let another version answer the calls; raise ``NotFoundError`` (``api.version``)."""
@@ -129,51 +128,69 @@ class Saving:
                 old, _ = self._published.find(publisher, api)
                 version = await self.version(publisher, api, number)  # it may be deleted meanwhile
                 entry = msgspec.structs.replace(old, active=number)
-                await self._store.run(partial(Tables.keep_api, api=entry))
-                self._apply(entry, version)
-                await self._audit.write(who, "activate", publisher, api, number)
-                return entry
+                return await self._carry_out(Change(entry, "activate", who, number), version)
 
     async def stop(
-        self, publisher: str, api: str, who: str, *, admin: bool, detail: str = ""
+        self,
+        publisher: str,
+        api: str,
+        who: str,
+        reason: Stopped,
+        *,
+        detail: str = "",
+        seen: Api | None = None,
     ) -> Api:
-        """Let an API answer no calls until it is started; ``admin``: by an admin alone."""
+        """Let an API answer no calls until it is started; by whom, the reason tells.
+
+        ``seen``: nothing is changed if it is another person's meanwhile than when it was seen.
+        """
         async with self._changes(publisher, api):
             old, version = self._published.find(publisher, api)
+            if seen is not None and (old.created, old.account) != (seen.created, seen.account):
+                return old
             # what an admin stopped stays so, though its owner stops it as well
-            reason = "admin" if admin or old.stopped == "admin" else "owner"
+            reason = max(old.stopped, reason, key=get_args(Stopped).index)
             entry = msgspec.structs.replace(old, stopped=reason)
-            await self._store.run(partial(Tables.keep_api, api=entry))
-            self._apply(entry, version)
-            await self._audit.write(who, "stop", publisher, api, entry.active, detail)
-            return entry
+            return await self._carry_out(Change(entry, "stop", who, old.active, detail), version)
 
-    async def start(self, publisher: str, api: str, who: str, *, admin: bool) -> Api:
-        """Let a stopped API answer calls again; what an admin stopped an admin must start."""
+    async def start(
+        self, publisher: str, api: str, who: str, *, admin: bool, account: str = ""
+    ) -> Api:
+        """Let a stopped API answer calls again; what an admin stopped an admin must start.
+
+        What somebody removed left is then of who has the name; ``account`` as in :meth:`save`.
+        """
         async with self._changes(publisher, api):
             old, version = self._published.find(publisher, api)
-            if old.stopped == "admin" and not admin:
-                raise PolicyError(
-                    f"An admin stopped {publisher}/{api}, so an admin must start it",
-                    code="api.stopped_by_admin",
-                )
-            entry = msgspec.structs.replace(old, stopped="")
-            await self._store.run(partial(Tables.keep_api, api=entry))
-            self._apply(entry, version)
-            await self._audit.write(who, "start", publisher, api, entry.active)
-            return entry
+            demand_not_stopped(old, admin, "start")
+            kept = account if old.stopped == "gone" else old.account
+            entry = msgspec.structs.replace(old, stopped="", account=kept)
+            return await self._carry_out(Change(entry, "start", who, old.active), version)
 
-    async def remove(self, publisher: str, api: str, who: str) -> None:
-        """Remove an API with all its versions; their numbers are not given again."""
+    async def note_account(self, seen: Api, account: str) -> None:
+        """Take note of whose an API is, if that was not known when it was seen nor since."""
+        publisher, api = seen.publisher, seen.api
         async with self._changes(publisher, api):
-            old, _ = self._published.find(publisher, api)
-            await self._store.run(partial(Tables.keep_api, api=old, removed=True))
-            self._published.drop(publisher, api)
-            self._back.activate(None, publisher, api)
-            self._ledger.forget(publisher, api)
-            await self._audit.write(who, "remove", publisher, api, old.active)
+            known = self._published.known(publisher, api)
+            if known is None or (known[0].created, known[0].account) != (seen.created, ""):
+                return
+            entry = msgspec.structs.replace(known[0], account=account)
+            # if nobody learns whether it was written, the next look writes it once more
+            await self._store.run(partial(Tables.keep_api, api=entry))
+            self._published.put(entry, known[1])
+
+    async def remove(self, publisher: str, api: str, who: str, *, admin: bool = False) -> None:
+        """Remove an API with all its versions; their numbers are not given again.
+
+        What an admin stopped an admin must remove: its name would be free to answer again.
+        """
+        async with self._changes(publisher, api):
+            old, version = self._published.find(publisher, api)
+            demand_not_stopped(old, admin, "remove")
+            change = Change(old, "remove", who, old.active, removed=True)
+            await self._carry_out(change, version)
             with contextlib.suppress(UnavailableError):  # the next of this name deletes them, too
-                await self._store.run(partial(_drop_all, publisher=publisher, api=api))
+                await self._store.run(partial(drop_all, publisher=publisher, api=api))
 
     # -- checks
 
@@ -222,11 +239,16 @@ class Saving:
         for publisher, api in sorted(self.doubtful):
             async with self._changes(publisher, api):
                 found = await self._store.run(partial(Tables.api, publisher=publisher, api=api))
+                known = self._published.known(publisher, api)
+                change = self.doubtful[publisher, api]
                 if found is None or found[1]:
                     self._drop(publisher, api)
                 else:
                     await self._read(found[0])
-                self.doubtful.discard((publisher, api))
+                del self.doubtful[publisher, api]
+                news = found != (known and (known[0], False))
+                if news and found == (change.entry, change.removed):
+                    await self._tell(change)
 
     async def _read(self, api: Api) -> None:
         one = partial(Tables.version, publisher=api.publisher, api=api.api, number=api.active)
@@ -240,6 +262,56 @@ class Saving:
 
     # -- steps
 
+    async def _carry_out(self, change: Change, version: Version) -> Api:
+        """Write a change; take it into memory, tell the back, and write it into the audit."""
+        entry, removed = change.entry, change.removed
+        try:
+            await self._store.run(partial(Tables.keep_api, api=entry, removed=removed))
+        except (UnavailableError, asyncio.CancelledError):
+            self.doubtful[entry.publisher, entry.api] = change
+            raise
+        if removed:
+            self._drop(entry.publisher, entry.api)
+        else:
+            self._apply(entry, version)
+        await self._tell(change)
+        return entry
+
+    async def _tell(self, change: Change) -> None:
+        """Write a change that was made into the audit."""
+        publisher, api = change.entry.publisher, change.entry.api
+        if change.removed:
+            self._ledger.forget(publisher, api)
+        await self._audit.write(
+            change.who,
+            change.what,
+            publisher,
+            api,
+            change.version,
+            change.detail,
+            change.entry.account,
+        )
+
+    async def _present(
+        self, api: Api, active: Version, draft: Draft, activate: bool
+    ) -> Version | None:
+        """Return the version that a save would make once more: the active one, or the newest.
+
+        To be activated a content must be that of the version that answers, since an older one may
+        be on purpose; to be kept only, that of the newest. None where a change may have happened
+        that is not known yet, or where the publisher is gone: an admin who saves takes the API
+        over.
+        """
+        if api.stopped == "gone" or (api.publisher, api.api) in self.doubtful:
+            return None
+        found = active
+        if not activate and api.newest != active.version:
+            try:
+                found = await self.version(api.publisher, api.api, api.newest)
+            except NotFoundError:
+                return None
+        return found if draft.same(found) else None
+
     def _apply(self, api: Api, version: Version) -> None:
         """Take a change that is written into memory, and tell the back."""
         self._published.put(api, version)
@@ -250,72 +322,6 @@ class Saving:
         if self._published.known(publisher, api) is not None:
             self._published.drop(publisher, api)
             self._back.activate(None, publisher, api)
-
-    def _demand_newest(self, known: Api | None, after: int | None) -> None:
-        newest = known.newest if known else 0
-        if after is not None and after != newest:
-            raise ConflictError(
-                f"There is version {newest} meanwhile, and you saw version {after} last"
-                if newest
-                else "This API was removed meanwhile",
-                code="api.changed",
-            )
-
-    def _demand_quota(self, publisher: str) -> None:
-        most = self._bounds.apis_per_publisher
-        if len(self._published.of(publisher)) >= most:
-            raise NoRoomError(
-                f"{publisher} has {most} APIs, which is what one may have here; remove one",
-                code="api.quota",
-            )
-
-    async def _checked(
-        self,
-        publisher: str,
-        api: str,
-        request: SaveRequest,
-        active: Version | None,
-        who: str,
-    ) -> Version:
-        """Return the new version, numbered 0, after its source was loaded."""
-        known = [one.name for one in active.functions] if active else None
-        source = active.source if request.source is None and active else request.source
-        names = known if request.functions is None else list(dict.fromkeys(request.functions))
-        if source is None or names is None:
-            raise RequestError(
-                "A new API needs a source and the names of its functions", code="api.body"
-            )
-        options = request.options or (active.options if active else Options())
-        demand_source(source)
-        demand_options(options, names, self._bounds)
-        if active is not None and source == active.source and names == known:
-            functions = active.functions
-        else:
-            functions = await self._load(publisher, api, source, names)
-        version = Version(
-            publisher=publisher,
-            api=api,
-            version=0,
-            source=source,
-            functions=functions,
-            options=options,
-            saved=time.time(),
-            saved_by=who,
-            note=storable(request.note),
-        )
-        demand_size(version)
-        return version
-
-    async def _load(
-        self, publisher: str, api: str, source: str, names: list[str]
-    ) -> list[Function]:
-        checked = await self._back.check(publisher, api, source, names)
-        if checked.code:
-            raise SourceError(checked)
-        return [
-            msgspec.structs.replace(one, doc=storable(one.doc)[:DOC_LENGTH])
-            for one in checked.functions
-        ]
 
     async def _write(self, version: Version, old: Api | None) -> Version:
         """Write a new version, which nobody knows of yet; return it with its number."""
@@ -335,13 +341,21 @@ class Saving:
             f"No version of {publisher}/{api} could be written", code="api.database"
         )
 
-    async def _publish(self, saved: Version, fresh: bool, activate: bool) -> None:
+    async def _publish(
+        self, saved: Version, fresh: bool, activate: bool, who: str, account: str
+    ) -> None:
         """Take a version that is written into its API, or begin one with it."""
         publisher, api, number = saved.key
         known = self._published.known(publisher, api)
         if known is not None:
+            demand_same(known[0], account)  # an admin may have handed it over meanwhile
             active = saved if activate else known[1]
-            entry = msgspec.structs.replace(known[0], active=active.version, newest=number)
+            entry = msgspec.structs.replace(
+                known[0],
+                active=active.version,
+                newest=number,
+                account=known[0].account or account,
+            )
         elif fresh:
             active = saved
             entry = Api(
@@ -351,11 +365,11 @@ class Saving:
                 newest=number,
                 created=saved.saved,
                 stopped="" if activate else "owner",
+                account=account,
             )
         else:
             raise ConflictError("This API was removed meanwhile", code="api.changed")
-        await self._store.run(partial(Tables.keep_api, api=entry))
-        self._apply(entry, active)
+        await self._carry_out(Change(entry, "save", who, number, saved.note), active)
         await self._prune(entry)
 
     async def _last_number(self, publisher: str, api: str) -> int:
@@ -367,29 +381,13 @@ class Saving:
         """Delete the oldest versions that are too many; a failure waits for the next save."""
         keep = self._bounds.versions
         try:
-            await self._store.run(partial(_drop_old, api=api, keep=keep))
+            await self._store.run(partial(drop_old, api=api, keep=keep))
         except UnavailableError:
             return
 
     @contextlib.asynccontextmanager
     async def _changes(self, publisher: str, api: str) -> AsyncIterator[None]:
-        """Let changes of one API come one after another; note a write of unknown outcome."""
+        """Let changes of one API come one after another."""
         self._published.demand_ready()
         async with self._changing.take(whole(publisher, api)):
-            try:
-                yield
-            except (UnavailableError, asyncio.CancelledError):
-                self.doubtful.add((publisher, api))
-                raise
-
-
-def _drop_all(tables: Tables, publisher: str, api: str) -> None:
-    tables.drop_versions(publisher, api, [one.version for one in tables.versions(publisher, api)])
-
-
-def _drop_old(tables: Tables, api: Api, keep: int) -> None:
-    found = tables.versions(api.publisher, api.api)
-    # older than the API: of a removed one of this name
-    old = [*found[keep:], *(one for one in found[:keep] if one.saved < api.created)]
-    numbers = [one.version for one in old if one.version != api.active]
-    tables.drop_versions(api.publisher, api.api, numbers)
+            yield

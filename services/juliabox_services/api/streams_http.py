@@ -11,6 +11,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
 from juliabox_services.api.answers import EVENTS
+from juliabox_services.api.bodies import BodyHandler
 from juliabox_services.api.engine_contract import CallError
 
 #: Seconds without a value after which a comment is sent, so that nothing on the way gives up.
@@ -41,10 +42,11 @@ async def gather(items: AsyncIterator[bytes], most: int) -> bytes:
     return bytes(found)
 
 
-async def send(handler: RequestHandler, items: AsyncIterator[bytes]) -> CallError | None:
+async def send(handler: BodyHandler, items: AsyncIterator[bytes]) -> CallError | None:
     """Send each value as an event when it comes, and at the end ``end`` or ``error``.
 
-    Returns the error with which the function ended, which the caller got as an event as well.
+    Returns the error with which the function ended, or that there is no room for a large value;
+    the caller got it as an event as well.
     """
     begin(handler)
     number, failed = 0, None
@@ -53,17 +55,18 @@ async def send(handler: RequestHandler, items: AsyncIterator[bytes]) -> CallErro
         async with contextlib.aclosing(_with_pauses(items)) as values:
             async for item in values:
                 if item is None:
-                    handler.write(b": the function goes on\n\n")
+                    piece = b": the function goes on\n\n"
                 else:
                     number += 1
-                    handler.write(event(item, number=number))
-                await handler.flush()
+                    piece = event(item, number=number)
+                await handler.send_piece(piece)
         handler.write(event(b"null", name="end"))
     except CallError as error:
         failed = error
         fault = {"code": error.code, "message": error.message}
         handler.write(event(msgspec.json.encode(fault), name="error"))
-    except StreamClosedError:
+    except (StreamClosedError, TimeoutError):
+        handler.gone = True
         raise asyncio.CancelledError from None
     finally:
         await close(items)

@@ -6,8 +6,9 @@ in from the event loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from juliabox_services.api.models import (
     Version,
     VersionInfo,
 )
+from juliabox_services.api.people import differ, made
 from juliabox_services.api.spread import Minute
 
 #: Columns of a version that lists show: all but the source and what was found in it.
@@ -42,6 +44,8 @@ class ApiTable(Table):
         Column("created", "number"),
         Column("stopped"),
         Column("removed", "boolean"),
+        # absent in what releases wrote that did not know accounts
+        Column("account"),
     )
 
 
@@ -104,6 +108,8 @@ class AuditTable(Table):
         Column("api"),
         Column("version", "integer"),
         Column("detail"),
+        # of the publisher; absent where it was not known
+        Column("account"),
     )
     INDEXES = (Index("by_publisher", "publisher", "id"),)
 
@@ -279,31 +285,44 @@ class Tables:
 
     # -- audit
 
-    def add_audit(self, row: AuditRow, key: str) -> None:
-        """Write a row of the audit; ``key`` orders the rows of a day and names each but once."""
+    def add_audit(self, row: AuditRow, key: str, account: str = "") -> None:
+        """Write a row of the audit; ``key`` orders the rows of a day and names each but once.
+
+        ``account`` is the publisher's, if it is known.
+        """
         data = {**msgspec.to_builtins(row), "time": float(row.time)}
-        data.update(day=day_of(row.time), id=key)
+        data.update(day=day_of(row.time), id=key, account=account or None)
         try:
             self.open().record_create(self._audit.TABLE, data)
         except ConflictError:
             return
 
-    def audit(self, publisher: str | None, days: int, limit: int) -> list[AuditRow]:
-        """Return the newest rows, newest first: of one publisher, or of all in some days."""
-        rows: Iterator[Record] | list[Record]
-        if publisher is not None:
-            rows = self.open().record_query(
-                self._audit.TABLE,
-                index="by_publisher",
-                publisher=publisher,
-                descending=True,
-                limit=limit,
-            )
-        else:
-            rows = self._audit_of_all(days, limit)
-        return [AuditRow(**{key: row[key] for key in AuditRow.__struct_fields__}) for row in rows]
+    def audit_of(self, publisher: str, account: str, limit: int) -> list[AuditRow]:
+        """Return the newest rows of a publisher, newest first.
 
-    def _audit_of_all(self, days: int, limit: int) -> list[Record]:
+        With an account those of others who had the name are left out; and where none is known,
+        those from before it was made.
+        """
+        rows = self.open().record_query(
+            self._audit.TABLE,
+            index="by_publisher",
+            publisher=publisher,
+            descending=True,
+            limit=0 if account else limit,
+        )
+        if not account:
+            return _audit_rows(rows)
+        since = made(account)
+        own = (
+            row
+            for row in rows
+            if not differ(row["account"] or "", account)
+            and (row["account"] or row["time"] >= since)
+        )
+        return _audit_rows(islice(own, limit))
+
+    def audit_of_all(self, days: int, limit: int) -> list[AuditRow]:
+        """Return the newest rows of some days, newest first."""
         database, found, today = self.open(), list[Record](), datetime.now(UTC).date()
         for back in range(days + 1):
             left = limit - len(found)
@@ -311,7 +330,7 @@ class Tables:
                 break
             day = (today - timedelta(days=back)).isoformat()
             found += database.record_query(self._audit.TABLE, day=day, descending=True, limit=left)
-        return found
+        return _audit_rows(found)
 
     # -- what is too old
 
@@ -364,6 +383,10 @@ def day_of(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).date().isoformat()
 
 
+def _audit_rows(rows: Iterable[Record]) -> list[AuditRow]:
+    return [AuditRow(**{key: row[key] for key in AuditRow.__struct_fields__}) for row in rows]
+
+
 def _api(row: Record) -> Api:
     return Api(
         publisher=row["publisher"],
@@ -372,4 +395,5 @@ def _api(row: Record) -> Api:
         newest=row["newest"],
         created=row["created"],
         stopped=row["stopped"] or "",
+        account=row["account"] or "",
     )

@@ -1,12 +1,12 @@
-"""What the engine and a worker say to each other: version 1 of their wire.
+"""What the engine and a worker say to each other: version 2 of their wire.
 
-ZMQ messages of several frames. The engine asks, the worker answers; both name version, request and
-verb (or kind of answer) in the first three frames, then comes a header, which is a JSON object, and
-whatever goes with it::
+Messages of several frames, which travel as one frame of ZMQ's. The engine asks, the worker answers;
+both name version, request and verb (or kind of answer) in the first three frames, then comes a
+header, which is a JSON object, and whatever goes with it::
 
-    JBW1  request  load    {"file", "functions"}  source
-    JBW1  request  call    {"function"}           arguments  keywords  body
-    JBW1  request  health  {}
+    JBW2  request  load    {"file", "functions"}  source
+    JBW2  request  call    {"function"}           arguments  keywords  body
+    JBW2  request  health  {}
 
 A worker runs what its publisher wrote, so nothing that it says is believed before it was read here:
 frames are counted, headers are decoded to the types below, texts are cut.
@@ -14,8 +14,10 @@ frames are counted, headers are decoded to the types below, texts are cut.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
+import struct
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple, TypeVar
 
@@ -24,7 +26,11 @@ from msgspec import Meta, Struct, field
 
 from juliabox_services.api.models import Frame, Function
 
-VERSION = b"JBW1"
+VERSION = b"JBW2"
+
+#: Ahead of the frames of a message: their number and their lengths, by that number. libzmq encrypts
+#: each frame of its own by itself, which costs more than a call's frames have bytes.
+_HEADS = [struct.Struct(f"<{1 + number}I") for number in range(9)]
 
 #: Kinds of answers; after each but ``item`` the request is over.
 ITEM, RESULT, END, ERROR = b"item", b"result", b"end", b"error"
@@ -38,7 +44,7 @@ OUTPUT_CHARACTERS = 4096
 MESSAGE_CHARACTERS = 4000
 MOST_FRAMES = 100
 #: What an answer may have beside its body, in bytes, before libzmq drops the connection.
-MARGIN_BYTES = HEADER_BYTES
+MARGIN_BYTES = HEADER_BYTES + 4096
 
 #: Names of a worker's secrets and figures in the environment that its container gets.
 KEY_VARIABLE = "JULIABOX_WORKER_KEY"
@@ -49,6 +55,9 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*"
 _TYPE = re.compile(rf"{_NAME}/{_NAME}(; ?[a-z]+=[A-Za-z0-9_.-]+)?")
 
 _T = TypeVar("_T")
+
+#: Bytes of memory that a worker tells: a figure to reckon with.
+Bytes = Annotated[int, Meta(ge=0, le=2**62)]
 
 
 class Garbled(Exception):
@@ -83,7 +92,7 @@ class Failed(Struct, frozen=True):
     message: str = ""
     frames: Annotated[list[Frame], Meta(max_length=MOST_FRAMES)] = field(default_factory=list)
     seconds: float = 0.0
-    memory: int = 0
+    memory: Bytes = 0
     printed: str = ""
     #: Whether its worker is about to end.
     leaving: bool = False
@@ -94,7 +103,7 @@ class Result(Struct, frozen=True):
 
     type: str = "application/json"
     seconds: float = 0.0
-    memory: int = 0
+    memory: Bytes = 0
     printed: str = ""
 
 
@@ -102,7 +111,7 @@ class Healthy(Struct, frozen=True):
     """Header of ``healthy``."""
 
     calls: int = 0
-    memory: int = 0
+    memory: Bytes = 0
     loaded: bool = False
 
 
@@ -113,8 +122,28 @@ _result = msgspec.json.Decoder(Result)
 _healthy = msgspec.json.Decoder(Healthy)
 
 
-def read(frames: Sequence[bytes]) -> tuple[bytes, Reply]:
+def pack(frames: Sequence[bytes]) -> bytes:
+    """Return the message that has these frames, eight at most."""
+    head = _HEADS[len(frames)].pack(len(frames), *map(len, frames))
+    return b"".join((head, *frames))
+
+
+def unpack(message: bytes) -> list[bytes]:
+    """Return the frames of a message; raise :class:`Garbled`."""
+    try:
+        head = _HEADS[_HEADS[0].unpack_from(message)[0]]
+        number, *lengths = head.unpack_from(message)
+    except (struct.error, IndexError):
+        raise Garbled("no frames") from None
+    if head.size + sum(lengths) != len(message):
+        raise Garbled(f"{number} frames of other lengths")
+    ends = itertools.accumulate(lengths, initial=head.size)
+    return [message[begin:end] for begin, end in itertools.pairwise(ends)]
+
+
+def read(message: bytes) -> tuple[bytes, Reply]:
     """Return which request a message answers, and the answer; raise :class:`Garbled`."""
+    frames = unpack(message)
     if not 4 <= len(frames) <= 5:
         raise Garbled(f"{len(frames)} frames")
     if frames[0] != VERSION:
@@ -124,17 +153,17 @@ def read(frames: Sequence[bytes]) -> tuple[bytes, Reply]:
     return frames[1], Reply(*frames[2:])
 
 
-def load_message(request: bytes, file: str, functions: list[str], source: str) -> list[bytes]:
-    """Return the frames that ask a worker to load a source."""
+def load_message(request: bytes, file: str, functions: list[str], source: str) -> bytes:
+    """Return what asks a worker to load a source."""
     header = _encode({"file": file, "functions": functions})
-    return [VERSION, request, b"load", header, source.encode()]
+    return pack([VERSION, request, b"load", header, source.encode()])
 
 
 def call_message(
     request: bytes, header: bytes, arguments: bytes, keywords: bytes, body: bytes
-) -> list[bytes]:
-    """Return the frames that ask a worker for a call."""
-    return [VERSION, request, b"call", header, arguments, keywords, body]
+) -> bytes:
+    """Return what asks a worker for a call."""
+    return pack([VERSION, request, b"call", header, arguments, keywords, body])
 
 
 def call_header(function: str) -> bytes:
@@ -142,9 +171,9 @@ def call_header(function: str) -> bytes:
     return _encode({"function": function})
 
 
-def health_message(request: bytes) -> list[bytes]:
-    """Return the frames that ask a worker how it is."""
-    return [VERSION, request, b"health", b"{}"]
+def health_message(request: bytes) -> bytes:
+    """Return what asks a worker how it is."""
+    return pack([VERSION, request, b"health", b"{}"])
 
 
 def loaded(reply: Reply) -> Loaded | Failed:

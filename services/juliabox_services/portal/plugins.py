@@ -108,9 +108,8 @@ class Plugins:
         """Return what a plugin's method answers, in a thread; None, and a fault, if it fails."""
         loop = asyncio.get_running_loop()
         try:
-            return await asyncio.wait_for(
-                loop.run_in_executor(self._threads, work), timeout=PATIENCE
-            )
+            async with asyncio.timeout(PATIENCE):
+                return await loop.run_in_executor(self._threads, work)
         except Exception as error:
             self.report(plugin, what, error)
             return None

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from resource import getpagesize
 from typing import Final
 
 import structlog
 
 from juliabox_ext.errors import ConflictError, InternalError, JuliaBoxError
+from juliabox_manager.engine import Container
 from juliabox_manager.live import Live, settle, to_its_end, while_it_lives
 from juliabox_manager.parts import Parts
 from juliabox_manager.pool.pool import Pool
+from juliabox_manager.usage import memory_limit
 
 log = structlog.get_logger("juliabox.manager.pool")
 
@@ -73,7 +76,9 @@ class WarmStart:
             self._pool.replaced(live.record.image)
             return False
         finally:
-            await settle(home)
+            if not home.done():
+                # else nothing must give way: a death from here on is noticed by nobody else
+                await settle(home)
         return True
 
     async def _begin(
@@ -131,6 +136,13 @@ class WarmStart:
         """Give the container its session's limits; repeats harmlessly."""
         record = live.record
         await self._engine.update(record.container, self._hardening.raised(record.limits))
+
+    async def has_limits(self, live: Live, found: Container) -> bool:
+        """Tell whether a container has its session's limits, in the engine's word and in fact."""
+        wanted = live.record.limits.memory
+        held = await asyncio.to_thread(memory_limit, found.pid, found.id)
+        # the kernel counts in pages
+        return found.memory == wanted and held in {None, wanted - wanted % getpagesize()}
 
     async def _find(self, live: Live) -> None:
         """Look at a container that an earlier manager knew, or of which its server told nothing."""

@@ -129,12 +129,14 @@ async def _give(process: Process, order: bytes) -> None:
 async def _end(process: Process, printing: asyncio.Task[None], name: str) -> None:
     """Wait for a process whose channel is closed; kill it if its guardian does not."""
     try:
-        await asyncio.wait_for(process.wait(), _END_LIMIT)
+        async with asyncio.timeout(_END_LIMIT):
+            await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         try:
-            await asyncio.wait_for(process.wait(), _END_LIMIT)
+            async with asyncio.timeout(_END_LIMIT):
+                await process.wait()
         except TimeoutError:
             log.error("a task's process cannot be killed", task=name, pid=process.pid)
     # what it printed last is in the pipe still

@@ -12,9 +12,9 @@ import structlog
 
 from juliabox_ext.errors import VolumeError
 from juliabox_manager.volumes import disk, loops, mounts
-from juliabox_manager.volumes.commands import in_thread
 from juliabox_manager.volumes.names import volume_name
 from juliabox_manager.volumes.places import Places
+from juliabox_manager.volumes.threads import in_thread
 
 log = structlog.get_logger(__name__)
 
@@ -28,10 +28,21 @@ class Plan:
     """What is mounted of one volume: its device, who keeps it, and what is to be undone."""
 
     device: int | None = None
+    #: Device and inode of the image that it is bound to.
+    image: tuple[int, int] | None = None
     keep: dict[str, Path] = field(default_factory=dict)
     undo: list[Path] = field(default_factory=list)
     #: Whether the disk itself is mounted at its own place, and not only in slots.
     based: bool = False
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An image of these places that a loop device is bound to."""
+
+    volume: str
+    #: Device and inode of its file.
+    image: tuple[int, int]
 
 
 @dataclass
@@ -88,8 +99,8 @@ async def survey(
     return found
 
 
-def loop_devices(places: Places) -> dict[int, str]:
-    """Map each loop device that holds an image of these places to its volume's name."""
+def loop_devices(places: Places) -> dict[int, Bound]:
+    """Map each loop device that is bound to an image of these places to that."""
     images: dict[tuple[int, int], str] = {}
     for parent in (places.volumes, places.removed):
         for folder in parent.iterdir() if parent.exists() else ():
@@ -100,7 +111,7 @@ def loop_devices(places: Places) -> dict[int, str]:
             images[status.st_dev, status.st_ino] = folder.name
     found = {number: loops.backing(number) for number in loops.bound_numbers()}
     return {
-        number: images[backing]
+        number: Bound(images[backing], backing)
         for number, backing in found.items()
         if backing is not None and backing in images
     }

@@ -17,8 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from juliabox_ext.errors import VolumeError
+from juliabox_manager.programs import CommandTimeout, Outcome, run
 from juliabox_manager.protocol import SESSION_UID
-from juliabox_manager.volumes.commands import CommandTimeout, Outcome, in_thread, run
+from juliabox_manager.volumes.threads import in_thread
 
 IMAGE = "disk.img"
 META = "meta.json"
@@ -30,6 +31,10 @@ HALF_MADE = ".new-"
 MAKE_LIMIT = 120.0
 CHECK_LIMIT = 100.0
 GROW_LIMIT = 300.0
+
+#: Seconds that a locked image is tried: the kernel closes the file of a device that it has freed a
+#: few milliseconds later, and a program that is just being started has a copy of every lock.
+LOCK_PATIENCE = 2.0
 
 MINIMUM_INODES = 1024
 GIB = 1024**3
@@ -144,7 +149,7 @@ def _finish(half_made: Path, folder: Path, meta: Meta) -> None:
     sync_folder(folder.parent)
 
 
-async def lock(image: Path, *, wait: float = 0.0) -> int:
+async def lock(image: Path, *, wait: float = LOCK_PATIENCE) -> int:
     """Open and lock an image; return the descriptor that holds the lock.
 
     Raise ``VolumeError`` if it is locked after ``wait`` seconds, or missing.

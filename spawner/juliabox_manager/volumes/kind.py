@@ -16,10 +16,10 @@ from juliabox_ext.errors import ConflictError, JuliaBoxError, VolumeError
 from juliabox_ext.plugin import PluginContext
 from juliabox_ext.volume import Disk, Volumes
 from juliabox_manager.volumes import adoption, mounts
-from juliabox_manager.volumes.commands import in_thread
 from juliabox_manager.volumes.meter import Meter
 from juliabox_manager.volumes.names import volume_name
 from juliabox_manager.volumes.places import Places
+from juliabox_manager.volumes.threads import in_thread
 from juliabox_manager.volumes.volume import Volume
 
 log = structlog.get_logger(__name__)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
-from juliabox_ext.errors import UnavailableError, VolumeError
+from juliabox_ext.errors import JuliaBoxError, UnavailableError, VolumeError
 from juliabox_manager.volumes import disk, loops, mounts
 from juliabox_manager.volumes.adoption import LOCK_LIMIT, Plan
-from juliabox_manager.volumes.commands import in_thread
+from juliabox_manager.volumes.threads import in_thread
 from juliabox_manager.volumes.volume import RELEASE_LIMIT, Volume, remove_folder
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ class LoopVolume(Volume):
     #: Loop device of the image, from when it is bound until the kernel has let go of it, and the
     #: device and inode of the image's file.
     device: int | None = None
-    identity: tuple[int, int] | None = None
+    image: tuple[int, int] | None = None
 
     @property
     def held(self) -> bool:
@@ -53,21 +53,28 @@ class LoopVolume(Volume):
 
     async def open(self, owner: str, size: int) -> None:
         """Mount the disk of a device that lingers; or anew, if it has become free meanwhile."""
-        if self.device is None or not await self._lingers(self.device):
-            self._forget_device()
-            await self._mount_anew(owner, size)
-            return
-        descriptor = await in_thread(loops.hold, self.device)
+        if self.device is not None and await self._lingers(self.device):
+            try:
+                await self._mount_again(owner, self.device)
+            except (JuliaBoxError, OSError):
+                # whoever held it may have let go of it right then: its disk is closed, not broken
+                await self.settle(RELEASE_LIMIT)
+                if self.held or self.stuck:
+                    raise
+            else:
+                return
+        self._forget_device()
+        await self._mount_anew(owner, size)
+
+    async def _mount_again(self, owner: str, device: int) -> None:
+        descriptor = await in_thread(loops.hold, device)
         try:
             # held open, the device cannot become another's between this look and the mount
-            if not await self._lingers(self.device):
+            if not await self._lingers(device):
                 raise UnavailableError(f"the home of {owner!r} is just being closed; try again")
             await in_thread(self.base.mkdir, mode=0o755, parents=True, exist_ok=True)
-            await mounts.mount_again(self.device, self.base, keep=[descriptor])
+            await mounts.mount_again(device, self.base, keep=[descriptor])
             self.mounted = True
-        except VolumeError:
-            await self.settle(RELEASE_LIMIT)
-            raise
         finally:
             os.close(descriptor)
 
@@ -157,7 +164,8 @@ class LoopVolume(Volume):
             raise UnavailableError(
                 f"no loop device for {self.name}: {error}; the operator checks /dev/loop-control"
             ) from error
-        self.device, self.identity = number, await in_thread(loops.backing, number)
+        status = os.fstat(held)
+        self.device, self.image = number, (status.st_dev, status.st_ino)
         try:
             await mounts.mount_home(number, self.base, keep=[held, descriptor])
             self.mounted = True
@@ -165,10 +173,10 @@ class LoopVolume(Volume):
             os.close(descriptor)
 
     async def _lingers(self, device: int) -> bool:
-        return await in_thread(loops.backing, device) == self.identity
+        return await in_thread(loops.backing, device) == self.image
 
     def _forget_device(self) -> None:
-        self.device = self.identity = None
+        self.device = self.image = None
         self.let_go()
 
     def let_go(self) -> None:
@@ -182,17 +190,17 @@ class LoopVolume(Volume):
         await self.undo(self.base, limit, last=True)
         self.mounted = False
         await in_thread(remove_folder, self.base)
-        if self.device is not None and not await self._freed(self.device):
-            log.info("volume lingers", volume=self.name, device=self.device)
-            return
+        if self.device is not None and self.image is not None:
+            await in_thread(loops.unbind, self.device, self.image)
+            if not await self._freed(self.device):
+                log.info("volume lingers", volume=self.name, device=self.device)
+                return
         self._forget_device()
 
     async def _freed(self, device: int) -> bool:
         """Tell whether a device that nothing has mounted here has become free."""
         loop = asyncio.get_running_loop()
         end = loop.time() + FREE_LIMIT
-        if await self._lingers(device):
-            await in_thread(loops.unbind, device)
         while await self._lingers(device):
             if loop.time() >= end:
                 return False
@@ -205,9 +213,7 @@ class LoopVolume(Volume):
         With the last mount the lock is gone too, unless a program that the killed manager started
         still works on the image: that one is awaited.
         """
-        self.device = plan.device
-        if plan.device is not None:
-            self.identity = await in_thread(loops.backing, plan.device)
+        self.device, self.image = plan.device, plan.image
         await super().take_over(plan, limit)
         if self.idle:
             os.close(await disk.lock(self.folder / disk.IMAGE, wait=LOCK_LIMIT))

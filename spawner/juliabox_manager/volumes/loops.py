@@ -101,17 +101,19 @@ def hold(number: int) -> int:
     return os.open(f"/dev/loop{number}", os.O_RDONLY | os.O_CLOEXEC)
 
 
-def unbind(number: int) -> None:
-    """Free a loop device as soon as nothing uses it, even if it was bound without autoclear."""
+def unbind(number: int, image: tuple[int, int]) -> None:
+    """Free a loop device as soon as nothing uses it, even if it was bound without autoclear.
+
+    Nothing is done if it is not bound to ``image`` any more: it may be another's by now.
+    """
     try:
-        device = os.open(f"/dev/loop{number}", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        device = hold(number)
+    except OSError:
         return
     try:
-        fcntl.ioctl(device, LOOP_CLR_FD)
-    except OSError as error:
-        if error.errno != errno.ENXIO:
-            raise
+        # held open, it cannot become another's between this look and the call
+        if _backing(device) == image:
+            fcntl.ioctl(device, LOOP_CLR_FD)
     finally:
         os.close(device)
 
@@ -126,17 +128,22 @@ def _free_number() -> int:
 
 def backing(number: int) -> tuple[int, int] | None:
     """Return device and inode of the file that a loop device is bound to, if it is."""
-    status = bytearray(_INFO.size)
     try:
-        device = os.open(f"/dev/loop{number}", os.O_RDONLY | os.O_CLOEXEC)
+        device = hold(number)
     except OSError:
         return None
+    try:
+        return _backing(device)
+    finally:
+        os.close(device)
+
+
+def _backing(device: int) -> tuple[int, int] | None:
+    status = bytearray(_INFO.size)
     try:
         fcntl.ioctl(device, LOOP_GET_STATUS64, status)
     except OSError:
         return None
-    finally:
-        os.close(device)
     backing_device, inode = _INFO.unpack(status)[:2]
     return backing_device, inode
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from juliabox_ext.errors import VolumeError
-from juliabox_manager.volumes.commands import CommandTimeout, Outcome, in_thread, run
+from juliabox_manager.programs import CommandTimeout, Outcome, run
+from juliabox_manager.volumes.threads import in_thread
 
 #: Major number of loop devices.
 LOOP_MAJOR = 7

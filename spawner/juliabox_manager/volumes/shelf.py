@@ -1,4 +1,4 @@
-"""The folders of all volumes: in use and put aside."""
+"""The folders of volumes: in use, and put aside until their grace period is over."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,14 +17,21 @@ import structlog
 from juliabox_ext.errors import ConflictError, NotFoundError, VolumeError
 from juliabox_ext.volume import Disk
 from juliabox_manager.volumes import disk
-from juliabox_manager.volumes.commands import in_thread
 from juliabox_manager.volumes.names import volume_name
 from juliabox_manager.volumes.places import Places
+from juliabox_manager.volumes.threads import in_thread
 
 log = structlog.get_logger(__name__)
 
+_VOLUME = re.compile(r"[a-z0-9-]+-[0-9a-f]{24}")
 #: A volume that was put aside: its name and the Unix time.
-_REMOVED = re.compile(r"(?P<volume>[a-z0-9-]+-[0-9a-f]{24})-(?P<time>\d+)")
+_REMOVED = re.compile(rf"{_VOLUME.pattern}-\d{{1,12}}")
+
+#: Prefix of a folder that is being deleted.
+_DELETED = ".deleted-"
+
+#: Times that all volumes are read if one is moved each time.
+_READINGS = 3
 
 
 def tidy(places: Places) -> None:
@@ -39,23 +46,45 @@ def tidy(places: Places) -> None:
             (folder / f"{disk.HALF_MADE}{disk.META}").unlink(missing_ok=True)
 
 
-def read_all(places: Places, owner: str | None) -> list[Disk]:
-    """Describe the volumes of one owner or of all."""
-    name = None if owner is None else volume_name(owner)
-    found = [read_one(folder) for folder in folders(places.volumes) if name in (None, folder.name)]
-    for folder, removed in removed_folders(places):
-        if name in (None, folder.name.rpartition("-")[0]):
-            expires = removed + places.host.grace
-            found.append(replace(read_one(folder), state="removed", delete_after=expires))
+def read_all(places: Places, owner: str | None, read: Callable[[Path], Disk]) -> list[Disk]:
+    """Describe the volumes of one owner or of all, each once; ``read`` describes one folder.
+
+    All are read anew if one was put aside, restored or deleted meanwhile.
+    """
+    for _ in range(_READINGS):
+        present, removed = lying = _lying(places, owner)
+        found = [read(folder) for folder in present]
+        for folder, since in removed:
+            expires = since + places.host.grace
+            found.append(replace(read(folder), state="removed", delete_after=expires))
+        if _lying(places, owner) == lying:
+            break
     # what cannot be told any more is told by its name
     return [replace(one, user_id=one.user_id or owner or "") for one in found]
 
 
+def _lying(places: Places, owner: str | None) -> tuple[list[Path], list[tuple[Path, int]]]:
+    name = None if owner is None else volume_name(owner)
+    return (
+        [one for one in present_folders(places) if name in (None, one.name)],
+        [one for one in removed_folders(places) if name in (None, volume_of(one[0].name))],
+    )
+
+
+def present_folders(places: Places) -> list[Path]:
+    """Return the folders of volumes that were not put aside."""
+    return _folders(places.volumes, _VOLUME)
+
+
 def removed_folders(places: Places) -> Iterator[tuple[Path, int]]:
     """Give the folders that were put aside, and when."""
-    for folder in folders(places.removed):
-        if match := _REMOVED.fullmatch(folder.name):
-            yield folder, int(match["time"])
+    for folder in _folders(places.removed, _REMOVED):
+        yield folder, int(folder.name.rpartition("-")[2])
+
+
+def volume_of(removed: str) -> str:
+    """Return the name that a folder had before it was put aside."""
+    return removed.rpartition("-")[0]
 
 
 def read_one(folder: Path) -> Disk:
@@ -81,54 +110,80 @@ async def put_aside(places: Places, folder: Path) -> None:
     image = folder / disk.IMAGE
     held = await disk.lock(image) if await in_thread(image.exists) else None
     try:
-        await in_thread(_move_aside, folder, places.removed)
+        await in_thread(_move_aside, places, folder)
     finally:
         if held is not None:
             fcntl.flock(held, fcntl.LOCK_UN)
             os.close(held)
 
 
-def _move_aside(folder: Path, removed: Path) -> None:
-    removed.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _move_aside(places: Places, folder: Path) -> None:
+    places.removed.mkdir(mode=0o700, parents=True, exist_ok=True)
+    move_aside(places, folder)
+    sync(places)
+
+
+def move_aside(places: Places, folder: Path) -> None:
+    """Move a volume's folder to the removed ones."""
     stamp = int(time.time())
-    while (place := removed / f"{folder.name}-{stamp}").exists():
+    while (place := places.removed / f"{folder.name}-{stamp}").exists():
         stamp += 1
     folder.rename(place)
-    disk.sync_folder(removed)
-    disk.sync_folder(folder.parent)
 
 
 def take_back(places: Places, folder: Path, owner: str) -> None:
     """Move the newest volume that was put aside for an owner back to its place."""
     if folder.exists():
         raise ConflictError(f"{owner!r} has a home already; remove it before restoring another")
-    ages = [
-        (removed, place)
-        for place, removed in removed_folders(places)
-        if place.name.rpartition("-")[0] == folder.name
-    ]
-    if not ages:
-        raise NotFoundError(f"no home of {owner!r} was put aside; it may be past its grace period")
-    max(ages)[1].rename(folder)
-    disk.sync_folder(folder.parent)
+    found = removed_folders(places)
+    ages = [(since, place) for place, since in found if volume_of(place.name) == folder.name]
+    try:
+        max(ages)[1].rename(folder)
+    except (ValueError, FileNotFoundError):  # there is none, or it is deleted at this moment
+        raise NotFoundError(
+            f"no home of {owner!r} was put aside; it may be past its grace period"
+        ) from None
+
+
+def sync(places: Places) -> None:
+    """Make moves to and from the removed ones durable."""
     disk.sync_folder(places.removed)
+    disk.sync_folder(places.volumes)
 
 
 def delete_expired(places: Places) -> list[str]:
-    """Delete the volumes whose grace period is over; return their folders' names."""
+    """Delete the volumes whose grace period is over; return their folders' names.
+
+    Each gets a hidden name first: whoever restores it at that moment has it whole, or not at all.
+    """
     now = time.time()
+    expired = [one for one, since in removed_folders(places) if since + places.host.grace <= now]
+    for folder in expired:
+        try:
+            folder.rename(places.removed / f"{_DELETED}{folder.name}")
+        except FileNotFoundError:
+            continue  # it was restored
+        except OSError as error:
+            log.error("a removed volume cannot be deleted", folder=str(folder), reason=str(error))
     deleted = []
-    for folder, removed in removed_folders(places):
-        if removed + places.host.grace <= now:
-            log.info("volume deleted", volume=folder.name)
-            shutil.rmtree(folder, ignore_errors=True)
-            deleted.append(folder.name)
+    for folder in places.removed.glob(f"{_DELETED}*"):  # a killed manager's as well
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            log.error("a removed volume cannot be deleted", folder=str(folder))
+        else:
+            deleted.append(folder.name.removeprefix(_DELETED))
+            log.info("volume deleted", volume=deleted[-1])
     return deleted
 
 
-def folders(parent: Path) -> Iterator[Path]:
-    """Give the folders of whole volumes, by name."""
-    if parent.exists():
-        for entry in sorted(parent.iterdir()):
-            if entry.is_dir() and not entry.is_symlink() and entry.name[0] != ".":
-                yield entry
+def _folders(parent: Path, name: re.Pattern[str]) -> list[Path]:
+    """Return the folders of a name's form, sorted; anything else in there is not ours."""
+    try:
+        with os.scandir(parent) as entries:
+            return sorted(
+                Path(entry.path)
+                for entry in entries
+                if name.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            )
+    except OSError:
+        return []

@@ -14,8 +14,8 @@ import structlog
 from juliabox_ext.errors import VolumeError
 from juliabox_manager.volumes import mounts
 from juliabox_manager.volumes.adoption import Plan
-from juliabox_manager.volumes.commands import in_thread
 from juliabox_manager.volumes.places import Places
+from juliabox_manager.volumes.threads import in_thread
 
 log = structlog.get_logger(__name__)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar
 
+from jupyterhub.apihandlers.groups import GroupAPIHandler
 from jupyterhub.apihandlers.users import UserAPIHandler
 from jupyterhub.auth import Authenticator
 from jupyterhub.roles import assign_default_roles
@@ -16,9 +17,7 @@ from juliabox_spawner.failures import StartError
 from juliabox_spawner.hub import admission, start_pages
 from juliabox_spawner.hub.logins import Logins
 from juliabox_spawner.hub.roles import is_operator
-
-#: Path of one user in the API.
-USER_RESOURCE = r"/api/users/([^/]+)"
+from juliabox_spawner.people_roles import PEOPLE_ROLES
 
 
 class UserResource(UserAPIHandler):  # type: ignore[misc]  # JupyterHub is untyped
@@ -76,6 +75,28 @@ class UserResource(UserAPIHandler):  # type: ignore[misc]  # JupyterHub is untyp
         model = {**self.user_model(user), "auth_state": None}
         self._write_buffer.clear()
         self.write(json.dumps(model))
+
+
+class GroupResource(GroupAPIHandler):  # type: ignore[misc]  # JupyterHub is untyped
+    """JupyterHub's resource of one group, with a rule of ours: a role keeps its group."""
+
+    def delete(self, group_name: str) -> None:
+        """Delete a group; raise 400 for a role's.
+
+        Nobody could be given the role again until the hub is started anew.
+        """
+        if group_name in PEOPLE_ROLES:
+            raise web.HTTPError(
+                400, f"The role {group_name} needs this group. Take its members out of it instead."
+            )
+        super().delete(group_name)
+
+
+#: What stands in for resources of JupyterHub's API.
+RESOURCES: list[tuple[str, Any]] = [
+    (r"/api/users/([^/]+)", UserResource),
+    (r"/api/groups/([^/]+)", GroupResource),
+]
 
 
 class PeopleAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub is untyped
@@ -155,7 +176,7 @@ class PeopleAuthenticator(Authenticator):  # type: ignore[misc]  # JupyterHub is
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
         """Return the handlers that come before JupyterHub's own."""
-        return [*super().get_handlers(app), (USER_RESOURCE, UserResource), *start_pages.HANDLERS]
+        return [*super().get_handlers(app), *RESOURCES, *start_pages.HANDLERS]
 
 
 async def _empty(user: Any) -> None:

@@ -53,9 +53,10 @@ PORTAL_CLIENT_SCOPES = [
     "custom:juliabox:call",
     "custom:juliabox:publish",
 ]
-#: What the API engine does with its own token: see whether a publisher is still there. It asks who
-#: a caller is with the caller's token.
-API_SCOPES = ["read:services!service=api", "read:users:name"]
+#: What the API engine does with its own token: see whether a publisher is still there, and still
+#: the same person, which the hub tells by when it made the account; no smaller scope has that. It
+#: asks who a caller is with the caller's token.
+API_SCOPES = ["read:services!service=api", "read:users"]
 #: What everybody may do with the API engine: come to it, and call what is for all who log in.
 API_USER_SCOPES = ["access:services!service=api", "custom:juliabox:call"]
 #: What a session's own token may do beside telling of activity, if the session's owner may. The

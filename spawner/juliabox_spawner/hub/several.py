@@ -23,7 +23,7 @@ from juliabox_spawner import usernames
 from juliabox_spawner.hub import start_pages
 from juliabox_spawner.hub.login_pages import LoginPage, PageWithButtons, ProviderPage
 from juliabox_spawner.hub.logins import NATIVE, LoadedLogin, Logins
-from juliabox_spawner.hub.people import USER_RESOURCE, PeopleAuthenticator, UserResource
+from juliabox_spawner.hub.people import RESOURCES, PeopleAuthenticator
 
 #: Seconds that a log-in at a provider may take.
 PATIENCE = 10.0
@@ -80,7 +80,7 @@ class Member(PeopleAuthenticator):
         return [
             (path, LoginPage if handler is LoginHandler else handler)
             for path, handler in super().get_handlers(app)
-            if path not in (USER_RESOURCE, r"/logout", *start_pages.PATHS)
+            if path not in (*dict(RESOURCES), r"/logout", *start_pages.PATHS)
         ]
 
 
@@ -179,7 +179,7 @@ class SeveralLogins(PeopleAuthenticator, MultiAuthenticator):  # type: ignore[mi
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
         """Return the pages of all log-ins, each with its own authenticator."""
-        routes: list[tuple[str, Any]] = [(USER_RESOURCE, UserResource)]
+        routes = [*RESOURCES]
         if not any(one.prefix == "" for one in self._authenticators):
             routes.append((r"/login", LoginPage))
         for member in self._authenticators:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
+from juliabox_services.api import container
 from support.engine_stand import Stand, standing
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all of this folder: their deadlines are fractions of a second."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.alone)
+from support.waiting import LoopClock
 
 
 @pytest.fixture
@@ -22,3 +17,15 @@ async def stand() -> AsyncIterator[Stand]:
     """An engine with the operator's defaults."""
     async with standing() as made:
         yield made
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an answer wait for how its container ended, though the machine stands still."""
+    monkeypatch.setattr(container, "FATE_SECONDS", 20.0)
+
+
+@pytest.fixture
+async def clock() -> LoopClock:
+    """The time of the test's event loop."""
+    return LoopClock(asyncio.get_running_loop())

@@ -7,7 +7,10 @@ import asyncio
 import pytest
 
 from juliabox_services.api.engine_contract import CallError
-from support.engine_stand import Stand, standing, until, version
+from support.engine_stand import Stand, standing, version
+from support.waiting import until
+
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 async def test_a_source_that_loads_tells_its_functions(stand: Stand) -> None:
@@ -22,6 +25,7 @@ async def test_a_source_that_loads_tells_its_functions(stand: Stand) -> None:
     ("source", "code", "words"),
     [
         ("syntax!", "source.syntax", "incomplete"),
+        ("using Mine!", "source.error", "Package Mine is not there: an API has Julia's standard"),
         ("no g!", "source.missing", "does not define g"),
         ("exit!", "source.crash", "exit code 7"),
         ("memory!", "source.crash", "ran out of its memory"),

@@ -15,7 +15,8 @@ import pytest
 from juliabox_services.api.engine_contract import CallError
 from juliabox_services.api.intake import Intakes
 from juliabox_services.api.link import Link
-from support.engine_stand import Stand, until, version
+from support.engine_stand import Stand, version
+from support.waiting import until
 
 MIB = 1024**2
 

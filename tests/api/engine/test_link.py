@@ -11,9 +11,9 @@ import zmq
 from juliabox_manager import protocol as p
 from juliabox_manager.keys import KeyPair
 from juliabox_services.api import wire
-from juliabox_services.api.link import Cause, Link, LinkEnded
+from juliabox_services.api.link import BACKLOG, RESUME, Cause, Exchange, Link, LinkEnded
 from support.api_workers import KEY, WORKERS, Container, Containers
-from support.engine_stand import until
+from support.waiting import until
 
 
 class Place:
@@ -55,7 +55,7 @@ async def place() -> AsyncIterator[Place]:
 
 
 def soon() -> float:
-    return asyncio.get_running_loop().time() + 2.0
+    return asyncio.get_running_loop().time() + 20.0
 
 
 async def test_a_request_is_answered(place: Place) -> None:
@@ -70,7 +70,8 @@ async def test_a_request_is_answered(place: Place) -> None:
 async def test_another_key_never_connects(place: Place) -> None:
     link = place.link(key=zmq.curve_keypair()[0].decode())
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(link.connected(), 0.5)
+        async with asyncio.timeout(0.5):
+            await link.connected()
     exchange = link.begin(b"a", wire.health_message(b"a"), soon())
     with pytest.raises(LinkEnded) as caught:
         await exchange.next()
@@ -96,7 +97,8 @@ async def test_a_worker_that_listens_no_more_is_given_up(place: Place) -> None:
     await asyncio.sleep(0.1)
     link = place.link()
     with pytest.raises(LinkEnded) as caught:
-        await asyncio.wait_for(link.connected(), 8.0)
+        async with asyncio.timeout(20):
+            await link.connected()
     assert caught.value.cause == "lost"
 
 
@@ -112,3 +114,28 @@ async def test_the_deadline_ends_the_connection(place: Place) -> None:
     assert (caught.value.cause, caught.value.sent, over) == ("timeout", True, [True])
     assert place.told == ["timeout"]
     assert link.ended
+
+
+async def test_reading_an_answer_that_is_over_does_not_hurry_the_next_one(place: Place) -> None:
+    """What comes next on the connection is held back for its own reader."""
+    link = place.link()
+    await link.connected()
+
+    def count(request: bytes, number: int) -> Exchange:
+        header, arguments = wire.call_header("count"), b"[%d]" % number
+        message = wire.call_message(request, header, arguments, b"{}", b"")
+        return link.begin(request, message, soon())
+
+    over = count(b"a", 2 * RESUME)
+    await until(lambda: over.ended)
+    other = count(b"b", 2 * BACKLOG)
+    await until(lambda: other.full)
+    held = other.size
+    read = [await over.next() for _ in range(2 * RESUME + 1)]
+    await asyncio.sleep(0.1)
+    assert (other.size, read[-1].last) == (held, True)
+    items = 0
+    while not (await other.next()).last:
+        items += 1
+    assert items == 2 * BACKLOG
+    link.close()

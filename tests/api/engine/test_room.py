@@ -8,7 +8,8 @@ import pytest
 
 from juliabox_services.api.engine_contract import CallError
 from juliabox_services.api.starts import Starts
-from support.engine_stand import standing, until, version
+from support.engine_stand import standing, version
+from support.waiting import until
 
 
 async def test_a_look_gets_its_place_though_another_keeps_containers_ready() -> None:
@@ -32,7 +33,7 @@ async def test_a_publisher_whose_calls_take_all_containers_can_save_what_mends_i
 
         clients = [asyncio.create_task(client()) for _ in range(8)]
         await until(lambda: len(stand.containers.running) == 2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):  # of the 20 s after which it would be given up
             assert (await stand.engine.check("ada", "busy", "fine", ["f"])).code == ""
         stop.set()
         await asyncio.gather(*clients)
@@ -43,10 +44,12 @@ async def test_a_look_ends_nobody_else_s_calls() -> None:
     async with standing(containers=1) as stand:
         one = version()
         await stand.call(one, "echo")
-        running = asyncio.create_task(stand.call(one, "wait", 1.0))
+        running = asyncio.create_task(stand.call(one, "hold"))
         await until(lambda: len(stand.containers.executed) == 2)
         looking = asyncio.create_task(stand.engine.check("eve", "other", "fine", ["f"]))
-        waiting = asyncio.create_task(stand.call(one, "wait", 0.1))
+        waiting = asyncio.create_task(stand.call(one, "echo"))
+        await asyncio.sleep(0.5)
+        stand.containers.go.set()
         assert (await running).body and (await waiting).body
         assert (await looking).code == ""
         assert [made.verb.publisher for made in stand.containers.made] == ["ada", "eve"]
@@ -56,30 +59,37 @@ async def test_who_calls_gets_the_place_of_what_is_only_kept_ready() -> None:
     async with standing(containers=1) as stand:
         stand.engine.activate(version(minimum=1, publisher="bob"), "bob", "sums")
         await until(lambda: stand.containers.running)
-        assert (await stand.call(version(), "echo", seconds=3.0)).body
+        assert (await stand.call(version(), "echo")).body
         assert [made.verb.publisher for made in stand.containers.made][:2] == ["bob", "ada"]
 
 
 async def test_a_container_that_does_not_come_up_holds_up_the_others_for_a_while_only() -> None:
     starts = Starts(most=1, patience=0.2)
     came: list[str] = []
+    up = asyncio.Event()
 
-    async def start(name: str, seconds: float) -> None:
+    async def start(name: str, up: asyncio.Event) -> None:
         async with starts.turn("ada"):
             came.append(name)
-            await asyncio.sleep(seconds)
+            await up.wait()
 
-    slow = asyncio.create_task(start("slow", 1.0))
-    await asyncio.sleep(0.01)
-    async with asyncio.timeout(0.6):
-        await start("next", 0.01)
-        await start("last", 0.01)
+    slow = asyncio.create_task(start("slow", up))
+    await until(lambda: came)
+    quick = asyncio.Event()
+    quick.set()
+    async with asyncio.timeout(20):
+        await start("next", quick)
+        await start("last", quick)
     assert came == ["slow", "next", "last"]
+    up.set()
     await slow
     # the turn was given back once
-    two = [asyncio.create_task(start(name, 0.15)) for name in ("one", "two")]
+    up.clear()
+    starts._patience = 60.0
+    two = [asyncio.create_task(start(name, up)) for name in ("one", "two")]
     await asyncio.sleep(0.05)
     assert came[3:] == ["one"]
+    up.set()
     await asyncio.gather(*two)
 
 
@@ -95,10 +105,10 @@ async def test_the_next_turn_is_of_the_publisher_who_has_fewest() -> None:
             await going[-1].wait()
 
     tasks = [asyncio.create_task(start(name)) for name in ("ada", "ada", "ada", "ada", "bob")]
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
     assert came == ["ada", "ada"]
     going[0].set()
-    await asyncio.sleep(0.01)
+    await until(lambda: len(came) > 2)
     assert came == ["ada", "ada", "bob"]
     # one who leaves takes no turn along, whether it waits or has just got one
     tasks[2].cancel()
@@ -106,8 +116,8 @@ async def test_the_next_turn_is_of_the_publisher_who_has_fewest() -> None:
     tasks[3].cancel()
     await asyncio.sleep(0.01)
     going[1].set()
-    await asyncio.wait(tasks, timeout=2)
-    async with asyncio.timeout(1), starts.turn("eve"), starts.turn("eve"):
+    await asyncio.wait(tasks, timeout=20)
+    async with asyncio.timeout(20), starts.turn("eve"), starts.turn("eve"):
         pass
 
 

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from juliabox_services.api.pool import order_of
 from juliabox_services.api.scaling import Pace, busy_victim, idle_victim, wanted
+from juliabox_services.api.settings import Bounds
+from support.engine_stand import version
+
+MIB = 1024**2
 
 
 @pytest.mark.parametrize(
@@ -99,3 +104,12 @@ def test_the_busy_container_that_makes_way_has_the_most_companions() -> None:
     assert busy_victim([one, many]) is many
     assert busy_victim([one, many, old]) is old
     assert busy_victim([]) is None
+
+
+@pytest.mark.parametrize(("most", "workers"), [(1024, 3), (512, 3), (320, 2), (256, 1)])
+def test_a_ceiling_that_was_lowered_leaves_as_many_workers_as_it_has_room_for(
+    most: int, workers: int
+) -> None:
+    bounds = Bounds(memory=256 * MIB, most_memory=most * MIB)
+    order = order_of(version(workers=3, memory=1024 * MIB), bounds)
+    assert (order.workers, order.limits.memory) == (workers, most * MIB)

@@ -8,7 +8,8 @@ import pytest
 
 from juliabox_services.api.engine_contract import Answer, CallError
 from juliabox_services.api.stream import Items
-from support.engine_stand import Stand, until, version
+from support.engine_stand import Stand, version
+from support.waiting import until
 
 
 async def read(answer: Answer) -> list[bytes]:
@@ -48,7 +49,7 @@ async def test_a_worker_that_dies_ends_the_stream_with_an_error(stand: Stand) ->
 
 
 async def test_a_stream_counts_as_a_call_until_it_is_over(stand: Stand) -> None:
-    answer = await stand.call(version(), "flood", seconds=0.6)
+    answer = await stand.call(version(), "flood", seconds=2.0)
     assert answer.items is not None
     await anext(answer.items)
     assert stand.engine.load("ada", "sums").outstanding == 1

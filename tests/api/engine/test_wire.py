@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from juliabox_services.api import wire
 
 
-def frames(*parts: bytes) -> list[bytes]:
-    return [b"JBW1", b"a" * 32, *parts]
+def frames(*parts: bytes) -> bytes:
+    return wire.pack([b"JBW2", b"a" * 32, *parts])
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        pytest.param([], id="nothing"),
-        pytest.param([b"JBW1", b"a", b"result"], id="no_header"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(wire.pack([]), id="no_frames"),
+        pytest.param(wire.pack([b"JBW2", b"a", b"result"]), id="no_header"),
         pytest.param(frames(b"result", b"{}", b"", b""), id="a_frame_too_many"),
-        pytest.param([b"JBW2", b"a", b"result", b"{}"], id="another_version"),
+        pytest.param(wire.pack([b"JBW1", b"a", b"result", b"{}"]), id="another_version"),
         pytest.param(frames(b"call", b"{}"), id="an_unknown_kind"),
         pytest.param(frames(b"result", b" " * (wire.HEADER_BYTES + 1)), id="a_huge_header"),
+        pytest.param(b"\xff" * 64, id="frames_without_number"),
+        pytest.param(b"\x08" + bytes(3), id="frames_without_lengths"),
+        pytest.param(frames(b"result", b"{}")[:-1], id="a_frame_cut_short"),
+        pytest.param(frames(b"result", b"{}") + b"x", id="more_than_its_frames"),
     ],
 )
-def test_a_message_that_is_none_is_refused(message: list[bytes]) -> None:
+def test_a_message_that_is_none_is_refused(message: bytes) -> None:
     with pytest.raises(wire.Garbled):
         wire.read(message)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=8))
+def test_frames_come_back_as_they_went(sent: list[bytes]) -> None:
+    assert wire.unpack(wire.pack(sent)) == sent
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_frames_or_refused(message: bytes) -> None:
+    with contextlib.suppress(wire.Garbled):
+        assert wire.pack(wire.unpack(message)) == message
 
 
 @pytest.mark.parametrize(
@@ -39,6 +58,7 @@ def test_a_message_that_is_none_is_refused(message: list[bytes]) -> None:
         pytest.param(b'{"seconds": "x"}', id="seconds_in_words"),
         pytest.param(b'{"type": 1}', id="a_type_that_is_a_number"),
         pytest.param(b'{"memory": 1e400}', id="a_number_too_large"),
+        pytest.param(b'{"memory": 1%s}' % (b"0" * 400), id="more_memory_than_there_can_be"),
         pytest.param(b"[" * 100_000, id="too_deep"),
         pytest.param(b'{"x":' * 50_000, id="too_deep_below_an_unknown_field"),
     ],

@@ -28,8 +28,9 @@ from juliabox_services.api.settings import Bounds
 from juliabox_spawner.client import ManagerClient
 from support.engine_stand import version
 from support.manager_process import MIB, ManagerProcess, installation
+from support.waiting import measured
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("patient")]
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCE = """
@@ -140,12 +141,13 @@ async def test_a_call_that_never_returns_is_killed_a_second_after_its_time_at_mo
     running: Running,
 ) -> None:
     one = published()
-    await running.call(one, "fib", 1)
-    (container,) = await running.containers()
-    begun = time.monotonic()
-    assert (await running.fails(one, "spin", seconds=2.0)).code == "api.timeout"
-    assert time.monotonic() - begun < 3.0
-    await running.without({container}, 2.0)
+    for took in measured(3.0):
+        await running.call(one, "fib", 1)
+        (container,) = await running.containers()
+        begun = time.monotonic()
+        assert (await running.fails(one, "spin", seconds=2.0)).code == "api.timeout"
+        took.append(time.monotonic() - begun)
+        await running.without({container}, 20.0)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +192,7 @@ async def test_versions_keep_their_state_to_themselves(running: Running) -> None
         ("f(x) = x", ""),
         ("f(x) = (\n", "source.syntax"),
         ("error(1)", "source.error"),
+        ("using Mine", "source.error"),
         ("g(x) = x", "source.missing"),
         ("unsafe_store!(Ptr{Int}(8), 1)", "source.crash"),
     ],
@@ -197,18 +200,19 @@ async def test_versions_keep_their_state_to_themselves(running: Running) -> None
 async def test_sources_are_looked_at(running: Running, source: str, code: str) -> None:
     checked = await running.engine.check("ada", "sums", source, ["f"])
     assert checked.code == code, checked
+    assert "Pkg.add" not in checked.message
 
 
 async def test_a_look_whose_container_is_killed_from_outside_is_made_once_more(
     running: Running, place: ManagerProcess
 ) -> None:
-    looking = asyncio.create_task(running.engine.check("ada", "sums", "sleep(3)\nf(x) = x", ["f"]))
+    looking = asyncio.create_task(running.engine.check("ada", "sums", "sleep(6)\nf(x) = x", ["f"]))
     async with asyncio.timeout(60):
         while not (  # noqa: ASYNC110  (nobody tells)
             found := [one for one in await running.all() if one.state == "running"]
         ):
             await asyncio.sleep(0.05)
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(2.0)
     (container,) = [
         one
         for one in await asyncio.to_thread(place.containers)
@@ -241,7 +245,7 @@ async def test_a_new_engine_ends_what_the_one_before_left(place: ManagerProcess)
     assert left
     following = Engine(BOUNDS, client, CollectorRegistry())
     await following.open()
-    await dead.without(left, 10.0)
+    await dead.without(left, 60.0)
     await following.close()
     await dead.engine.close()
     client.close()

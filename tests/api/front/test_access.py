@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
 
-from juliabox_ext.errors import PolicyError
-from juliabox_services.api.access import CALL_SCOPE, UNKNOWN_TOKENS, Identity, LoginNeeded, check
+from juliabox_ext.errors import PolicyError, UnavailableError
+from juliabox_services.api import access, app
+from juliabox_services.api.access import (
+    CALL_SCOPE,
+    PUBLISH_SCOPE,
+    UNKNOWN_TOKENS,
+    Identity,
+    LoginNeeded,
+    check,
+)
+from juliabox_services.api.interface import routes
+from juliabox_services.api.management import ACCESS
 from juliabox_services.api.models import Options, Version
-from support.api_front import FrontStand
+from juliabox_services.api.people import People
+from support.api_front import PREFIX, FrontStand
+from support.published_stand import GREETING, FaintDatabase, publishing_on
 
 OWN = f"{CALL_SCOPE}!server=ada/sums"
 OTHER = f"{CALL_SCOPE}!server=ada/other"
@@ -143,9 +158,95 @@ async def test_who_guesses_tokens_is_stopped_without_asking_the_hub(stand: Front
         (await stand.get("ada/hers/echo", f"guess-{number}")).status_code
         for number in range(UNKNOWN_TOKENS + 20)
     ]
-    assert statuses[:10] == [401] * 10
-    assert 429 in statuses
-    assert sum(stand.hub.asked.values()) == statuses.count(401) < UNKNOWN_TOKENS + 10
+    assert statuses == [401] * UNKNOWN_TOKENS + [429] * 20
+    assert stand.hub.asked.total() == UNKNOWN_TOKENS
+
+
+async def test_who_guesses_many_tokens_at_one_time_is_stopped_as_well(
+    stand: FrontStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "UNKNOWN_TOKENS", 20)
+    stand.publish("ada/hers", access="users")
+    stand.hub.pause = 0.5
+    guesses = (stand.get("ada/hers/echo", f"guess-{number}") for number in range(60))
+    statuses = [answer.status_code for answer in await asyncio.gather(*guesses)]
+    assert sorted(statuses) == [401] * 20 + [429] * 40
+    assert stand.hub.asked.total() == 20
+
+
+async def test_a_class_that_comes_by_one_address_is_admitted(stand: FrontStand) -> None:
+    stand.publish("ada/hers", access="users")
+    stand.hub.pause = 0.5
+    people = [stand.hub.token(f"person-{number}") for number in range(100)]
+    answers = await asyncio.gather(*(stand.get("ada/hers/echo", one) for one in people))
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_who_is_known_is_not_refused_for_what_others_at_the_same_address_guess(
+    stand: FrontStand,
+) -> None:
+    stand.publish("ada/hers", access="users")
+    token = stand.hub.token("bob")
+    assert (await stand.get("ada/hers/echo", token)).status_code == 200
+    for number in range(UNKNOWN_TOKENS + 5):
+        await stand.get("ada/hers/echo", f"guess-{number}")
+    stand.front.callers._trust = 0.0
+    assert (await stand.get("ada/hers/echo", token)).status_code == 200
+    assert stand.hub.asked[token] == 2
+
+
+async def test_tokens_that_are_known_and_a_hub_that_is_away_cost_nothing(
+    stand: FrontStand,
+) -> None:
+    stand.publish("ada/hers", access="users")
+    tokens = [stand.hub.token("bob") for _ in range(UNKNOWN_TOKENS + 10)]
+    stand.hub.status = 503
+    away = {(await stand.get("ada/hers/echo", one)).status_code for one in tokens}
+    stand.hub.status = 0
+    there = {(await stand.get("ada/hers/echo", one)).status_code for one in tokens}
+    assert (away, there) == ({503}, {200})
+    together = stand.hub.token("eve")
+    stand.hub.pause = 0.1
+    many = (stand.get("ada/hers/echo", together) for _ in range(UNKNOWN_TOKENS + 20))
+    assert {answer.status_code for answer in await asyncio.gather(*many)} == {200}
+
+
+async def test_each_token_that_a_publisher_gives_out_has_a_rate_of_its_own(
+    stand: FrontStand,
+) -> None:
+    own = f"{CALL_SCOPE}!server=ada/hers"
+    stand.publish("ada/hers", access="listed", users=["bob"], rate=2)
+    shop, bank = stand.hub.token("ada", own), stand.hub.token("ada", own)
+    for token, statuses in ((shop, [200, 200, 429]), (bank, [200, 200, 429])):
+        found = [(await stand.get("ada/hers/echo", token)).status_code for _ in range(3)]
+        assert found == statuses
+    # nobody else has more for making more tokens
+    first, second = stand.hub.token("bob", own), stand.hub.token("bob", own)
+    found = [(await stand.get("ada/hers/echo", one)).status_code for one in (first, second, first)]
+    assert found == [200, 200, 429]
+
+
+async def test_tokens_for_calls_spend_nothing_of_what_their_owner_has_at_the_interface(
+    stand: FrontStand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "INTERFACE_RATE", 3)
+    given_out = stand.hub.token("ada", OWN)
+    own = stand.hub.token("ada", CALL_SCOPE, *ACCESS)
+    publishing = publishing_on(FaintDatabase(), tmp_path)
+    interface = routes(publishing, app.identify(stand.front))
+    made = app.application(stand.front, interface, proxied=False)
+    socket, port = bind_unused_port()
+    server = HTTPServer(made)
+    server.add_socket(socket)
+
+    async def ask(token: str) -> int:
+        url = f"http://127.0.0.1:{port}{PREFIX}_/me"
+        return (await stand.http.get(url, headers={"Authorization": f"token {token}"})).status_code
+
+    assert [await ask(given_out) for _ in range(5)] == [403, 403, 403, 429, 429]
+    assert [await ask(own) for _ in range(4)] == [200, 200, 200, 429]
+    server.stop()
+    await server.close_all_connections()
 
 
 async def test_a_model_without_what_is_needed_admits_nobody(stand: FrontStand) -> None:
@@ -164,3 +265,93 @@ async def test_a_token_with_strange_letters_is_refused_before_the_hub_is_asked(
     answer = await stand.raw(request + b"Authorization: Bearer \xff\xfe\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 401")
     assert not stand.hub.asked
+
+
+async def test_who_has_the_name_of_a_removed_publisher_calls_as_anybody_else_does(
+    stand: FrontStand,
+) -> None:
+    for access_ in ("token", "listed", "users"):
+        stand.publish(f"ada/{access_}", access=access_, account="first")
+    own = [f"{CALL_SCOPE}!server=ada/{one}" for one in ("token", "listed", "users")]
+    for account, statuses in (("first", [200, 200, 200]), ("second", [403, 403, 200])):
+        stand.hub.people.add("ada")
+        stand.hub.accounts["ada"] = account
+        token = stand.hub.token("ada", *own)
+        found = [
+            (await stand.get(f"ada/{one}/{path}", token)).status_code
+            for path in ("echo", "openapi.json")
+            for one in ("token", "listed", "users")
+        ]
+        assert found == statuses * 2
+        assert stand.hub.asked["ada"] == (1 if account == "first" else 2)
+
+
+async def test_the_hub_is_asked_once_for_an_account_and_of_nobody_but_the_publisher(
+    stand: FrontStand,
+) -> None:
+    stand.publish("ada/hers", access="users", account="first")
+    stand.publish("ada/old", access="users")
+    stand.hub.people |= {"ada", "bob"}
+    stand.hub.accounts |= {"ada": "first", "bob": "second"}
+    ada, bob = stand.hub.token("ada"), stand.hub.token("bob")
+    assert (await stand.get("ada/hers/echo", bob)).status_code == 200
+    assert (await stand.get("ada/old/echo", ada)).status_code == 200
+    assert (stand.hub.asked["ada"], stand.hub.asked["bob"]) == (0, 0)
+    stand.front.callers._trust = 0.0  # a token's account does not change
+    for _ in range(3):
+        assert (await stand.get("ada/hers/echo", ada)).status_code == 200
+    assert (stand.hub.asked["ada"], stand.hub.asked["bob"]) == (1, 0)
+    assert (await stand.front.callers.identify(ada, "")).account == "first"
+
+
+async def test_a_token_that_tells_its_owner_s_account_needs_no_second_question(
+    stand: FrontStand,
+) -> None:
+    token = stand.hub.token("ada")
+    stand.hub.tokens[token]["created"] = "first"
+    found = await stand.front.callers.identify(token, "", account=True)
+    assert (found.account, stand.hub.asked["ada"]) == ("first", 0)
+
+
+async def test_an_account_that_the_hub_does_not_tell_is_not_known_and_asked_for_again(
+    stand: FrontStand,
+) -> None:
+    token = stand.hub.token("ada")
+    stand.front.callers._people = stranger = People(stand.hub.url, "nobody's")
+    for _ in range(3):
+        assert (await stand.front.callers.identify(token, "", account=True)).account == ""
+    assert (stand.hub.asked[token], stand.hub.asked["ada"]) == (1, 1)
+    stranger.close()
+    stand.front.callers._trust = 0.0
+    stand.front.callers._people = stand.people
+    assert (await stand.front.callers.identify(token, "", account=True)).account == ""
+    stand.hub.people.add("ada")
+    stand.hub.accounts["ada"] = "first"
+    assert (await stand.front.callers.identify(token, "", account=True)).account == "first"
+    stand.hub.status = 503
+    with pytest.raises(UnavailableError):
+        await stand.people.account("ada")
+
+
+async def test_the_interface_learns_which_of_the_people_of_one_name_publishes(
+    stand: FrontStand, tmp_path: Path
+) -> None:
+    stand.hub.people.add("ada")
+    stand.hub.accounts["ada"] = "first"
+    token = stand.hub.token("ada", PUBLISH_SCOPE, *ACCESS)
+    publishing = publishing_on(FaintDatabase(), tmp_path)
+    await publishing.open()
+    interface = routes(publishing, app.identify(stand.front))
+    server = HTTPServer(app.application(stand.front, interface, proxied=False))
+    socket, port = bind_unused_port()
+    server.add_socket(socket)
+    saved = await stand.http.put(
+        f"http://127.0.0.1:{port}{PREFIX}_/apis/ada/hi",
+        headers={"Authorization": f"token {token}"},
+        json={"source": GREETING, "functions": ["hello"]},
+    )
+    assert saved.status_code == 201
+    assert publishing.published.find("ada", "hi")[0].account == "first"
+    server.stop()
+    await server.close_all_connections()
+    await publishing.close()

@@ -12,13 +12,23 @@ import pytest
 
 from juliabox_services.api.engine_contract import Answer
 from support.api_front import PREFIX, FrontStand, taking
+from support.waiting import until
 
 LIMIT = 100_000
 
 
 @pytest.fixture
-async def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FrontStand]:
-    """Return a front that admits small bodies only, and not for long."""
+async def small(tmp_path: Path) -> AsyncIterator[FrontStand]:
+    """Return a front that admits small bodies only."""
+    made = FrontStand(tmp_path, body=LIMIT)
+    made.publish()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FrontStand]:
+    """Return one that does not wait for them for long."""
     monkeypatch.setattr("juliabox_services.api.bodies.LINGER", 0.5)
     made = FrontStand(tmp_path, body=LIMIT, body_seconds=0.5)
     made.publish()
@@ -66,25 +76,26 @@ async def test_a_chunked_body_is_read(small: FrontStand) -> None:
 
 
 async def test_an_endless_body_is_answered_slowed_down_and_broken_off(
-    small: FrontStand, monkeypatch: pytest.MonkeyPatch
+    hasty: FrontStand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("juliabox_services.api.bodies.DISCARDED", 10 * LIMIT)
     sent = 0
-    reader, writer = await asyncio.open_connection("127.0.0.1", small.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", hasty.port)
     writer.write(head("ada/sums/echo", "Content-Length: 100000000000"))
     answered = asyncio.create_task(reader.read(1000))
     try:
         while True:
             writer.write(b"1" * LIMIT)
             sent += LIMIT
-            await asyncio.wait_for(writer.drain(), 5)
+            async with asyncio.timeout(20):
+                await writer.drain()
     except ConnectionError:
         pass
     finally:
         writer.close()
     assert status(await answered) == 413
     assert sent < 500 * LIMIT
-    assert (await small.get("ada/sums/echo")).status_code == 200
+    assert (await hasty.get("ada/sums/echo")).status_code == 200
 
 
 async def test_who_asks_first_is_refused_without_sending(small: FrontStand) -> None:
@@ -108,15 +119,15 @@ async def test_who_asks_first_of_the_proxy_is_refused_when_all_was_sent(tmp_path
         await stand.close()
 
 
-async def test_a_body_that_comes_too_slowly_is_refused_with_408(small: FrontStand) -> None:
-    answer = await small.raw(head("ada/sums/echo", "Content-Length: 100"), b"[1,", pause=0.1)
+async def test_a_body_that_comes_too_slowly_is_refused_with_408(hasty: FrontStand) -> None:
+    answer = await hasty.raw(head("ada/sums/echo", "Content-Length: 100"), b"[1,", pause=0.1)
     assert status(answer) == 408
     assert b"api.slow" in answer
-    assert not small.back.calls
+    assert not hasty.back.calls
 
 
-async def test_a_body_that_drips_is_refused_with_408(small: FrontStand) -> None:
-    answer = await small.raw(head("ada/sums/echo", "Content-Length: 100"), *[b"1"] * 20, pause=0.05)
+async def test_a_body_that_drips_is_refused_with_408(hasty: FrontStand) -> None:
+    answer = await hasty.raw(head("ada/sums/echo", "Content-Length: 100"), *[b"1"] * 20, pause=0.05)
     assert status(answer) == 408
 
 
@@ -126,11 +137,10 @@ async def test_a_caller_who_leaves_within_the_body_leaves_nothing(small: FrontSt
         _, writer = await asyncio.open_connection("127.0.0.1", small.port)
         writer.write(head("ada/sums/echo", "Content-Length: 100") + b"[1")
         await writer.drain()
-        await asyncio.sleep(0.05)
+        await until(lambda: small.front.room._left < room)
         writer.close()
-    await asyncio.sleep(0.2)
+        await until(lambda: small.front.room._left == room)
     assert not small.back.calls
-    assert small.front.room._left == room
 
 
 async def test_bodies_have_a_room_for_all_of_them(tmp_path: Path) -> None:
@@ -175,8 +185,7 @@ async def test_callers_of_one_publisher_do_not_take_the_room_of_anothers(tmp_pat
         taking = [
             asyncio.create_task(stand.ask("POST", "ada/sums/wait", content=body)) for _ in range(4)
         ]
-        await asyncio.sleep(0.3)
-        assert sum(task.done() for task in taking) == 3
+        await until(lambda: sum(task.done() for task in taking) == 3 and stand.back.calls)
         answer = await stand.ask("POST", "bob/sums/echo", content=body)
         assert answer.status_code == 200
         for task in taking:
@@ -189,7 +198,7 @@ async def test_callers_of_one_publisher_do_not_take_the_room_of_anothers(tmp_pat
 async def test_large_answers_that_nobody_takes_have_a_room_for_all_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("juliabox_services.api.base.ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr("juliabox_services.api.base.ANSWER_SECONDS", 3.0)
     stand = FrontStand(tmp_path, room=20_000_000)
 
     async def large(_: list[Any], __: dict[str, Any]) -> Answer:
@@ -200,12 +209,13 @@ async def test_large_answers_that_nobody_takes_have_a_room_for_all_of_them(
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", stand.port, limit=1000)
         writer.write(head("ada/sums/large", method="GET"))
-        await asyncio.sleep(0.3)
+        await until(lambda: stand.front.room._left < 20_000_000)
         answer = await stand.get("ada/sums/large")
         assert (answer.status_code, answer.json()["code"]) == (503, "api.overload")
+        await until(lambda: len(stand.notes.rows) == 2)
         assert [row["status"] for row in stand.notes.rows] == [200, 503]
         assert (await stand.get("ada/sums/echo")).status_code == 200
-        await asyncio.sleep(1.0)
+        await until(lambda: stand.front.room._left == 20_000_000)
         assert len((await stand.get("ada/sums/large")).content) == 8_000_000
         assert stand.front.room._left == 20_000_000
         writer.close()
@@ -280,7 +290,8 @@ async def test_who_is_refused_keeps_a_connection_that_others_use_through_the_pro
     try:
         for _ in range(2):
             writer.write(ask.encode())
-            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            async with asyncio.timeout(20):
+                answer = await reader.readuntil(b"\r\n\r\n")
             assert status(answer) >= 400
             assert b"connection: close" not in answer.lower()
             length = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
@@ -304,7 +315,7 @@ async def test_many_slow_callers_do_not_keep_others_waiting(small: FrontStand) -
         writer.write(head("ada/sums/echo", "Content-Length: 1000") + b"[")
         connections.append(writer)
     try:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(15):  # the slow ones have 20 s
             for _ in range(20):
                 assert (await small.get("ada/sums/echo")).status_code == 200
     finally:

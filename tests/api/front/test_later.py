@@ -6,20 +6,23 @@ import asyncio
 
 import pytest
 
+from juliabox_services.api import async_results
+from juliabox_services.api.access import CALL_SCOPE
 from juliabox_services.api.async_results import Outcome, Results
 from support.api_front import PREFIX, FrontStand
+from support.waiting import until
 
 LATER = {"Prefer": "respond-async"}
 
 
 async def result(stand: FrontStand, where: str, token: str = "") -> tuple[int, object]:
-    for _ in range(200):
-        answer = await stand.get(where.removeprefix(PREFIX), token)
-        if answer.status_code != 202:
-            return answer.status_code, answer.json()
-        assert answer.headers["Retry-After"]
-        await asyncio.sleep(0.02)
-    raise AssertionError("no result within 4 s")
+    async with asyncio.timeout(20):
+        while True:
+            answer = await stand.get(where.removeprefix(PREFIX), token)
+            if answer.status_code != 202:
+                return answer.status_code, answer.json()
+            assert answer.headers["Retry-After"]
+            await asyncio.sleep(0.02)
 
 
 async def test_a_call_for_later_is_accepted_and_its_result_is_there_in_the_end(
@@ -36,7 +39,7 @@ async def test_a_call_for_later_is_accepted_and_its_result_is_there_in_the_end(
 
 
 async def test_a_call_that_ends_soon_is_answered_at_once(stand: FrontStand) -> None:
-    headers = {"Prefer": "respond-async, wait=5"}
+    headers = {"Prefer": "respond-async, wait=20"}
     answer = await stand.get("ada/sums/echo/1", headers=headers)
     assert (answer.status_code, answer.json()["arguments"]) == (200, [1])
     late = await stand.get("ada/sums/wait/9", headers={"Prefer": "respond-async, wait=0"})
@@ -80,13 +83,37 @@ async def test_a_result_is_for_who_made_the_call(stand: FrontStand) -> None:
     assert (await result(stand, where, mine))[0] == 200
 
 
+async def test_a_result_is_not_for_another_token_that_the_publisher_gave_out(
+    stand: FrontStand,
+) -> None:
+    stand.publish("ada/hers", access="token")
+    mine, other = (stand.hub.token("ada", f"{CALL_SCOPE}!server=ada/hers") for _ in range(2))
+    answer = await stand.get("ada/hers/echo", mine, headers=LATER)
+    where = answer.headers["Location"]
+    assert (await result(stand, where, other))[0] == 404
+    deleted = await stand.ask("DELETE", where.removeprefix(PREFIX), other)
+    assert deleted.status_code == 404
+    assert (await result(stand, where, mine))[0] == 200
+
+
+async def test_who_may_call_without_a_token_has_the_result_with_any(stand: FrontStand) -> None:
+    for token in ("of-no-hub", stand.hub.token("bob")):
+        answer = await stand.get("ada/sums/echo", token, headers=LATER)
+        assert answer.status_code == 202
+        assert (await result(stand, answer.headers["Location"], token))[0] == 200
+    stand.hub.status = 503
+    answer = await stand.get("ada/sums/echo", "of-no-hub", headers=LATER)
+    assert (await result(stand, answer.headers["Location"], "of-no-hub"))[0] == 200
+
+
 async def test_a_result_that_is_given_up_is_gone_and_its_call_is_not_made(
     stand: FrontStand,
 ) -> None:
     answer = await stand.get("ada/sums/wait/30", headers=LATER)
     where = answer.headers["Location"].removeprefix(PREFIX)
+    await until(lambda: stand.back.calls)
     assert (await stand.ask("DELETE", where)).status_code == 204
-    await asyncio.sleep(0.05)
+    await until(lambda: stand.back.gone)
     assert stand.back.gone == [answer.json()["request"]]
     assert (await stand.get(where)).json()["code"] == "api.no_result"
 
@@ -109,9 +136,9 @@ async def test_a_caller_who_leaves_while_waiting_for_a_result_leaves_nothing(
 ) -> None:
     headers = {"Prefer": "respond-async, wait=20"}
     call = asyncio.create_task(stand.get("ada/sums/wait/30", headers=headers))
-    await asyncio.sleep(0.2)
+    await until(lambda: stand.back.calls)
     call.cancel()
-    await asyncio.sleep(0.2)
+    await until(lambda: stand.back.gone and stand.notes.rows)
     assert len(stand.back.gone) == 1
     assert not stand.front.results._kept
     assert [row["status"] for row in stand.notes.rows] == [499]
@@ -133,24 +160,40 @@ async def ended(body: bytes) -> Outcome:
     return Outcome(status=200, type="text/plain", body=body)
 
 
+async def finish(results: Results, request: str, holder: str, body: bytes) -> None:
+    """Begin a call that is over at once, and wait for its result."""
+    result = results.begin(request, "", holder, [], ended(body))
+    await until(lambda: result.ended)
+
+
 async def test_results_are_kept_for_a_time_and_within_a_size() -> None:
-    results = Results(seconds=0.2, most_bytes=250)
+    results = Results(seconds=20.0, most_bytes=250)
     for number in range(5):
-        results.begin(str(number), "", "ada", [], ended(b"x" * 100))
-        await asyncio.sleep(0.01)
+        await finish(results, str(number), "ada", b"x" * 100)
     assert list(results._kept) == ["3", "4"]
     assert results._bytes == 200
-    await asyncio.sleep(0.25)
+    results._seconds = 0.01
+    await asyncio.sleep(0.02)
     results._tidy()
     assert (list(results._kept), results._bytes) == ([], 0)
 
 
 async def test_results_of_one_publisher_do_not_push_out_those_of_another() -> None:
     results = Results(most_bytes=1000)
-    results.begin("first", "", "bob", [], ended(b"x" * 300))
+    await finish(results, "first", "bob", b"x" * 300)
     for number in range(9):
-        results.begin(str(number), "", "ada", [], ended(b"x" * 200))
-        await asyncio.sleep(0.01)
+        await finish(results, str(number), "ada", b"x" * 200)
     assert list(results._kept) == ["first", "6", "7", "8"]
     results.forget("first")
     assert results._held == {"ada": 600}
+
+
+async def test_many_small_results_of_one_publisher_push_out_none_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(async_results, "KEPT", 5)
+    results = Results(most_bytes=1000)
+    await finish(results, "first", "bob", b"x" * 300)
+    for number in range(9):
+        await finish(results, str(number), "ada", b"1")
+    assert list(results._kept) == ["first", "5", "6", "7", "8"]

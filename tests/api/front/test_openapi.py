@@ -21,6 +21,7 @@ def rows(items: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 STRING = {"type": "string"}
+SYMBOL = {"type": "string", "pattern": "^[^\\u0000]*$"}
 INT = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
 TYPES: dict[str, Any] = {
     "Any": {},
@@ -44,8 +45,10 @@ TYPES: dict[str, Any] = {
     "Array{T,2} where T<:Real": rows({"type": ["number", "boolean"]}),
     "Matrix": rows(),
     "Array{Array{Int64,2},1}": {"type": "array", "items": rows(INT)},
-    "Float32": {"type": "number", "exclusiveMinimum": -3.4028235677973366e38,
-                "exclusiveMaximum": 3.4028235677973366e38},
+    "Float32": {"type": "number", "minimum": -3.4028234663852886e38,
+                "maximum": 3.4028234663852886e38},
+    "Symbol": SYMBOL,
+    "Dates.DateTime": {"type": "string", "format": "date-time"},
     "Array{Int64,3}": {},
     "Array{T,1} where T": {"type": "array"},
     "Array{T,1} where T<:Real": {"type": "array", "items": {"type": ["number", "boolean"]}},
@@ -59,12 +62,22 @@ TYPES: dict[str, Any] = {
     "Dict{String,Any}": {"type": "object"},
     "Dict{String,Int64}": {"type": "object", "additionalProperties": INT},
     "AbstractDict": {"type": "object"},
+    "Dict{Symbol,Any}": {"type": "object", "propertyNames": {"pattern": "^[^\\u0000]*$"}},
+    "Dict{Char,Bool}": {"type": "object", "propertyNames": {"minLength": 1, "maxLength": 1},
+                        "additionalProperties": {"type": "boolean"}},
+    "Dict{Int64,Any}": {"type": "object",
+                        "propertyNames": {"pattern": "^(0|-?[1-9][0-9]{0,17})$"}},
+    "Dict{UInt8,Any}": {"type": "object", "propertyNames": {"pattern": "^(0|[1-9][0-9]{0,1})$"}},
+    "Dict{Integer,Any}": {"type": "object",
+                          "propertyNames": {"pattern": "^(0|-?[1-9][0-9]{0,17})$"}},
+    "Dict{Bool,Any}": {"type": "object", "maxProperties": 0},
+    "Dict{Union{Int64,String},Any}": {"type": "object"},
     "Complex{Float64}": {},
     "Tuple{Int64,Bool}": {"type": "array", "prefixItems": [INT, {"type": "boolean"}],
                           "minItems": 2, "maxItems": 2},
     "Tuple": {"type": "array"},
     "Tuple{}": {"type": "array", "minItems": 0, "maxItems": 0},
-    "Tuple{Array{Int64,2},Symbol}": {"type": "array", "prefixItems": [rows(INT), STRING],
+    "Tuple{Array{Int64,2},Symbol}": {"type": "array", "prefixItems": [rows(INT), SYMBOL],
                                      "minItems": 2, "maxItems": 2},
     "Tuple{Bool,Vararg{String,N} where N}": {"type": "array", "prefixItems": [{"type": "boolean"}],
                                              "minItems": 1, "items": STRING},
@@ -162,6 +175,22 @@ def test_a_function_without_arguments_is_told_with_get_and_post() -> None:
     schema = body(post)
     assert admits(schema, {}) and admits(schema, {"zone": "UTC"}) and admits(schema, [])
     assert not admits(schema, {"other": 1})
+
+
+def test_a_keyword_is_told_of_the_address_or_of_the_body_not_of_both() -> None:
+    found = paths(taking("now", keywords=("zone",)), taking("at", "Int64", keywords=("zone",)))
+    assert "parameters" not in found["/now"]["post"]
+    assert "parameters" in found["/at"]["post"]
+    assert not admits(body(found["/at"]["post"]), {"zone": "UTC"})
+
+
+def test_where_a_keyword_must_be_in_the_body_it_is_an_object() -> None:
+    keywords = [Argument(name="key", type="Int64")]
+    methods = [Method(keywords=keywords), Method(arguments=[Argument(name="a")], keywords=keywords)]
+    post = paths(Function(name="f", methods=methods))["/f"]["post"]
+    assert post["requestBody"]["required"] is True
+    assert admits(body(post), {"key": 1})
+    assert not any(admits(body(post), one) for one in ([], [1], 1, {}))
 
 
 def test_methods_of_several_numbers_of_arguments_have_paths_each() -> None:

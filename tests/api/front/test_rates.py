@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from juliabox_services.api.main import room_of
 from juliabox_services.api.rates import Rates, Room, TooMany
+from juliabox_services.api.settings import Bounds
 
 
 class Clock:
@@ -56,11 +58,23 @@ def test_a_flood_of_callers_takes_no_more_room() -> None:
     assert len(rates._left) == 10
 
 
-def test_whether_a_bucket_is_empty_is_seen_without_taking_from_it() -> None:
+def test_what_is_given_back_can_be_spent_again_and_no_more_than_that() -> None:
     rates = Rates(clock=Clock())
-    assert not rates.exhausted("ada", 1)
     rates.spend("ada", 1)
-    assert rates.exhausted("ada", 1)
+    for _ in range(3):
+        rates.give("ada", 1)
+    rates.spend("ada", 1)
+    with pytest.raises(TooMany):
+        rates.spend("ada", 1)
+    rates.give("bob", 1)
+    assert "bob" not in rates._left
+
+
+@pytest.mark.parametrize("bounds", [Bounds(body=2**30), Bounds(result=2**30), Bounds()])
+def test_the_largest_body_and_the_largest_result_have_room(bounds: Bounds) -> None:
+    room = room_of(bounds)
+    assert room.take(max(bounds.body, bounds.result), "ada")
+    assert room.take(max(bounds.body, bounds.result), "bob")
 
 
 def test_room_is_taken_and_given_back_and_nobody_gets_all_of_it() -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from juliabox_services.api.engine_contract import Answer
 from juliabox_services.api.streams_http import event
-from support.api_front import FrontStand
+from support.api_front import PREFIX, FrontStand
+from support.waiting import until
 
 EVENTS = {"Accept": "text/event-stream"}
 
@@ -34,14 +38,33 @@ async def test_values_come_as_events_for_who_asks_for_them(stand: FrontStand) ->
     assert stand.notes.rows[0]["status"] == 200
 
 
+def add_slow(stand: FrontStand) -> asyncio.Semaphore:
+    """Publish a function that yields 3 values; return what lets it yield each."""
+    let = asyncio.Semaphore(0)
+
+    async def values() -> AsyncIterator[bytes]:
+        for number in (b"1", b"2", b"3"):
+            await let.acquire()
+            yield number
+
+    async def slow(_: list[Any], __: dict[str, Any]) -> Answer:
+        return Answer(type="application/json", body=b"", items=values())
+
+    stand.back.table["slow"] = slow
+    stand.publish()
+    return let
+
+
 async def test_an_event_comes_when_the_function_yields_it(stand: FrontStand) -> None:
-    loop = asyncio.get_running_loop()
-    began, seen = loop.time(), []
-    async with stand.http.stream("GET", "ada/sums/count/3?pause=0.3", headers=EVENTS) as answer:
+    let, seen = add_slow(stand), []
+    let.release()
+    async with stand.http.stream("GET", "ada/sums/slow", headers=EVENTS) as answer:
         async for line in answer.aiter_lines():
-            if line.startswith("data: ") and len(seen) < 3:
-                seen.append(loop.time() - began)
-    assert seen == [pytest.approx(0.3 * place, abs=0.15) for place in (1, 2, 3)]
+            if line.startswith("data: "):
+                # the next is yielded only now that this one has come
+                seen.append(line)
+                let.release()
+    assert seen == ["data: 1", "data: 2", "data: 3", "data: null"]
 
 
 async def test_values_come_as_an_array_for_all_others(stand: FrontStand) -> None:
@@ -98,10 +121,7 @@ async def test_a_listener_who_goes_away_ends_the_stream(stand: FrontStand) -> No
     async with stand.http.stream("GET", path, headers=EVENTS) as answer:
         async for _ in answer.aiter_lines():
             break
-    for _ in range(100):
-        if stand.back.closed_streams and stand.notes.rows:
-            break
-        await asyncio.sleep(0.02)
+    await until(lambda: stand.back.closed_streams and stand.notes.rows)
     assert stand.back.closed_streams == 1
     assert [row["status"] for row in stand.notes.rows] == [499]
 
@@ -110,9 +130,47 @@ async def test_silence_is_broken_by_comments(
     stand: FrontStand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("juliabox_services.api.streams_http.PAUSE", 0.05)
-    answer = await stand.get("ada/sums/count/1?pause=0.3", headers=EVENTS)
-    assert answer.text.count(": the function goes on\n\n") >= 3
-    assert events(answer.text)[-2:] == [("", "1", 1), ("end", "", None)]
+    let, comments, text = add_slow(stand), 0, ""
+    async with stand.http.stream("GET", "ada/sums/slow", headers=EVENTS) as answer:
+        async for piece in answer.aiter_text():
+            text += piece
+            if not comments and text.count(": the function goes on\n\n") >= 3:
+                comments = 3
+                for _ in range(3):
+                    let.release()
+    assert events(text)[-2:] == [("", "3", 3), ("end", "", None)]
+
+
+async def test_large_values_that_nobody_takes_have_a_room_for_all_of_them(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("juliabox_services.api.base.ANSWER_SECONDS", 3.0)
+    stand = FrontStand(tmp_path_factory.mktemp("front"), room=20_000_000)
+
+    async def values() -> AsyncIterator[bytes]:
+        yield b'"' + b"1" * 8_000_000 + b'"'
+
+    async def large(_: list[Any], __: dict[str, Any]) -> Answer:
+        return Answer(type="application/json", body=b"", items=values())
+
+    stand.back.table["large"] = large
+    stand.publish()
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", stand.port, limit=1000)
+        lines = [f"GET {PREFIX}ada/sums/large HTTP/1.1", "Host: x", "Accept: text/event-stream"]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        await until(lambda: stand.front.room._left < 20_000_000)
+        refused = events((await stand.get("ada/sums/large", headers=EVENTS)).text)
+        told = {"code": "api.overload", "message": "Too many large answers are on their way"}
+        assert refused == [("error", "", told)]
+        await until(lambda: len(stand.notes.rows) == 2)
+        assert [row["status"] for row in stand.notes.rows] == [503, 499]
+        taken = events((await stand.get("ada/sums/large", headers=EVENTS)).text)
+        assert [name for name, _, _ in taken] == ["", "end"]
+        assert stand.front.room._left == 20_000_000
+        writer.close()
+    finally:
+        await stand.close()
 
 
 def test_a_value_of_several_lines_cannot_end_its_event() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from juliabox_plugins.rdbms import Rdbms
 from juliabox_services.api import ledger as ledger_module
 from juliabox_services.api.ledger import LINES_PER_MINUTE, TEXT_BYTES
 from juliabox_services.api.models import Version
+from juliabox_services.api.people import made
 from juliabox_services.api.publishing import Publishing
 from juliabox_services.api.spread import FIRST, Minute, Recent
 from support.postgres import Postgres
@@ -109,6 +111,54 @@ async def test_a_database_that_is_away_loses_no_line_and_doubles_none(
     assert [row.what for row in rows] == ["stop", "save"]
 
 
+async def test_rows_of_the_audit_are_of_an_account_or_of_a_time(
+    anywhere: Publishing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = "2026-03-01T08:00:00.000001Z", "2026-03-01T08:00:30.000001Z"
+    began = made(first)
+    told = [(5.0, ""), (10.0, first), (35.0, first), (40.0, second), (45.0, "")]
+    for number, (after, account) in enumerate(told):
+        at = began + after
+        monkeypatch.setattr(time, "time", lambda at=at: at)
+        await anywhere.audit.write("ada", "save", "ada", "hi", number, account=account)
+
+    async def seen(account: str, limit: int = 9) -> list[int]:
+        return [row.version for row in await anywhere.audit.rows("ada", limit, account)]
+
+    assert await seen("") == [4, 3, 2, 1, 0]
+    assert await seen(first) == [4, 2, 1, 0]
+    assert await seen(second) == [4, 3]
+    assert (await seen(first, 2), await seen(second, 1)) == ([4, 2], [4])
+    assert await seen("whenever") == []
+    # as another database of the hub tells the first one
+    assert await seen("2026-03-01T08:00:00Z") == [4, 2, 1, 0]
+
+
+async def test_a_row_of_the_audit_that_waited_is_of_its_account(
+    publishing: Publishing, faint: FaintDatabase
+) -> None:
+    first, second = "2026-03-01T08:00:00Z", "2026-03-02T08:00:00Z"
+    faint.fault = UnavailableError("gone", code="db.unavailable")
+    await publishing.audit.write("ada", "save", "ada", "hi", account=first)
+    faint.fault = None
+    assert len(await publishing.audit.rows("ada", 9, first)) == 1
+    assert await publishing.audit.rows("ada", 9, second) == []
+
+
+@pytest.mark.parametrize(
+    ("account", "at"),
+    [
+        ("1970-01-01T00:01:00Z", 60.0),
+        ("1970-01-01T00:01:00.500000", 60.5),
+        ("1970-01-01T01:01:00+01:00", 60.0),
+        ("user 7", math.inf),
+    ],
+    ids=["whole", "bare", "elsewhere", "words"],
+)
+def test_when_an_account_was_made_is_read_from_its_words(account: str, at: float) -> None:
+    assert made(account) == at
+
+
 async def test_a_server_that_is_stopped_and_started_has_all_that_was_done_meanwhile(
     postgres: Postgres, tmp_path: Path
 ) -> None:
@@ -126,12 +176,12 @@ async def test_a_server_that_is_stopped_and_started_has_all_that_was_done_meanwh
             with pytest.raises(UnavailableError):
                 await one.ledger.flush()
         with pytest.raises(UnavailableError):
-            await one.saving.stop("ada", "hi", "ada", admin=False)
+            await one.saving.stop("ada", "hi", "ada", "owner")
         await two.open()  # an engine that starts meanwhile
         assert not two.published.ready
     finally:
         postgres.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while one.saving.doubtful or not two.published.ready:  # noqa: ASYNC110 nobody tells
             await asyncio.sleep(0.05)
     assert two.published.find("ada", "hi")[1] == version
@@ -152,7 +202,7 @@ async def test_the_ledger_writes_by_itself(
     await one.open()
     version = await _saved(one)
     one.ledger.called(version, "hello", 500, 0.1, message="failed")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not await _written(one):  # noqa: ASYNC110 it writes in a thread
             await asyncio.sleep(0.02)
     await one.close()
@@ -294,7 +344,7 @@ async def test_what_waited_for_long_goes_to_a_slow_database_a_part_at_a_time(
     database, one, version = await _on_a_slow_database(tmp_path)
     for number in range(LINES_PER_MINUTE - 5):
         one.ledger.called(version, "hello", 200, 0.01, f"{number}\n")
-    database.seconds, one.store._patience = 0.003, 0.6
+    database.seconds, one.store._patience = 0.01, 2.5
     await one.ledger.flush()  # which takes longer than one piece of work may
     assert len(await one.ledger.lines("ada", "hi", 0, 1000)) >= LINES_PER_MINUTE - 5
     await one.close()

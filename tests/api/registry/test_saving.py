@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,11 @@ from juliabox_ext.errors import (
     UnavailableError,
 )
 from juliabox_ext.plugin import PluginContext
+from juliabox_services.api.drafts import SourceError
 from juliabox_services.api.engine_contract import CallError
 from juliabox_services.api.models import SOURCE_BYTES, SaveRequest
 from juliabox_services.api.publishing import Publishing
-from juliabox_services.api.saving import CHECKS, SourceError
+from juliabox_services.api.saving import CHECKS
 from juliabox_services.api.settings import Bounds
 from juliabox_services.api.tables import Tables, VersionTable
 from support.published_stand import (
@@ -31,6 +33,7 @@ from support.published_stand import (
     request,
     sources,
 )
+from support.waiting import until
 
 DOWN = UnavailableError("gone", code="db.unavailable")
 
@@ -40,10 +43,10 @@ async def test_a_saved_version_answers_and_is_there_after_a_restart(
 ) -> None:
     one = publishing_on(database, tmp_path)
     await one.open()
-    saved, fresh = await one.saving.save("ada", "hi", request(options={"access": "public"}), "ada")
-    assert (saved.version, fresh) == (1, True)
-    again, fresh = await one.saving.save("ada", "hi", request("hello(x) = 1\n", note="less"), "eve")
-    assert (again.version, fresh, again.saved_by, again.note) == (2, False, "eve", "less")
+    saved, came = await one.saving.save("ada", "hi", request(options={"access": "public"}), "ada")
+    assert (saved.version, came) == (1, "new")
+    again, came = await one.saving.save("ada", "hi", request("hello(x) = 1\n", note="less"), "eve")
+    assert (again.version, came, again.saved_by, again.note) == (2, "changed", "eve", "less")
     assert again.options.access == "public"  # what is not given stays
     await one.close()
 
@@ -110,7 +113,7 @@ async def test_versions_that_are_saved_at_once_have_numbers_of_their_own(
     saves = [anywhere.saving.save("ada", "hi", request(one), "ada") for one in sources(4)]
     saved = await asyncio.gather(*saves)
     assert sorted(version.version for version, _ in saved) == [1, 2, 3, 4]
-    assert sum(fresh for _, fresh in saved) == 1
+    assert sorted(came for _, came in saved) == ["changed"] * 3 + ["new"]
 
 
 async def test_the_numbers_of_a_removed_api_are_not_given_again(
@@ -128,8 +131,8 @@ async def test_the_numbers_of_a_removed_api_are_not_given_again(
     await two.open()
     with pytest.raises(NotFoundError):
         two.published.find("ada", "hi")
-    saved, fresh = await two.saving.save("ada", "hi", request(), "ada")
-    assert (saved.version, fresh) == (3, True)
+    saved, came = await two.saving.save("ada", "hi", request(), "ada")
+    assert (saved.version, came) == (3, "new")
     with pytest.raises(NotFoundError) as refused:
         await two.saving.version("ada", "hi", 1)
     assert refused.value.code == "api.version"
@@ -158,7 +161,7 @@ async def test_a_version_is_made_ready_before_it_answers(
     second, _ = await publishing.saving.save("ada", "hi", request("hello() = 2\n"), "ada")
     await publishing.saving.activate("ada", "hi", 1, "ada")
     assert back.prepared == [(2, first), (1, second)]
-    await publishing.saving.stop("ada", "hi", "ada", admin=False)
+    await publishing.saving.stop("ada", "hi", "ada", "owner")
     await publishing.saving.activate("ada", "hi", 2, "ada")
     assert len(back.prepared) == 2
 
@@ -167,18 +170,24 @@ async def test_what_an_admin_stopped_only_an_admin_starts(
     anywhere: Publishing, back: CheckingBack
 ) -> None:
     await anywhere.saving.save("ada", "hi", request(), "ada")
-    await anywhere.saving.stop("ada", "hi", "root", admin=True)
+    await anywhere.saving.stop("ada", "hi", "root", "admin")
     assert back.active["ada", "hi"] is None
-    stopped = await anywhere.saving.stop("ada", "hi", "ada", admin=False)
+    stopped = await anywhere.saving.stop("ada", "hi", "ada", "owner")
     assert stopped.stopped == "admin"
     with pytest.raises(PolicyError) as refused:
         await anywhere.saving.start("ada", "hi", "ada", admin=False)
+    assert refused.value.code == "api.stopped_by_admin"
+    with pytest.raises(PolicyError) as refused:  # it would be free to be published anew
+        await anywhere.saving.remove("ada", "hi", "ada")
     assert refused.value.code == "api.stopped_by_admin"
     await anywhere.saving.save("ada", "hi", request("hello() = 2\n"), "ada")
     assert back.active["ada", "hi"] is None
     await anywhere.saving.start("ada", "hi", "root", admin=True)
     active = back.active["ada", "hi"]
     assert active is not None and active.version == 2
+    await anywhere.saving.stop("ada", "hi", "root", "admin")
+    await anywhere.saving.remove("ada", "hi", "root", admin=True)
+    assert anywhere.published.known("ada", "hi") is None
 
 
 async def test_who_stops_an_api_does_not_wait_for_a_source_of_its_publisher(
@@ -190,10 +199,10 @@ async def test_who_stops_an_api_does_not_wait_for_a_source_of_its_publisher(
         asyncio.create_task(publishing.saving.save("ada", "hi", request(source), "ada"))
         for source in sources(2)
     ]
-    await asyncio.sleep(0.05)
-    async with asyncio.timeout(2):
-        await publishing.saving.stop("ada", "hi", "root", admin=True)
-        await publishing.saving.remove("ada", "hi", "root")
+    await until(lambda: len(back.checks) >= 2)
+    async with asyncio.timeout(15):
+        await publishing.saving.stop("ada", "hi", "root", "admin")
+        await publishing.saving.remove("ada", "hi", "root", admin=True)
     for save in saves:
         save.cancel()
     await asyncio.gather(*saves, return_exceptions=True)
@@ -203,14 +212,15 @@ async def test_a_version_of_an_api_that_is_removed_meanwhile_is_none(
     publishing: Publishing, back: CheckingBack
 ) -> None:
     await publishing.saving.save("ada", "hi", request(), "ada")
-    back.seconds = 0.2
+    back.go_on.clear()
     later = asyncio.create_task(
         publishing.saving.save("ada", "hi", request("hello() = 2\n"), "ada")
     )
-    await asyncio.sleep(0.05)
-    await publishing.saving.stop("ada", "hi", "ada", admin=False)
+    await until(lambda: len(back.checks) == 2)
+    await publishing.saving.stop("ada", "hi", "ada", "owner")
     await publishing.saving.start("ada", "hi", "ada", admin=False)
     await publishing.saving.remove("ada", "hi", "ada")
+    back.go_on.set()
     with pytest.raises(ConflictError) as refused:
         await later
     assert refused.value.code == "api.changed"
@@ -237,6 +247,10 @@ async def test_apis_that_are_saved_at_once_are_within_the_quota(
     found = await asyncio.gather(*saves, return_exceptions=True)
     assert sum(isinstance(each, NoRoomError) for each in found) == 2
     assert len(one.published) == 2
+    # who has the name of somebody removed could not remove what that one left
+    for api, _ in list(one.published):
+        await one.saving.stop("ada", api.api, "JuliaBox", "gone")
+    await one.saving.save("ada", "fresh", request(), "ada")
     await one.close()
 
 
@@ -358,7 +372,7 @@ async def test_changes_are_told_of_one_publisher_or_of_all_newest_first(
 ) -> None:
     for publisher in ("ada", "bob"):
         await anywhere.saving.save(publisher, "hi", request(), publisher)
-    await anywhere.saving.stop("ada", "hi", "root", admin=True, detail="loud\0")
+    await anywhere.saving.stop("ada", "hi", "root", "admin", detail="loud\0")
     told = [
         (row.who, row.what, row.publisher, row.detail)
         for row in await anywhere.audit.rows(None, 10)
@@ -405,6 +419,54 @@ async def test_a_write_of_unknown_outcome_is_looked_up(
     assert publishing.published.known("ada", "hi") is None
     assert back.active["ada", "hi"] is None
     assert not publishing.saving.doubtful
+    assert publishing.ledger.removed == {"ada/hi"}
+
+
+async def test_a_change_that_was_made_though_nobody_learnt_it_stands_in_the_audit(
+    publishing: Publishing, faint: FaintDatabase
+) -> None:
+    saving = publishing.saving
+    await saving.save("ada", "hi", request(), "ada")
+    changes = [
+        partial(saving.save, "ada", "hi", request("hello() = 2\n", note="two"), "ada"),
+        partial(saving.activate, "ada", "hi", 1, "eve"),
+        partial(saving.stop, "ada", "hi", "root", "admin", detail="it does harm"),
+        partial(saving.start, "ada", "hi", "root", admin=True),
+        partial(saving.remove, "ada", "hi", "ada"),
+    ]
+    for change in changes:
+        faint.lost = 1
+        with pytest.raises(UnavailableError):
+            await change()
+        await saving.settle()
+    rows = await publishing.audit.rows("ada", 9)
+    told = [(row.who, row.what, row.version, row.detail) for row in rows]
+    assert told == [
+        ("ada", "remove", 1, ""),
+        ("root", "start", 1, ""),
+        ("root", "stop", 1, "it does harm"),
+        ("eve", "activate", 1, ""),
+        ("ada", "save", 2, "two"),
+        ("ada", "save", 1, ""),
+    ]
+
+
+async def test_what_was_not_done_and_what_was_done_again_is_told_no_more_than_once(
+    publishing: Publishing, faint: FaintDatabase
+) -> None:
+    saving = publishing.saving
+    await saving.save("ada", "hi", request(), "ada")
+    faint.fault = DOWN
+    with pytest.raises(UnavailableError):
+        await saving.stop("ada", "hi", "ada", "owner")
+    faint.fault = None
+    await saving.settle()
+    faint.lost = 1
+    with pytest.raises(UnavailableError):
+        await saving.stop("ada", "hi", "ada", "owner")
+    await saving.stop("ada", "hi", "ada", "owner")
+    await saving.settle()
+    assert [row.what for row in await publishing.audit.rows("ada", 9)] == ["stop", "save"]
 
 
 async def test_one_version_that_cannot_be_read_does_not_keep_the_others_from_answering(
@@ -425,8 +487,8 @@ async def test_one_version_that_cannot_be_read_does_not_keep_the_others_from_ans
     assert two.published.find("ada", "hi")[1].version == 1
     with pytest.raises(NotFoundError):
         two.published.find("ada", "of-another-release")
-    saved, fresh = await two.saving.save("ada", "of-another-release", request(), "ada")
-    assert (saved.version, fresh) == (2, True)
+    saved, came = await two.saving.save("ada", "of-another-release", request(), "ada")
+    assert (saved.version, came) == (2, "new")
     with pytest.raises(NotFoundError) as refused:
         await two.saving.activate("ada", "of-another-release", 1, "ada")
     assert refused.value.code == "api.version"
@@ -449,9 +511,7 @@ async def test_nothing_is_unknown_before_the_database_was_read(
             one.published.find("ada", name)
         assert refused.value.code == "api.database"
     faint.fault = None
-    async with asyncio.timeout(5):
-        while not one.published.ready:  # noqa: ASYNC110 nobody waits for it but a test
-            await asyncio.sleep(0.01)
+    await until(lambda: one.published.ready)
     assert one.published.find("ada", "hi")[1].version == 1
     with pytest.raises(NotFoundError):
         one.published.find("ada", "other")

@@ -154,9 +154,54 @@ def test_an_error_of_the_source_shows_the_person_s_own_line(served: Notebook) ->
 
 
 def test_who_has_no_role_is_told_of_it(served: Notebook) -> None:
-    Engine.answers += [(403, {"code": "access.publish", "message": "you may not publish"})]
+    Engine.answers += [(403, {"code": "api.publish", "message": "you may not publish"})]
     error = served.run('JuliaBox.publish("sums", fib)').error
-    assert "you may not publish (access.publish)" in error and "api-publisher" in error
+    assert "you may not publish (api.publish)" in error and "api-publisher" in error
+
+
+def test_one_thing_may_stand_where_several_can(served: Notebook) -> None:
+    Engine.answers += [(404, {"code": "api.unknown", "message": "no"}), (201, detail())]
+    one = 'users = "bob", groups = ["lab"], origins = "*", content = "text/csv", idempotent = fib'
+    assert served.run(f'JuliaBox.publish("sums", fib; {one})').status == "ok"
+    assert Engine.asked[1][2]["options"] == {
+        "users": ["bob"], "groups": ["lab"], "origins": ["*"], "content": ["text/csv"],
+        "idempotent": ["fib"],
+    }  # fmt: skip
+
+
+def test_an_option_that_is_none_leads_to_what_there_is(served: Notebook) -> None:
+    refusal = {"code": "api.body", "message": "Invalid enum value 'all' - at `$.options.access`"}
+    Engine.answers += [(404, {"code": "api.unknown", "message": "no"}), (400, refusal)]
+    error = served.run('JuliaBox.publish("sums", fib; access = "all")').error
+    assert "Invalid enum value 'all'" in error and "?JuliaBox.publish" in error
+
+
+def test_what_an_admin_stopped_is_no_matter_of_the_role(served: Notebook) -> None:
+    Engine.answers += [(403, {"code": "api.stopped_by_admin", "message": "an admin stopped it"})]
+    error = served.run('JuliaBox.unpublish("sums")').error
+    assert "an admin stopped it" in error and "role" not in error
+
+
+def test_a_version_that_is_only_kept_is_told(served: Notebook) -> None:
+    Engine.answers += [(200, detail(newest=3))]
+    told = served.run('JuliaBox.publish("sums", fib; activate = false)').result
+    assert told is not None
+    for kind in ("text/plain", "text/html"):
+        assert "version 2, for" in told[kind].replace("</a>", "")
+        assert "version 3 is kept" in told[kind]
+
+
+def test_what_is_published_as_it_is_already_is_told(served: Notebook) -> None:
+    Engine.answers += [(200, detail() | {"unchanged": True})]
+    told = served.run('again = JuliaBox.publish("sums", fib)').result
+    assert told is not None
+    for kind in ("text/plain", "text/html"):
+        assert "fib; nothing is new, so no version was made" in told[kind]
+    Engine.answers += [(200, detail() | {"unchanged": False})]
+    other = served.run('other = JuliaBox.publish("sums", fib)').result
+    assert other is not None and "nothing is new" not in other["text/plain"]
+    both = served.run("(again.unchanged, other.unchanged)").result
+    assert both is not None and both["text/plain"] == "(true, false)"
 
 
 def test_a_busy_engine_is_asked_again(served: Notebook) -> None:
@@ -196,7 +241,7 @@ def test_apis_are_listed(served: Notebook) -> None:
     outcome = served.run("mine = JuliaBox.apis(); foreach(println, mine); mine[1].functions")
     assert outcome.stdout == (
         "ada/sums, version 2, for all who have an account: fib\n"
-        "ada/other, version 2, for all who have an account: fib (stopped by its admin)\n"
+        "ada/other, version 2, for all who have an account: fib (stopped by an admin)\n"
     )
     assert outcome.result is not None and '"fib"' in outcome.result["text/plain"]
     assert served.run("isempty(JuliaBox.apis(shared = true))").result == {"text/plain": "true"}

@@ -95,6 +95,6 @@ def test_comms_are_closed_at_once(kernel: Notebook) -> None:
     assert reply["comms"] == {}
     message = kernel.client.session.msg("comm_open", {"comm_id": "c1", "target_name": "w"})
     kernel.client.shell_channel.send(message)
-    while (seen := kernel.client.get_iopub_msg(timeout=10))["msg_type"] != "comm_close":
+    while (seen := kernel.client.get_iopub_msg(timeout=60))["msg_type"] != "comm_close":
         pass
     assert seen["content"]["comm_id"] == "c1"

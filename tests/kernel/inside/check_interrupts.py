@@ -25,23 +25,24 @@ end
 @pytest.fixture(autouse=True, scope="module")
 def warm(kernel: Notebook) -> None:
     """Wait until the kernel compiles nothing of its own in the background."""
-    quick = 0
-    while quick < 5:
+    quick, end = 0, time.monotonic() + 60
+    while quick < 5 and time.monotonic() < end:  # a busy machine may never be so quick
         quick = quick + 1 if kernel.run("1").seconds < 0.3 else 0
 
 
 def interrupted(kernel: Notebook, code: str, after: float = 1.0, times: int = 1) -> Outcome:
-    request = kernel.send(code)
+    begun = threading.Event()
 
     def interrupt() -> None:
+        begun.wait()
         time.sleep(after)
         for _ in range(times):
             kernel.manager.interrupt_kernel()
             time.sleep(1)
 
-    thread = threading.Thread(target=interrupt)
+    thread = threading.Thread(target=interrupt, daemon=True)
     thread.start()
-    outcome = kernel.until_idle(request)
+    outcome = kernel.until_idle(kernel.send(code), lambda _: begun.set())
     thread.join()
     assert kernel.run("kept").result == {"text/plain": "7"}
     return outcome
@@ -67,7 +68,7 @@ def test_interrupt_ends_the_cell_and_keeps_the_state(kernel: Notebook, code: str
     kernel.run("kept = 7")
     outcome = interrupted(kernel, code)
     assert outcome.status == "error"
-    assert outcome.seconds < 10
+    assert outcome.seconds < 40
     if "run(" not in code:
         assert outcome.reply["content"]["ename"] == "InterruptException"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Notebook
+from conftest import PATIENCE, Notebook
 
 LOST = "variables, functions and loaded packages are gone"
 
@@ -20,7 +20,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def gone(*pids: int, within: float = 5) -> bool:
+def gone(*pids: int, within: float = 30) -> bool:
     end = time.monotonic() + within
     while any(map(alive, pids)) and time.monotonic() < end:
         time.sleep(0.05)
@@ -58,7 +58,7 @@ def test_end_of_julia_while_idle_is_told(kernel: Notebook) -> None:
     request = kernel.send("1")
     kernel.until_idle(request)
     os.kill(pid, signal.SIGKILL)
-    assert LOST in kernel.late(request, 2)
+    assert LOST in kernel.late(request, LOST)
     assert kernel.run("2").result == {"text/plain": "2"}
 
 
@@ -78,7 +78,7 @@ def test_shutdown_of_a_busy_kernel_leaves_no_process(fresh: Notebook) -> None:
     time.sleep(0.5)
     start = time.monotonic()
     fresh.manager.shutdown_kernel()
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < PATIENCE / 2, "it did not end by itself"
     assert gone(*pids)
 
 

@@ -156,6 +156,7 @@ def test_functions_are_named_by_themselves_symbols_or_text(notebook: Notebook) -
         ("", "JuliaBox.source(:nobody)", "`nobody` is not defined in a cell"),
         ("", "JuliaBox.source(3)", "3 is no function"),
         ("", "JuliaBox.source(x -> x)", "A function without a name"),
+        ("module Own; f(x) = x; end", "JuliaBox.source(Own.f)", "`f` is not defined in a cell"),
         ("4\nf() = ans", "JuliaBox.source(f)", "`ans` is used"),
         ("@eval hidden = 3\nf() = hidden", "JuliaBox.source(f)", "`hidden` is used, and no cell"),
         ("Δ(x) = x", 'JuliaBox.publish("deltas", Δ)', "`Δ` cannot stand in an address"),

@@ -45,7 +45,7 @@ class Server:
             data=None if data is None else json.dumps(data).encode(),
             headers={"Authorization": f"token {TOKEN}"},
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or b"null")
 
     def idle_for(self, seconds: float) -> bool:
@@ -66,7 +66,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             time.sleep(0.1)
     yield server
     server.process.send_signal(signal.SIGTERM)
-    server.process.wait(20)
+    server.process.wait(60)
 
 
 def test_silent_busy_kernel_counts_as_activity(server: Server, tmp_path: Path) -> None:
@@ -101,9 +101,11 @@ def test_program_in_a_terminal_counts_and_a_prompt_does_not(server: Server) -> N
 
     time.sleep(1)
     assert not has_foreground_program(Terminal)
-    Terminal.ptyproc.write(b"sleep 30\n")
-    time.sleep(1)
-    assert has_foreground_program(Terminal)
+    Terminal.ptyproc.write(b"sleep 100\n")
+    end = time.monotonic() + 60
+    while not has_foreground_program(Terminal):
+        assert time.monotonic() < end
+        time.sleep(0.1)
     Terminal.ptyproc.terminate(force=True)
     assert not has_foreground_program(object())
 
@@ -122,7 +124,7 @@ def page(server: Server, path: str, *, token: str = TOKEN) -> Any:
     address = server.address.removesuffix("/api")
     headers = {"Authorization": f"token {token}"} if token else {}
     return urllib.request.urlopen(
-        urllib.request.Request(f"{address}/{path}", headers=headers), timeout=20
+        urllib.request.Request(f"{address}/{path}", headers=headers), timeout=60
     )
 
 
@@ -155,11 +157,11 @@ def test_a_client_that_leaves_stops_its_download_and_a_second_at_once_is_refused
             page(server, "juliabox/home.tar.gz")
         assert refused.value.code == 429
         # it is active as long as it sends; the page itself stays quick
-        assert not server.idle_for(1.5)
+        assert any(not server.idle_for(1.5) for _ in range(5))
         answer.close()
     finally:
         large.unlink()
-    for _ in range(100):
+    for _ in range(300):
         try:
             page(server, "juliabox/home.tar.gz").read()
             return

@@ -55,6 +55,8 @@ class Notebook:
 
     def __init__(self) -> None:
         self.manager = KernelManager(kernel_name="julia")
+        # a machine that is busy takes its time; who does not end by itself is killed after half
+        self.manager.shutdown_wait_time = PATIENCE
         self.manager.start_kernel()
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
@@ -97,11 +99,11 @@ class Notebook:
     def ask(self, request: str) -> dict[str, Any]:
         return self._reply(request)["content"]
 
-    def late(self, request: str, seconds: float) -> str:
-        """Text that comes for a cell after its end."""
+    def late(self, request: str, wanted: str) -> str:
+        """Text that comes for a cell after its end, as soon as the wanted one is in it."""
         text = ""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
+        end = time.monotonic() + PATIENCE
+        while wanted not in text and (left := end - time.monotonic()) > 0:
             try:
                 message = self.client.get_iopub_msg(timeout=left)
             except queue.Empty:

@@ -46,7 +46,7 @@ def plain(server: MailServer, folder: Path, **settings: object) -> SmtpMail:
         "port": server.port,
         "security": "none",
         "sender": SENDER,
-        "timeout": 3,
+        "timeout": 20,
         "rate_per_sec": 1000,
     }
     return make(SmtpMail, folder, "smtp", **{**given, **settings})
@@ -232,7 +232,7 @@ def test_a_server_that_hangs_is_given_up(lines: tuple[bytes, ...], tmp_path: Pat
     with saying(*lines) as server:
         start = time.monotonic()
         refusal(plain(server, tmp_path, timeout=0.3), UnavailableError, "mail.unreachable")
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 10
 
 
 def test_a_server_that_speaks_something_else_is_told(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_mail_that_would_wait_too_long_is_sent_away(server: MailServer, tmp_pa
         mail.send_email(RCPT, "", "Hello", "")
     assert (caught.value.code, caught.value.retryable) == ("mail.rate", True)
     mail.close()
-    waiting.result(5)
+    waiting.result(30)
     pool.shutdown()
 
 

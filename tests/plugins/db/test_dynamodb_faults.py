@@ -92,7 +92,7 @@ def test_a_service_that_is_down_is_told_soon(make: Make) -> None:
     with pytest.raises(UnavailableError) as caught:
         database.table_open(NOTES)
     assert caught.value.code == "db.unavailable"
-    assert time.monotonic() - begin < 8
+    assert time.monotonic() - begin < 20
 
 
 def test_a_service_that_is_silent_is_told_in_time(make: Make) -> None:
@@ -103,7 +103,7 @@ def test_a_service_that_is_silent_is_told_in_time(make: Make) -> None:
         with pytest.raises(UnavailableError) as caught:
             database.table_open(NOTES)
         assert caught.value.code == "db.timeout"
-        assert time.monotonic() - begin < 8
+        assert time.monotonic() - begin < 20
 
 
 @pytest.fixture

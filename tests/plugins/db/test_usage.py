@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from juliabox_ext.db import SessionUse, UsageStats
@@ -93,7 +93,6 @@ moments = st.integers(0, 40 * 24 * 60).map(lambda minutes: MONDAY + timedelta(mi
 sessions = st.lists(st.tuples(moments, moments, st.sampled_from("abc")), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
 @given(sessions, st.sampled_from(["hour", "day", "week"]), moments, moments)
 def test_any_sessions_are_counted_as_by_hand(
     ran: list[tuple[datetime, datetime, str]], step: Any, low: datetime, high: datetime
@@ -191,4 +190,5 @@ def test_ninety_days_over_ten_thousand_rows_are_told_at_once(make: Make, tmp_pat
         times.append(time.process_time() - begin)
     assert sum(one.sessions for one in stats) == 10_000
     print(f"get_stats: {statistics.median(times) * 1000:.1f} ms")
-    assert statistics.median(times) < 0.1  # of the processor: others may use the machine
+    # of the processor, ten times what it takes: others may use the machine, and some are slow
+    assert statistics.median(times) < 0.4

@@ -16,6 +16,7 @@ from support.hub_stand import HubStand
 from support.login_providers import Imitation
 from support.login_steps import answer_of, become, log_in_at, users, who
 from support.visitor import Visitor
+from support.waiting import measured
 
 Change = Callable[[Imitation], None]
 
@@ -97,14 +98,16 @@ def test_a_provider_that_lies_or_fails_lets_nobody_in(
 def test_a_provider_that_is_slow_is_given_up_within_ten_seconds(
     logins: HubStand, person: Visitor, imitation: Imitation
 ) -> None:
-    become(imitation)
-    address = answer_of(person, "google")
-    imitation.delays["/userinfo"] = 6.0
-    imitation.delays["/token"] = 6.0
-    started = time.monotonic()
-    answer = person.get(address)
-    assert 9 < time.monotonic() - started < 12
-    assert answer.status_code == 503 and "login.provider" in answer.text
+    for took in measured(12.0):
+        become(imitation)
+        address = answer_of(person, "google")
+        imitation.delays["/userinfo"] = 8.0
+        imitation.delays["/token"] = 8.0
+        started = time.monotonic()
+        answer = person.get(address)
+        took.append(time.monotonic() - started)
+        assert took[-1] > 9
+        assert answer.status_code == 503 and "login.provider" in answer.text
     imitation.delays.clear()
     # meanwhile and afterwards others log in
     assert Visitor(logins).log_in("admin").status_code == 302

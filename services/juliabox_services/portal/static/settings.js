@@ -40,10 +40,14 @@ async function offer(form) {
 }
 
 for (const form of document.querySelectorAll(".jb-plugin form[data-api]")) {
+  // what is chosen before the kept values are there would be lost, and saved without them
+  const closed = [...form.elements].filter((field) => !field.disabled);
+  for (const field of closed) field.disabled = true;
   attempt(async () => {
     await offer(form);
     const values = await get(form.dataset.api);
     for (const field of fields(form)) if (field.name in values) setField(field, values[field.name]);
+    for (const field of closed) field.disabled = false;
     form.dataset.loaded = "";
   });
   form.addEventListener("submit", async (event) => {

@@ -22,7 +22,8 @@ include("shown.jl")
 
 Publish functions of this notebook as the API `name`, or as its next version. Source and all that
 it uses is taken from the cells that were run: functions, types, constants, macros, `using`. It is
-loaded in a container of its own first; what fails there is told, and nothing changes.
+loaded in a container of its own first; what fails there is told, and nothing changes. What is the
+same as in the version that answers is not published once more: the result's `unchanged` is `true`.
 
     fib(n) = n < 2 ? n : fib(n - 1) + fib(n - 2)
     JuliaBox.publish("sums", fib; access = "public")

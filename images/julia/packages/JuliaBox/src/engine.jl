@@ -8,7 +8,8 @@ const Record = Dict{String,String}
 """Have the engine asked; return its records, or raise what it answers, as text for a person."""
 function ask(action::String, request)
     isempty(get(ENV, "JULIABOX_API_URL", "")) && throw(PublishError(
-        "This installation has no API engine: its operator can turn it on with `apis.enabled`.",
+        "This installation has no API engine: its operator can turn it on with `apis.enabled`. A " *
+        "server that was started before that has to be started again.",
     ))
     process = open(ignorestatus(`$PYTHON -I $CLIENT $action`), "r+")
     write(process, json(request))
@@ -85,11 +86,13 @@ struct Api
 end
 
 Base.propertynames(::Api, private::Bool = false) =
-    (:publisher, :name, :version, :access, :functions, :stopped, :description, :url, :page)
+    (:publisher, :name, :version, :access, :functions, :stopped, :description, :url, :page,
+        :unchanged)
 function Base.getproperty(api::Api, name::Symbol)
     fields = getfield(api, :fields)
     name === :fields && return fields
     name === :version && return parse(Int, fields["version"])
+    name === :unchanged && return !isempty(get(fields, "unchanged", ""))
     name === :functions && return split(fields["functions"], ' '; keepempty = false)
     return haskey(fields, String(name)) ? fields[String(name)] : getfield(api, name)
 end
@@ -97,10 +100,10 @@ end
 const WHO = Dict("public" => "anybody", "users" => "all who have an account",
     "listed" => "listed people and groups", "token" => "holders of a token of this API")
 
+const STOPPED = Dict("owner" => "stopped by its owner", "admin" => "stopped by an admin")
+
 function Base.show(io::IO, api::Api)
-    print(io, api.publisher, '/', api.name, ", version ", api.version, ", for ")
-    print(io, get(WHO, api.access, api.access), ": ", join(api.functions, ", "))
-    isempty(api.stopped) || print(io, " (stopped by its ", api.stopped, ')')
+    print(io, api.publisher, '/', api.name, ", version ", about(api))
 end
 
 function Base.show(io::IO, ::MIME"text/plain", api::Api)
@@ -110,12 +113,20 @@ end
 
 function Base.show(io::IO, ::MIME"text/html", api::Api)
     print(io, "<p><a href=\"", escaped(api.page), "\" target=\"_blank\" rel=\"noopener\">")
-    print(io, escaped("$(api.publisher)/$(api.name)"), "</a>, version ", api.version, ", for ")
-    print(io, escaped(get(WHO, api.access, api.access)))
-    isempty(api.stopped) || print(io, " (stopped by its ", escaped(api.stopped), ')')
+    print(io, escaped("$(api.publisher)/$(api.name)"), "</a>, version ", escaped(about(api)))
     print(io, "</p><ul>")
     foreach(line -> print(io, "<li><code>", escaped(line), "</code></li>"), calls(api))
     print(io, "</ul>")
+end
+
+"""What there is to say of an API behind its name."""
+function about(api::Api)
+    told = "$(api.version), for $(get(WHO, api.access, api.access)): $(join(api.functions, ", "))"
+    stopped = get(STOPPED, api.stopped, "")
+    kept = get(api.fields, "kept", "")
+    isempty(kept) || (told *= "; version $kept is kept until it is activated")
+    api.unchanged && (told *= "; nothing is new, so no version was made")
+    return isempty(stopped) ? told : "$told ($stopped)"
 end
 
 calls(api::Api) = split(api.fields["calls"], '\n'; keepempty = false)
@@ -127,6 +138,11 @@ const OPTIONS = (
     :description, :access, :users, :groups, :timeout, :memory, :minimum, :maximum, :workers,
     :recycle_calls, :rate, :origins, :cache, :content, :idempotent,
 )
+
+"""Options that are lists; one thing may stand for a list of it alone."""
+const LISTS = (:users, :groups, :origins, :content, :idempotent)
+listed(key::Symbol, value) =
+    key in LISTS && value isa Union{AbstractString,Symbol,Function} ? [value] : value
 
 """Names of functions that an address can carry."""
 const NAMES = r"^[A-Za-z_][A-Za-z0-9_!]{0,63}$"
@@ -143,10 +159,10 @@ function publish_cells(name, given::Vector{Any}, options)
             "digits and `_` alone, at most 64. Publish one of another name that calls it.",
         ))
     end
-    chosen = Dict{Symbol,Any}(key => value for (key, value) in options if key in OPTIONS)
+    chosen = Dict{Symbol,Any}(key => listed(key, value) for (key, value) in options if key in OPTIONS)
     request = Dict{Symbol,Any}(
         :name => String(name), :source => source, :functions => names, :options => chosen,
-        :note => String(get(options, :note, "")), :activate => get(options, :activate, true),
+        :note => string(get(options, :note, "")), :activate => get(options, :activate, true),
     )
     return Api(ask("publish", request)[1])
 end

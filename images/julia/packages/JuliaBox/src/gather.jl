@@ -236,8 +236,15 @@ function function_name(notebook::Notebook, given)
     for other in keys(notebook.definers)
         isdefined(Main, other) && getfield(Main, other) === given && return other
     end
+    startswith(String(name), '#') || not_here(name)
     throw(PublishError("A function without a name cannot be published: give it one, as in `f(x) = …`."))
 end
+
+"""Raise the error for a function of a package, or of a module."""
+not_here(name::Symbol) = throw(PublishError(
+    "`$name` is not defined in a cell of this notebook. A function of a package or a module is " *
+    "published by one of your own, such as `my_$name(x) = $name(x)`.",
+))
 
 """Return the text that publishes functions, and their names."""
 function gathered(given::Vector{Any})
@@ -245,10 +252,7 @@ function gathered(given::Vector{Any})
     notebook = Notebook()
     names = Symbol[function_name(notebook, one) for one in given]
     for name in names
-        isempty(choose(notebook, name)) && throw(PublishError(
-            "`$name` is not defined in a cell of this notebook. A function of a package is " *
-            "published by one of your own, such as `my_$name(x) = $name(x)`.",
-        ))
+        isempty(choose(notebook, name)) && not_here(name)
     end
     chosen, used = needed(notebook, names)
     check_known(notebook, used)

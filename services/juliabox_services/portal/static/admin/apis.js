@@ -2,7 +2,7 @@
 import { attempt, data, get, page, post } from "../api.js";
 import { busy, confirmed, fill, h } from "../dom.js";
 import { number, when } from "../format.js";
-import { ACCESS, stateBadge } from "../apis/words.js";
+import { ACCESS, mayStart, stateBadge } from "../apis/words.js";
 import { DataTable } from "./table.js";
 
 const API = "api/admin/apis";
@@ -13,6 +13,7 @@ async function turn(row, button) {
   const name = `${row.publisher}/${row.api}`;
   const why = "Calls are refused, and its publisher cannot start it again. Its versions stay.";
   if (!row.stopped && !(await confirmed({ title: `Stop ${name}?`, text: why, action: "Stop" }))) return;
+  if (!(await mayStart(row))) return;
   const done = row.stopped ? `${name} answers calls again.` : `${name} answers no calls now.`;
   await busy(button, () => attempt(() => post(`api/apis/${part(row.publisher)}/${part(row.api)}/${row.stopped ? "start" : "stop"}`, {}), done));
   await attempt(async () => {

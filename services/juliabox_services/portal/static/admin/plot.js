@@ -24,10 +24,17 @@ function series({ label, colour: name, bars, show }) {
     stroke,
     fill: bars ? `${stroke}cc` : `${stroke}22`,
     width: bars ? 0 : 2,
-    points: { show: false },
+    points: { show: !bars, size: 5, fill: stroke, filter: bars ? undefined : alone },
     paths: bars ? uPlot.paths.bars({ size: [0.7, 48], radius: 0.15 }) : undefined,
     value: (_, value) => (value === null || value === undefined ? "–" : show(value)),
   };
+}
+
+/** Where a line has a figure and none beside it: a line of one figure is not seen. */
+function alone(chart, at) {
+  const values = chart.data[at];
+  const known = (index) => values[index] !== null && values[index] !== undefined;
+  return [...values.keys()].filter((index) => known(index) && !known(index - 1) && !known(index + 1));
 }
 
 /**

@@ -19,7 +19,6 @@ export class Editor {
       lineNumbers: true,
       lineWrapping: true,
       indentUnit: 4,
-      viewportMargin: Infinity,
       matchBrackets: true,
       autoCloseBrackets: true,
       screenReaderLabel: "Julia source",

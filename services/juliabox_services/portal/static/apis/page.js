@@ -4,7 +4,7 @@ import { alertBox, busy, confirmed, fill, h, icon } from "../dom.js";
 import { number } from "../format.js";
 import { handleTokens } from "../token_form.js";
 import { Call } from "./call.js";
-import { accessChip, stateBadge } from "./words.js";
+import { accessChip, mayStart, stateBadge } from "./words.js";
 
 const first = data();
 const name = `${first.publisher}/${first.api}`;
@@ -29,11 +29,12 @@ function showActions(summary, changes) {
   const wanted = `${summary.stopped} ${changes}`;
   if (shownActions === wanted) return;
   shownActions = wanted;
-  const forbidden = changes ? (summary.stopped === "admin" && !page.me.admin ? "An admin stopped it" : null) : "You are no publisher any more";
+  const byAdmin = summary.stopped === "admin" && !page.me.admin ? "An admin stopped it" : null;
+  const forbidden = changes ? byAdmin : "You are no publisher any more";
   const turn = summary.stopped
-    ? h("button", { type: "button", class: "btn btn-primary", disabled: forbidden !== null, title: forbidden, onclick: () => start(turn) }, icon("play-fill"), " Start")
+    ? h("button", { type: "button", class: "btn btn-primary", disabled: forbidden !== null, title: forbidden, onclick: () => start(summary, turn) }, icon("play-fill"), " Start")
     : h("button", { type: "button", class: "btn btn-outline-danger", onclick: () => stop(turn, changes) }, icon("stop-fill"), " Stop");
-  const away = changes && h("button", { type: "button", class: "btn btn-outline-contrast", onclick: () => takeAway(away) }, icon("trash"), " Remove");
+  const away = changes && h("button", { type: "button", class: "btn btn-outline-contrast", disabled: byAdmin !== null, title: byAdmin, onclick: () => takeAway(away) }, icon("trash"), " Remove");
   fill(place("actions"), turn, away);
 }
 
@@ -43,7 +44,8 @@ async function stop(button, changes) {
   await busy(button, () => attempt(async () => show(await post(`${path}/stop`, {})), "It answers no calls now."));
 }
 
-async function start(button) {
+async function start(summary, button) {
+  if (!(await mayStart(summary))) return;
   await busy(button, () => attempt(async () => show(await post(`${path}/start`, {})), "It answers calls again."));
 }
 
@@ -60,7 +62,10 @@ function openTab(tab) {
 
 function tabs() {
   for (const tab of document.querySelectorAll(".jb-tabs [role=tab]")) {
-    tab.addEventListener("shown.bs.tab", () => history.replaceState(null, "", `#${tab.getAttribute("aria-controls")}`));
+    tab.addEventListener("shown.bs.tab", () => {
+      history.replaceState(null, "", `#${tab.getAttribute("aria-controls")}`);
+      tab.scrollIntoView({ block: "nearest", inline: "nearest" });
+    });
   }
   const follow = () => openTab(location.hash.slice(1));
   addEventListener("hashchange", follow);

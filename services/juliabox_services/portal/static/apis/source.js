@@ -1,5 +1,5 @@
 // The source of an API and what it is published with: checked, and saved as a new version.
-import { Fault, post, put } from "../api.js";
+import { Fault, get, post, put } from "../api.js";
 import { alertBox, busy, fill, h, toast } from "../dom.js";
 import { Editor } from "./editor.js";
 import { listed, signature, words } from "./words.js";
@@ -13,10 +13,19 @@ function fib(n::Integer)
     a
 end
 `;
+/** Codes of requests after a log-in has ended, before and after the next one. */
+const LOGGED_OUT = new Set(["portal.login", "http.403"]);
 const MIB = 1024 ** 2;
 const NUMBERS = ["timeout", "minimum", "maximum", "workers", "recycle_calls", "rate"];
 const LISTS = ["users", "groups", "origins", "idempotent"];
 const DEFAULTS = { description: "", access: "users", users: [], groups: [], timeout: null, memory: null, minimum: 0, maximum: null, workers: 1, recycle_calls: 100000, rate: null, origins: [], cache: "", content: [], idempotent: [] };
+
+/** Say what came of a save. */
+function outcome({ unchanged, summary: { active, newest, stopped } }) {
+  const refused = "calls are refused until it is started.";
+  if (unchanged) return `Nothing is new: version ${active} has this source and these settings${stopped ? `; ${refused}` : ", and answers."}`;
+  return stopped ? `Version ${newest} is saved; ${refused}` : `Version ${newest} answers now.`;
+}
 
 const field = (id) => document.getElementById(id);
 
@@ -58,7 +67,10 @@ export class Source {
     field("maximum").placeholder = String(bounds.containers_per_api);
     field("rate").placeholder = String(bounds.rate);
     const newest = detail?.summary.newest ?? 0;
-    if (this.dirty || this.after === newest) return;
+    // another version that answers is another one to begin with, though none is newer
+    const seen = `${newest} ${detail?.summary.active}`;
+    if (this.dirty || this.seen === seen) return;
+    this.seen = seen;
     this.after = newest;
     this.fill(detail?.version ?? null);
   }
@@ -114,10 +126,20 @@ export class Source {
     await this.told(async () => {
       const detail = await busy(field("save"), () => put(this.path, body));
       this.dirty = this.edits > edits; // what was written meanwhile is not in it, and stays
-      this.after = this.dirty ? detail.summary.newest : undefined;
-      toast("success", `Version ${detail.summary.newest} answers now.`);
+      if (this.dirty) this.after = detail.summary.newest;
+      else this.seen = undefined;
+      toast("success", outcome(detail));
       this.saved(detail);
     });
+  }
+
+  /** Tell of a version that came from elsewhere; who saves once more has seen it. */
+  async overtaken(fault) {
+    const { detail } = await get(this.path);
+    this.after = detail?.summary.newest ?? 0;
+    const saved = detail?.versions.find((one) => one.version === this.after);
+    const news = saved ? `Version ${saved.version} was saved by ${saved.saved_by} meanwhile. See under Versions what it changed.` : "This API was removed meanwhile.";
+    this.tell(`${news} What you wrote is still here: publish it once more to go on with it.`, fault.code, [], "");
   }
 
   /** Do something and tell of its failure above the source, where it stays. */
@@ -126,7 +148,10 @@ export class Source {
       await work();
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      this.tell(error.message, error.code, error.body?.frames ?? [], error.body?.output ?? "");
+      if (error.code === "api.changed") return this.told(() => this.overtaken(error));
+      // no script gets what a page of the next log-in has to show, so this one cannot go on
+      const over = LOGGED_OUT.has(error.code) ? ". Copy what you wrote, and load this page again." : "";
+      this.tell(error.message + over, error.code, error.body?.frames ?? [], error.body?.output ?? "");
     }
   }
 

@@ -66,7 +66,7 @@ export class Versions {
   async activate(number, button) {
     const text = "Calls that are under way end on the version that they began with; none is lost.";
     if (!(await confirmed({ title: `Let version ${number} answer?`, text, action: "Let it answer", danger: false }))) return;
-    await busy(button, () => attempt(async () => this.changed(await post(`${this.path}/activate`, { version: number })), `Version ${number} answers now.`));
+    await busy(button, () => attempt(async () => this.changed(await post(`${this.path}/activate`, { version: number })), this.detail.summary.stopped ? `Version ${number} answers when it is started.` : `Version ${number} answers now.`));
   }
 }
 

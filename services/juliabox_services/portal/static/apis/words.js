@@ -1,10 +1,16 @@
 // What the pages of published APIs call things.
-import { h } from "../dom.js";
+import { confirmed, h } from "../dom.js";
 
 export const ACCESS = { public: "everybody", users: "accounts", listed: "listed people", token: "by token" };
-export const STOPPED = { owner: "stopped", admin: "stopped by an admin" };
+export const STOPPED = { owner: "stopped", admin: "stopped by an admin", gone: "publisher removed" };
 
 export const accessChip = (access) => h("span", { class: "jb-chip" }, ACCESS[access] ?? access);
+
+/** Whether an admin wants to start an API, though its publisher was removed: nobody else may. */
+export async function mayStart({ publisher, api, stopped }) {
+  const text = `Its publisher was removed. Whoever is called ${publisher} now gets it with its source, versions and log.`;
+  return stopped !== "gone" || confirmed({ title: `Start ${publisher}/${api}?`, text, action: "Start" });
+}
 
 /** Whether an API answers calls, as a coloured word. */
 export function stateBadge(summary) {

@@ -89,12 +89,37 @@ end
 convert_value(::Type{Symbol}, value::String) = Symbol(value)
 convert_value(::Type{<:AbstractChar}, value::String) = only(value)
 convert_value(kind::Type{<:Dates.TimeType}, value::String) = kind(value)
+
+const DATE_TIME = r"^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,3})\d*)?([Zz]|[+-]\d\d:\d\d)?$"
+
+"""
+A moment as Julia writes it or as RFC 3339 has it, which is what other languages send. Julia has no
+zones, so that one becomes UTC, and knows milliseconds: smaller parts are left out.
+"""
+function convert_value(::Type{Dates.DateTime}, value::String)
+    found = match(DATE_TIME, value)
+    found === nothing && return Dates.DateTime(value)
+    date, time, fraction, zone = found.captures
+    moment = Dates.DateTime("$(date)T$(time)")
+    fraction === nothing || (moment += Dates.Millisecond(parse(Int, rpad(fraction, 3, '0'))))
+    zone in (nothing, "Z", "z") && return moment
+    ahead = Dates.Hour(parse(Int, zone[2:3])) + Dates.Minute(parse(Int, zone[5:6]))
+    return zone[1] == '+' ? moment - ahead : moment + ahead
+end
 convert_value(kind::Type{<:AbstractDict}, value::Dict) = convert(
     kind,
     Dict{keytype(kind),valtype(kind)}(
-        fit_value(keytype(kind), key) => fit_value(valtype(kind), one) for (key, one) in value
+        fit_key(keytype(kind), key) => fit_value(valtype(kind), one) for (key, one) in value
     ),
 )
+
+"""A key of an object as one of type `kind`; a whole number only as results have them, so that no two become one."""
+function fit_key(kind, key::String)
+    kind isa Type && kind <: Integer && kind !== Bool || return fit_value(kind, key)
+    number = parse(isconcretetype(kind) ? kind : Int, key)
+    return string(number) == key ? number : throw(NoFit())
+end
+
 convert_value(kind::Type{<:Tuple}, values::AbstractVector) = convert(
     kind,
     Tuple(Any[fit_value(fieldtype(kind, place), one) for (place, one) in enumerate(values)]),

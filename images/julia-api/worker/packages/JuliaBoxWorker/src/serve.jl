@@ -1,4 +1,4 @@
-# The wire between engine and worker, version 1. A message has the frames: version, id of the
+# The wire between engine and worker, version 2. A message has the frames: version, id of the
 # request, verb or kind of answer, header (a JSON object), and further parts. One request at a time.
 
 """Answer requests until the container ends."""
@@ -50,7 +50,7 @@ function handle(worker::Worker, request::Request)
     else
         answer(worker, request, "error", Object(
             "code" => "wire.version",
-            "message" => "this worker speaks version 1: load, call and health",
+            "message" => "this worker speaks version 2: load, call and health",
         ))
     end
 end

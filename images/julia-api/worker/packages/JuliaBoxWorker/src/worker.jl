@@ -1,6 +1,6 @@
 # What the parts of a worker hand each other.
 
-const WIRE = Vector{UInt8}("JBW1")
+const WIRE = Vector{UInt8}("JBW2")
 
 struct Request
     from::Vector{UInt8}   # whom ZMQ hands the answer
@@ -27,9 +27,7 @@ Worker(socket::Socket, output::Output, home::Module, most::Int) =
 
 """Answer a request. Throws `Gone` where nobody is there to take it."""
 function answer(worker::Worker, request::Request, kind::String, header::Object, bodies::Vector{UInt8}...)
-    frames = Vector{UInt8}[
-        request.from, WIRE, request.id, Vector{UInt8}(codeunits(kind)), write_header(header),
-    ]
+    frames = Vector{UInt8}[WIRE, request.id, Vector{UInt8}(codeunits(kind)), write_header(header)]
     append!(frames, bodies)
-    send(worker.socket, frames) || throw(Gone())
+    send(worker.socket, frames, request.from) || throw(Gone())
 end

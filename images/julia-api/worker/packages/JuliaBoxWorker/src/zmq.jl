@@ -91,7 +91,10 @@ function listen(address::String, key::String)
     return socket
 end
 
-"""Wait for one message, in which no task runs; return its frames."""
+"""
+Wait for one message, in which no task runs; return its frames, ahead of them the name of the one
+who sent it where libzmq tells that.
+"""
 receive(socket::Socket) =
     isempty(socket.waiting) ? receive_next(socket) : popfirst!(socket.waiting)
 
@@ -105,11 +108,10 @@ function receive_next(socket::Socket)
         end
         size = Int(ccall((:zmq_msg_size, LIBZMQ), Csize_t, (Ptr{UInt8},), message))
         data = ccall((:zmq_msg_data, LIBZMQ), Ptr{UInt8}, (Ptr{UInt8},), message)
-        frame = Vector{UInt8}(undef, size)
-        GC.@preserve frame unsafe_copyto!(pointer(frame), data, size)
+        frame = unsafe_wrap(Array, data, size)   # libzmq's own memory, until it is closed
         more = ccall((:zmq_msg_more, LIBZMQ), Cint, (Ptr{UInt8},), message) != 0
+        more ? push!(frames, copy(frame)) : append!(frames, unpack(frame))
         ccall((:zmq_msg_close, LIBZMQ), Cint, (Ptr{UInt8},), message)
-        push!(frames, frame)
         more || return frames
     end
 end
@@ -126,15 +128,29 @@ function has_come(socket::Socket)
     return events[] & READABLE != 0
 end
 
-"""Send one message; false if the one it is for has gone."""
-function send(socket::Socket, frames::Vector{Vector{UInt8}})
-    for (number, frame) in enumerate(frames)
-        flags = number < length(frames) ? SEND_MORE : 0
-        while ccall((:zmq_send, LIBZMQ), Cint, (Ptr{Cvoid}, Ptr{UInt8}, Csize_t, Cint), socket.handle, frame, length(frame), flags) < 0
-            zmq_errno() == UNREACHABLE && return false
-            zmq_errno() == Libc.EAGAIN && (take_in(socket); continue)
-            zmq_errno() == Libc.EINTR || zmq_failed("sending a message")
-        end
+"""Send one message, to the one so named where there are many; false if that one has gone."""
+function send(socket::Socket, frames::Vector{Vector{UInt8}}, name::Vector{UInt8}...)
+    for part in name
+        insist(socket) do
+            ccall((:zmq_send, LIBZMQ), Cint, (Ptr{Cvoid}, Ptr{UInt8}, Csize_t, Cint), socket.handle, part, length(part), SEND_MORE)
+        end || return false
+    end
+    message = zeros(UInt8, 64)   # a zmq_msg_t: what is in it is libzmq's, and not copied once more
+    size = packed_size(frames)
+    ccall((:zmq_msg_init_size, LIBZMQ), Cint, (Ptr{UInt8}, Csize_t), message, size) == 0 || zmq_failed("making a message")
+    data = ccall((:zmq_msg_data, LIBZMQ), Ptr{UInt8}, (Ptr{UInt8},), message)
+    pack!(unsafe_wrap(Array, data, size), frames)
+    return insist(socket) do
+        ccall((:zmq_msg_send, LIBZMQ), Cint, (Ptr{UInt8}, Ptr{Cvoid}, Cint), message, socket.handle, 0)
+    end
+end
+
+"""Send until libzmq takes it, and read meanwhile; false if the one it is for has gone."""
+function insist(send_once, socket::Socket)
+    while send_once() < 0
+        zmq_errno() == UNREACHABLE && return false
+        zmq_errno() == Libc.EAGAIN && (take_in(socket); continue)
+        zmq_errno() == Libc.EINTR || zmq_failed("sending a message")
     end
     return true
 end
@@ -155,3 +171,46 @@ function close_socket(socket::Socket)
     ccall((:zmq_ctx_term, LIBZMQ), Cint, (Ptr{Cvoid},), socket.context)
     return nothing
 end
+
+# The frames of a message travel as one frame of ZMQ's, since libzmq encrypts each one by itself:
+# their number and their lengths, as words of 32 bits with the lowest byte first, then they
+# themselves.
+
+packed_size(frames::Vector{Vector{UInt8}}) = 4 * (length(frames) + 1) + sum(length, frames)
+
+function pack!(message::Vector{UInt8}, frames::Vector{Vector{UInt8}})
+    at = 4 * (length(frames) + 1)
+    set_word(message, 0, length(frames))
+    for (number, frame) in enumerate(frames)
+        set_word(message, number, length(frame))
+        copyto!(message, at + 1, frame, 1, length(frame))
+        at += length(frame)
+    end
+    return message
+end
+
+"""The frames of a message; none if it is no such message."""
+function unpack(message::Vector{UInt8})
+    none = Vector{UInt8}[]
+    length(message) >= 4 || return none
+    number = word(message, 0)
+    at = 4 * (number + 1)
+    at <= length(message) || return none
+    frames = Vector{UInt8}[]
+    for place in 1:number
+        size = word(message, place)
+        at + size <= length(message) || return none
+        push!(frames, message[(at + 1):(at + size)])
+        at += size
+    end
+    return at == length(message) ? frames : none
+end
+
+function set_word(message::Vector{UInt8}, place::Int, value::Int)
+    for byte in 0:3
+        message[4 * place + byte + 1] = (value >> (8 * byte)) % UInt8
+    end
+end
+
+word(message::Vector{UInt8}, place::Int) =
+    sum(Int(message[4 * place + byte + 1]) << (8 * byte) for byte in 0:3)

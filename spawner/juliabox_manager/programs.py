@@ -1,31 +1,25 @@
-"""Run external programs and file work without ever blocking the event loop."""
+"""Run programs without ever blocking the event loop, each in bounded time."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 #: Seconds that a killed program gets to disappear before it counts as hung in the kernel.
 KILL_LIMIT = 1.0
 
-# a pool of our own: a slow engine in the default pool must not delay a mount
-_threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="volumes")
-
 
 @dataclass(frozen=True)
 class Outcome:
-    """Exit code and combined output of a program that ended."""
+    """Exit code and output of a program that ended, with its errors unless they were kept apart."""
 
     code: int
     output: str
+    errors: str = ""
 
 
 class CommandTimeout(Exception):
@@ -41,40 +35,52 @@ class CommandTimeout(Exception):
 
 
 async def run(
-    argv: Sequence[str], *, limit: float, keep: Sequence[int] = (), text: str = ""
+    argv: Sequence[str],
+    *,
+    limit: float,
+    keep: Sequence[int] = (),
+    text: str = "",
+    apart: bool = False,
 ) -> Outcome:
     """Run a program to its end; raise :class:`CommandTimeout` after ``limit`` seconds.
 
     ``keep`` lists file descriptors that the program inherits: with an image's lock among them, the
     image stays locked until the program has ended, even if the manager is killed meanwhile.
-    ``text`` is its standard input.
+    ``text`` is its standard input; ``apart`` keeps its errors out of its output. Nobody who is
+    cancelled leaves it running.
     """
     process = await asyncio.create_subprocess_exec(
         *argv,
         stdin=PIPE if text else DEVNULL,
         stdout=PIPE,
-        stderr=STDOUT,
+        stderr=PIPE if apart else STDOUT,
         pass_fds=tuple(keep),
         env={**os.environ, "LC_ALL": "C"},
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(text.encode() or None), limit)
+        # not wait_for, which loses a cancellation that comes as the program ends
+        async with asyncio.timeout(limit):
+            output, errors = await process.communicate(text.encode() or None)
     except TimeoutError:
         raise CommandTimeout(argv[0], limit, await _kill(process)) from None
-    return Outcome(process.returncode or 0, output.decode(errors="replace").strip())
+    except asyncio.CancelledError:
+        await _kill(process)
+        raise
+    return Outcome(process.returncode or 0, _text(output), _text(errors))
 
 
 async def _kill(process: Process) -> Process | None:
+    """Kill a program; return it if it does not die."""
     if process.returncode is None:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
     try:
-        await asyncio.wait_for(process.wait(), KILL_LIMIT)
+        async with asyncio.timeout(KILL_LIMIT):
+            await process.wait()
     except TimeoutError:
         return process
     return None
 
 
-async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run blocking file work in a thread of the volumes' own pool."""
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_threads, lambda: function(*args, **kwargs))
+def _text(said: bytes | None) -> str:
+    return (said or b"").decode(errors="replace").strip()
