@@ -34,6 +34,9 @@ ADOPT: Final = 60.0
 #: Seconds that the manager's end waits for changes under way; the engine kills it soon after.
 FINISH: Final = 8.0
 
+#: Seconds for changes that did not finish to let go of what they hold.
+LET_GO: Final = 0.5
+
 
 class ContainedVolumes:
     """One volume plugin, with the methods of :class:`juliabox_ext.volume.Volumes`."""
@@ -120,11 +123,20 @@ class ContainedVolumes:
             await self._run("finish", self.plugin.finish(), FINISH)
         except JuliaBoxError as error:
             log.warning("a volume plugin did not finish", error=error.message)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
         self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._thread.join, 1.0)
         if not self._thread.is_alive():
             self._loop.close()
+
+    async def _end(self) -> None:
+        """End what is still under way, so that it can put back what it holds, and the loop."""
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        if rest:
+            await asyncio.wait(rest, timeout=LET_GO)
+        self._loop.stop()
 
     # -- containing -----------------------------------------------------------------------------
 

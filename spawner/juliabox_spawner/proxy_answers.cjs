@@ -46,9 +46,12 @@ function pathOf({ url }) {
 
 function refuse(response, [status, code, message]) {
   const body = JSON.stringify({ code, message });
-  const headers = { "Content-Type": "application/json", "Cache-Control": "no-store" };
   headed.call(response, status, http.STATUS_CODES[status], {
-    ...headers,
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store",
+    // which origins an API lists is not known here, and these words are no secret
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Retry-After",
     "Content-Length": Buffer.byteLength(body),
   });
   end.call(response, body);

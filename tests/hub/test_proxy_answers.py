@@ -137,6 +137,9 @@ def engine(proxy: Proxy) -> None:
 
 def told(answer: http.client.HTTPResponse) -> tuple[int, str]:
     assert answer.headers["Content-Type"] == "application/json"
+    # a page of any origin may read when to come again
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Access-Control-Expose-Headers"] == "Retry-After"
     return answer.status, json.loads(answer.read())["code"]
 
 

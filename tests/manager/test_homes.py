@@ -238,3 +238,47 @@ async def test_a_home_of_a_plugin_that_is_disabled_by_now_does_not_keep_its_slot
         command("mount", "-t", "tmpfs", "none", place)
         assert await homes.adopt({"a": ("ada", place)}) == ["a"]
         assert mounted_below(state) == []
+
+
+async def test_what_is_under_way_at_the_end_lets_go_of_what_it_holds(
+    kinds: list[Stranger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = threading.Event()
+
+    async def hold() -> list[str]:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0)  # as who puts back what he took
+            let_go.set()
+        return []
+
+    monkeypatch.setattr(kinds[0], "purge", hold)
+    door = ContainedVolumes(kinds[0])
+    purge = asyncio.create_task(door.purge())
+    await asyncio.sleep(0.1)
+    await door.close()
+    assert let_go.is_set()
+    await asyncio.gather(purge, return_exceptions=True)
+
+
+async def test_a_plugin_that_does_not_let_go_keeps_no_manager_from_its_end(
+    kinds: list[Stranger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def insist() -> list[str]:
+        # asyncio would tell of it in the middle of another test
+        asyncio.current_task()._log_destroy_pending = False  # type: ignore[union-attr]
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                continue
+
+    monkeypatch.setattr(kinds[0], "purge", insist)
+    door = ContainedVolumes(kinds[0])
+    purge = asyncio.create_task(door.purge())
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(5):
+        await door.close()
+    purge.cancel()
+    await asyncio.gather(purge, return_exceptions=True)

@@ -18,8 +18,10 @@ from juliabox_manager.log_batches import BatchHandler
 
 
 @pytest.fixture
-def written() -> Iterator[io.StringIO]:
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     stream = io.StringIO()
+    # what another test left behind may be collected, and told of, at any moment
+    monkeypatch.setattr(logging.getLogger("asyncio"), "propagate", False)
     root, handlers, level = logging.getLogger(), logging.getLogger().handlers[:], logging.root.level
     logs.configure("manager", stream=stream)
     yield stream

@@ -10,8 +10,8 @@ import tornado.web
 from tornado.web import RequestHandler
 
 from juliabox_services.api.access import token_of
-from juliabox_services.api.base import Absent, Front, Health, address_of, log_request
-from juliabox_services.api.bodies import BODY_SECONDS
+from juliabox_services.api.base import Front, Health, address_of, log_request
+from juliabox_services.api.bodies import BODY_SECONDS, Absent
 from juliabox_services.api.calls_http import CallHandler
 from juliabox_services.api.documents_http import (
     DescriptionHandler,

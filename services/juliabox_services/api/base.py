@@ -350,14 +350,6 @@ def retry_after(error: BaseException | None) -> int:
     return RETRY_AFTER
 
 
-class Absent(Handler):
-    """Every other address."""
-
-    def prepare(self) -> None:
-        """Answer 404."""
-        raise HTTPError(404, "There is nothing at this address")
-
-
 class Health(Handler):
     """Whether the engine answers, for ``juliabox status``."""
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, cast
 
 from tornado.http1connection import HTTP1Connection
-from tornado.web import Finish, stream_request_body
+from tornado.web import Finish, HTTPError, stream_request_body
 
 from juliabox_ext.errors import JuliaBoxError
 from juliabox_services.api.base import Handler, SlowRequest, TooLarge, WrongMedia, crowded
@@ -46,7 +46,7 @@ class BodyHandler(Handler):
         """Begin without a body."""
         self.task: asyncio.Task[None] | None = None
         self.gone = False
-        self.refusal: JuliaBoxError | None = None
+        self.refusal: JuliaBoxError | HTTPError | None = None
         self._content = bytearray()
         self._held = 0
         self._discarded = 0
@@ -79,8 +79,8 @@ class BodyHandler(Handler):
             self._expect()
         try:
             await self.admit()
-            self._judge_body()
-        except JuliaBoxError as error:
+            self.judge_body()
+        except (JuliaBoxError, HTTPError) as error:
             # before a request is read tornado ends its connection without a word, and the proxy
             # would lose the next request on it; its callers have been told to send anyway
             if self.request.headers.get("Expect") and not self.settings["proxied"]:
@@ -111,7 +111,7 @@ class BodyHandler(Handler):
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self.patience, self._break_off)
 
-    def _judge_body(self) -> None:
+    def judge_body(self) -> None:
         """Refuse by what the headers tell of the body."""
         if not self.coming:
             return
@@ -143,6 +143,10 @@ class BodyHandler(Handler):
                 self._content += chunk
                 return None
             self._free()
+        return self.discard(chunk)
+
+    def discard(self, chunk: bytes) -> Awaitable[None] | None:
+        """Throw a piece of the body away, slowly if there were many."""
         self._discarded += len(chunk)
         return asyncio.sleep(REST) if self._discarded > DISCARDED else None
 
@@ -206,6 +210,25 @@ class BodyHandler(Handler):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class UnreadHandler(BodyHandler):
+    """Answers without the body of a request, when that is over."""
+
+    def judge_body(self) -> None:
+        """Refuse none."""
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """Throw a piece of the body away."""
+        return self.discard(chunk)
+
+
+class Absent(UnreadHandler):
+    """Every address that there is not."""
+
+    async def admit(self) -> None:
+        """Answer 404."""
+        raise HTTPError(404, "There is nothing at this address")
 
 
 def _too_large(limit: int) -> TooLarge:

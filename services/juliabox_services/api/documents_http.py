@@ -9,7 +9,8 @@ from juliabox_ext.errors import NotFoundError
 from juliabox_services.api import access, answers
 from juliabox_services.api.arguments import text
 from juliabox_services.api.async_results import Result
-from juliabox_services.api.base import NO_ROOM, Handler, MethodRefused, crowded
+from juliabox_services.api.base import NO_ROOM, MethodRefused, crowded
+from juliabox_services.api.bodies import UnreadHandler
 from juliabox_services.api.calls_http import give
 from juliabox_services.api.models import Version
 from juliabox_services.api.settings import INTERFACE
@@ -19,14 +20,14 @@ from juliabox_services.portal.settings import portal_host
 _READ = ("GET", "HEAD", "OPTIONS")
 
 
-class _Reading(Handler):
+class _Reading(UnreadHandler):
     """A document that is only read, by whom may call."""
 
     allowed: tuple[str, ...] = _READ
     #: Origins whose pages may read the answer.
     origins: Sequence[str] = ()
 
-    async def prepare(self) -> None:
+    async def admit(self) -> None:
         """Refuse what is no reading."""
         if self.request.method not in self.allowed:
             raise MethodRefused(str(self.request.method), self.allowed)
@@ -50,13 +51,12 @@ class _OfApi(_Reading):
 
     version: Version
 
-    async def prepare(self) -> None:
+    async def admit(self) -> None:
         """Find the API; refuse who may not call it."""
-        await super().prepare()
-        rest = self.request.path.removeprefix(self.front.settings.prefix).split("/")
-        publisher, api = text(rest[0]), text(rest[1])
-        if self.leads_elsewhere(publisher, api):
+        await super().admit()
+        if self.elsewhere:
             return
+        publisher, api = self.names()
         known, self.version = self.front.published.find(publisher, api)
         self.holder = publisher
         self.origins = self.version.options.origins
@@ -69,9 +69,15 @@ class _OfApi(_Reading):
         rate = self.version.options.rate or self.front.settings.bounds.rate
         self.front.rates.spend((publisher, api, self.caller.counted), rate)
 
-    def leads_elsewhere(self, publisher: str, api: str) -> bool:
-        """Send a caller elsewhere, if that is better."""
-        return False
+    def names(self) -> tuple[str, str]:
+        """Return the publisher and the API of the address."""
+        rest = self.request.path.removeprefix(self.front.settings.prefix).split("/")
+        return text(rest[0]), text(rest[1])
+
+    @property
+    def elsewhere(self) -> str:
+        """Address where a caller is served better, if there is one."""
+        return ""
 
 
 class DocumentHandler(_OfApi):
@@ -106,19 +112,22 @@ class RootHandler(_Reading):
 class DescriptionHandler(_OfApi):
     """The address that all calls of an API begin with."""
 
-    def leads_elsewhere(self, publisher: str, api: str) -> bool:
-        """Lead browsers to the portal's page of the API."""
+    @property
+    def elsewhere(self) -> str:
+        """The portal's page of the API, for browsers."""
         kinds = self.request.headers.get("Accept", "").lower()
         if self.request.method not in {"GET", "HEAD"} or "text/html" not in kinds:
-            return False
+            return ""
         settings = self.front.settings
-        page = f"{quote(publisher, safe='')}/{quote(api, safe='')}"
+        page = "/".join(quote(name, safe="") for name in self.names())
         host = portal_host(settings.hub_host)
-        self.redirect(f"{host}{settings.base_url}services/{PORTAL}/apis/{page}")
-        return True
+        return f"{host}{settings.base_url}services/{PORTAL}/apis/{page}"
 
     async def get(self) -> None:
         """Answer what there is."""
+        if self.elsewhere:
+            self.redirect(self.elsewhere)
+            return
         version, options = self.version, self.version.options
         publisher = quote(version.publisher, safe="")
         root = f"{self.front.settings.prefix}{publisher}/{version.api}/"
@@ -144,9 +153,9 @@ class ResultHandler(_Reading):
     allowed = ("GET", "HEAD", "DELETE", "OPTIONS")
     result: Result
 
-    async def prepare(self) -> None:
+    async def admit(self) -> None:
         """Find it; to who did not make the call it is not there."""
-        await super().prepare()
+        await super().admit()
         request = self.request.path.rpartition("/")[2]
         self.result = self.front.results.find(request)
         self.origins, self.holder = self.result.origins, self.result.holder

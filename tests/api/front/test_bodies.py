@@ -321,3 +321,36 @@ async def test_many_slow_callers_do_not_keep_others_waiting(small: FrontStand) -
     finally:
         for writer in connections:
             writer.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("GET ada/sums/openapi.json", 200),
+        ("GET ada/sums", 200),
+        ("DELETE ada/sums/openapi.json", 405),
+        ("GET ada/none/openapi.json", 404),
+        (f"GET _/results/{'0' * 32}", 404),
+        ("POST _/nothing/at/all", 404),
+        ("POST ", 405),
+    ],
+)
+async def test_a_body_that_nobody_reads_costs_the_next_request_nothing(
+    small: FrontStand, asked: str, told: int
+) -> None:
+    method, _, path = asked.partition(" ")
+    lines = [f"{method} {PREFIX}{path} HTTP/1.1", "Host: x", f"Content-Length: {10 * LIMIT}"]
+    first = "\r\n".join([*lines, "", "1" * 10 * LIMIT]).encode()
+    came = await small.raw(first, head("ada/sums/echo", "Content-Length: 0"))
+    assert status(came) == told
+    assert status(came[came.index(b"HTTP/1.1", 1) :]) == 200
+
+
+async def test_a_browser_that_sends_a_body_is_led_to_the_page_all_the_same(
+    small: FrontStand,
+) -> None:
+    lines = [f"GET {PREFIX}ada/sums HTTP/1.1", "Host: x", "Accept: text/html"]
+    body = [f"Content-Length: {10 * LIMIT}", "", "1" * 10 * LIMIT]
+    came = await small.raw("\r\n".join([*lines, *body]).encode(), head("x/y/z"))
+    assert status(came) == 302
+    assert status(came[came.index(b"HTTP/1.1", 1) :]) == 404
