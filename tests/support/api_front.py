@@ -148,6 +148,7 @@ class _Person(tornado.web.RequestHandler):
         self.hub.asked[name] += 1
         known = 200 if name in self.hub.people else 404
         status = self.hub.status or (known if token in self.hub.tokens else 403)
+        status = 500 if name in self.hub.stumbles else status
         account = self.hub.accounts.get(name)
         await self.hub.go_on.wait()
         self.set_status(status)
@@ -167,6 +168,8 @@ class SmallHub:
         socket, self.port = bind_unused_port()
         #: Those who are there, for whom asks by name with a token.
         self.people: set[str] = set()
+        #: Those over whom the hub stumbles.
+        self.stumbles: set[str] = set()
         #: When their accounts were made, of whom that is told; and whether what was found out of
         #: somebody is answered.
         self.accounts: dict[str, str] = {}

@@ -15,7 +15,7 @@ import asyncio
 
 import structlog
 
-from juliabox_ext.errors import JuliaBoxError, NotFoundError
+from juliabox_ext.errors import JuliaBoxError, NotFoundError, UnavailableError
 from juliabox_services.api.models import Api, Version
 from juliabox_services.api.people import People, differ
 from juliabox_services.api.published import Published
@@ -23,6 +23,8 @@ from juliabox_services.api.saving import Saving
 
 #: Seconds between two rounds, and between two questions of one.
 ROUND, STEP = 60.0, 0.1
+#: Questions in a row without an answer after which a round ends: it is not about one name.
+UNANSWERED = 3
 #: Who stops the APIs; no user has a name with capitals.
 WHO = "JuliaBox"
 
@@ -64,20 +66,32 @@ class Departures:
     async def look(self) -> None:
         """Ask for each publisher, and stop the APIs of those who are gone.
 
-        Raise ``UnavailableError`` (``api.hub``) if the hub does not tell, and what
-        :meth:`Saving.stop` raises.
+        A name for which that fails costs the others nothing. Raise ``UnavailableError``
+        (``api.hub``) if the hub does not tell of anybody, and what :meth:`Saving.stop` raises.
         """
         await self._people.demand()
+        unanswered = 0
         for name in sorted({api.publisher for api, _ in self._published}):
             # as they are before the hub is asked: what is published meanwhile may be of somebody
             # who came meanwhile
             owned = [one for one in self._published.of(name) if one[0].stopped != "gone"]
-            if owned:
-                await self._look_at(name, owned)
-                await asyncio.sleep(STEP)
+            if not owned:
+                continue
+            try:
+                account = await self._people.find(name)
+            except UnavailableError as error:
+                unanswered += 1
+                if unanswered == UNANSWERED:
+                    raise
+                log.warning("not known of a publisher", publisher=name, reason=error.message)
+            else:
+                unanswered = 0
+                await self._judge(name, account, owned)
+            await asyncio.sleep(STEP)
 
-    async def _look_at(self, name: str, owned: list[tuple[Api, Version]]) -> None:
-        account = await self._people.find(name)
+    async def _judge(
+        self, name: str, account: str | None, owned: list[tuple[Api, Version]]
+    ) -> None:
         if account is None:
             was_there = any(api.account or one.saved_by == name for api, one in owned)
             if name in self._missing:

@@ -92,6 +92,29 @@ async def test_the_apis_of_who_was_removed_are_stopped_until_an_admin_starts_the
     await looking.close()
 
 
+async def test_a_name_over_which_the_hub_stumbles_keeps_nobody_else_from_being_looked_at(
+    hub: SmallHub, looking: Departures, publishing: Publishing
+) -> None:
+    hub.stumbles, hub.people = {"ada"}, set()
+    await looking.look()
+    await looking.look()
+    assert stopped(publishing) == {"ada/one": "", "ada/two": "", "bob/one": "gone"}
+
+
+async def test_a_hub_that_stumbles_over_everybody_is_not_asked_for_all(
+    hub: SmallHub, looking: Departures, publishing: Publishing
+) -> None:
+    for name in ("carl", "dora"):
+        await publishing.saving.save(name, "one", request(), name)
+    asked = hub.asked.total()
+    hub.stumbles = {"ada", "bob", "carl", "dora"}
+    with pytest.raises(UnavailableError):
+        await looking.look()
+    assert (
+        hub.asked.total() == asked + 1 + departures.UNANSWERED
+    )  # the first is for the engine's own
+
+
 async def test_who_was_removed_while_no_engine_ran_is_noticed(
     hub: SmallHub, looking: Departures, publishing: Publishing
 ) -> None:
