@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
+from juliabox_spawner.hub.pages import FOLDER
 from juliabox_spawner.settings import ProfileSettings
 from support.hub_stand import HubStand
 from support.visitor import Visitor
@@ -19,7 +21,11 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubStand]:
         ProfileSettings("large", "Large"),
         ProfileSettings("lab", "Lab", groups=["lab"]),
     ]
-    with HubStand(tmp_path_factory.mktemp("stand"), profiles=profiles) as running:
+    # a copy of what the hub serves, in which tests may write: others look at the checkout meanwhile
+    packages = tmp_path_factory.mktemp("packages")
+    shutil.copytree(FOLDER, packages / "juliabox_config")
+    folder = tmp_path_factory.mktemp("stand")
+    with HubStand(folder, packages=packages, profiles=profiles) as running:
         yield running
 
 

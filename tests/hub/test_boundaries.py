@@ -104,7 +104,7 @@ def test_zero_log_in_is_for_pages_of_this_machine_alone(tmp_path: Path) -> None:
 
         def log_in(host: str) -> int:
             headers = {"Host": host, "Sec-Fetch-Mode": "navigate"}
-            with httpx.Client(base_url=stand.url, headers=headers) as http:
+            with httpx.Client(base_url=stand.url, headers=headers, timeout=60) as http:
                 page = http.get("/hub/login")
                 token = page.text.split('name="_xsrf" value="')[1].split('"')[0]
                 cookies = "; ".join(f"{c.name}={c.value}" for c in http.cookies.jar)

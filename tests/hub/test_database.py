@@ -30,7 +30,7 @@ def test_a_locked_database_is_told_as_such_to_programs_and_to_people(tmp_path: P
         password = add_person(stand, "ada")
         visitor = Visitor(stand)
         visitor.log_in("ada", password)
-        begun = len(stand.log)
+        before = stand.log.count("Traceback")
         with locked(stand):
             reading = stand.api("GET", "/users/ada")
             answers = [
@@ -45,7 +45,7 @@ def test_a_locked_database_is_told_as_such_to_programs_and_to_people(tmp_path: P
         assert {answer.headers["Retry-After"] for answer in answers} == {"5"}
         assert all("does not answer at the moment" in answer.text for answer in answers)
         assert all("sqlite" not in answer.text.lower() for answer in answers)
-        assert "Traceback" not in stand.log[begun:]
+        assert stand.log.count("Traceback") == before
         assert visitor.logged_in()
         assert stand.api("GET", "/users/ada").status_code == 200
         assert stand.api("POST", "/users/emmy").status_code == 201
@@ -56,7 +56,7 @@ def test_what_was_written_is_in_the_database_file_itself_soon_after(tmp_path: Pa
         database = stand.folder / "hub/jupyterhub.sqlite"
         assert database.with_name("jupyterhub.sqlite-wal").exists()
         assert stand.api("POST", "/users/emmy").status_code == 201
-        stand.wait_for(lambda: _names_without_log(database) >= {"emmy"}, 30)
+        stand.wait_for(lambda: _names_without_log(database) >= {"emmy"})
         assert stand.hub is not None
         assert stand.api("POST", "/users/late").status_code == 201
         stand.kill(stand.hub)

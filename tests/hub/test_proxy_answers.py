@@ -67,7 +67,7 @@ class Proxy:
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> http.client.HTTPResponse:
         """Send an address as it is."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request(method, path, headers=headers)
         return connection.getresponse()
 
@@ -75,7 +75,8 @@ class Proxy:
         """Add a route."""
         url = f"http://127.0.0.1:{self.api_port}/api/routes{path}"
         headers = {"Authorization": "token proxy"}
-        assert httpx.post(url, headers=headers, json={"target": target}).status_code == 201
+        made = httpx.post(url, headers=headers, json={"target": target}, timeout=60)
+        assert made.status_code == 201
 
 
 @contextmanager

@@ -175,11 +175,16 @@ def test_whoever_is_let_in_gets_a_mail_and_none_is_lost_while_the_server_refuses
             assert "ada@example.org" in admin.get("/hub/authorize").text
             admin.post("/hub/authorize", {"username": "ada", "action": "authorize"})
             waiting = tmp_path / "hub/mail"
-            stand.wait_for(lambda: any('"tries":1' in f.read_text() for f in waiting.iterdir()))
+            # the hub writes each anew beside its name
+            stand.wait_for(
+                lambda: any('"tries":1' in f.read_text() for f in waiting.glob("*.json"))
+            )
             mails.mail_answer = ""
             (file,) = waiting.glob("*.json")
             mail = json.loads(file.read_text())
-            file.write_text(json.dumps({**mail, "due": 0.0}))
+            edited = file.with_suffix(".edited")
+            edited.write_text(json.dumps({**mail, "due": 0.0}))
+            edited.replace(file)  # the hub, which looks at any moment, gives up what is half a file
             stand.wait_for(lambda: mails.messages)
             assert mails.messages[0]["To"] == "ada@example.org"
             assert stand.url in mails.messages[0].get_content()

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import httpx
 
-from juliabox_spawner.hub.pages import FOLDER
 from support.hub_stand import HubStand
 from support.visitor import Visitor, add_person
 from support.waiting import measured
@@ -62,9 +61,10 @@ def test_a_start_that_takes_a_while_has_its_page(stand: HubStand, visitor: Visit
 
 
 def test_a_file_with_a_compressed_twin_is_sent_as_such_to_who_takes_it(
-    visitor: Visitor,
+    stand: HubStand, visitor: Visitor
 ) -> None:
-    style = FOLDER / "static" / "juliabox.css"
+    assert stand.packages is not None
+    style = stand.packages / "juliabox_config" / "static" / "juliabox.css"
     twin = style.with_name("juliabox.css.gz")
     twin.write_bytes(gzip.compress(style.read_bytes()))
     try:

@@ -11,7 +11,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -24,6 +24,9 @@ from juliabox_ext.errors import (
 )
 from juliabox_manager import protocol as p
 
+if TYPE_CHECKING:
+    from _collections_abc import dict_values
+
 VERSION = "6.1.1"
 
 
@@ -34,12 +37,20 @@ async def _pause(seconds: Callable[[], float]) -> None:
         await asyncio.sleep(0.02)
 
 
+class Sessions(dict[str, p.SessionInfo]):
+    """Sessions by their ids, which tests look at while the manager's thread adds and removes."""
+
+    def values(self) -> dict_values[str, p.SessionInfo]:
+        """Return those of this moment: a dictionary that grows ends who goes through it."""
+        return dict(self).values()
+
+
 class FakeManager:
     """Implements ``call`` as the client does, and ``handle`` as the server wants it."""
 
     def __init__(self, port: int = p.SESSION_PORT) -> None:
         self.port = port
-        self.sessions: dict[str, p.SessionInfo] = {}
+        self.sessions = Sessions()
         self.environments: dict[str, dict[str, str]] = {}
         self.volumes: set[str] = set()
         self.removed_volumes: list[str] = []

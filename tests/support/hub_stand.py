@@ -75,7 +75,8 @@ class HubStand:
 
     def __init__(self, folder: Path, *, packages: Path | None = None, **settings: Any) -> None:
         self.folder = folder
-        self._packages = packages
+        #: What comes before the packages that are installed.
+        self.packages = packages
         self.port, self.api_port, self.hub_port, self.manager_port = (free_port() for _ in range(4))
         self.hub: subprocess.Popen[bytes] | None = None
         self.proxy: subprocess.Popen[bytes] | None = None
@@ -198,7 +199,7 @@ class HubStand:
             "JULIABOX_PROXY_PROGRAM": str(proxy_program()),
             "JULIABOX_HUB_URL": f"http://127.0.0.1:{self.hub_port}",
             "JULIABOX_BASE_URL": "/",
-            "PYTHONPATH": os.pathsep.join(map(str, filter(None, (self._packages, AS_IN_IMAGES)))),
+            "PYTHONPATH": os.pathsep.join(map(str, filter(None, (self.packages, AS_IN_IMAGES)))),
             **self._environment(),
         }
         with (self.folder / f"{name}.log").open("ab") as log:
