@@ -82,15 +82,18 @@ def left_loops(folder: Path) -> list[str]:
     return [
         one["name"]
         for one in json.loads(done.stdout)["loopdevices"]
-        if (str(one["back-maj:min"]).strip(), int(one["back-ino"])) in images
+        # nothing is told of one, anybody's, that is freed while they are listed
+        if one["back-ino"] and (one["back-maj:min"].strip(), int(one["back-ino"])) in images
     ]
 
 
 def _images(folder: Path) -> Iterator[tuple[str, int]]:
-    for path in folder.glob("volumes/**/*.img"):
-        with contextlib.suppress(FileNotFoundError):
-            found = path.stat()
-            yield f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}", found.st_ino
+    # it passes over what is removed meanwhile; Path.glob stops there
+    for place, _, names in os.walk(folder / "volumes"):
+        for path in (Path(place, name) for name in names if name.endswith(".img")):
+            with contextlib.suppress(FileNotFoundError):
+                found = path.stat()
+                yield f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}", found.st_ino
 
 
 def undo_all(folder: Path) -> list[str]:

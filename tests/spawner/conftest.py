@@ -27,7 +27,7 @@ class World:
         self.config.JuliaBoxSpawner.network_name = "sessions"
         self.config.JuliaBoxSpawner.image = "juliabox/julia"
         self.config.JuliaBoxSpawner.mem_limit = 1024**3
-        self.config.JuliaBoxSpawner.http_timeout = 5
+        self.config.JuliaBoxSpawner.http_timeout = 60
         factory = orm.new_session_factory("sqlite:///:memory:")
         self.db = factory()
         for role in roles.get_default_roles():

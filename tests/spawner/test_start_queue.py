@@ -22,11 +22,11 @@ GIB = 1024**3
 
 @pytest.fixture(autouse=True)
 def quick(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tell and look often; room for waiting."""
+    """Tell and look often; room for waiting, on a busy machine, too."""
     monkeypatch.setattr(start_queue, "TELL", 0.02)
-    world.config.JuliaBoxSpawner.start_limit = 10
-    world.config.JuliaBoxSpawner.start_timeout = 60
-    world.config.JuliaBoxSpawner.queue_timeout = 20
+    world.config.JuliaBoxSpawner.start_limit = 60
+    world.config.JuliaBoxSpawner.start_timeout = 240
+    world.config.JuliaBoxSpawner.queue_timeout = 120
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def spawned(world: Any, *names: str) -> list[asyncio.Task[Any]]:
 
 async def soon(work: Awaitable[Any]) -> None:
     """Wait for what happens in a moment; the time is for what never does."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         await work
 
 
@@ -221,11 +221,13 @@ async def test_the_time_in_the_queue_does_not_count_as_time_of_the_start(world: 
 async def test_a_start_that_waits_for_something_else_makes_place_for_the_next(
     queue: StartQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start_queue, "HOLD", 0.05)
-    async with queue.turn(1, print, 60) as one, queue.turn(1, print, 60) as two:
+    monkeypatch.setattr(start_queue, "HOLD", 60.0)
+    clock = LoopClock(asyncio.get_running_loop())
+    async with queue.turn(1, print, 600) as one, queue.turn(1, print, 600) as two:
         await asyncio.gather(one.come(), two.come())
-        async with queue.turn(1, print, 60) as three:
+        async with queue.turn(1, print, 600) as three:
             assert not three.may_go
+            clock.later(60)
             await soon(three.come())
 
 

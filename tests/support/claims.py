@@ -7,6 +7,7 @@ these processes see them), so that a look costs milliseconds and needs no engine
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import secrets
 import time
@@ -111,8 +112,12 @@ def memory_limit(container: str) -> int:
 
 def limit_files(container: str) -> Iterator[Path]:
     """Return where the kernel may tell a container's memory limit."""
-    for pattern, name in (("memory/docker/*", "memory.limit_in_bytes"), ("**/*", "memory.max")):
-        yield from (path / name for path in _CGROUP.glob(pattern) if container in path.name)
+    older = (path for path in _CGROUP.glob("memory/docker/*") if container in path.name)
+    yield from (path / "memory.limit_in_bytes" for path in older)
+    # it passes over groups that end meanwhile; Path.glob stops there
+    for place, _, _ in os.walk(_CGROUP):
+        if container in Path(place).name:
+            yield Path(place, "memory.max")
 
 
 async def _until_limited(container: str, memory: int) -> int:

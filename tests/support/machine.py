@@ -118,9 +118,10 @@ def loops_of(installation: Installation) -> list[str]:
     of the manager that bound the device is gone.
     """
     images = set()
-    for path in installation.state.glob("volumes/**/disk.img"):
+    # it passes over what is removed meanwhile; Path.glob stops there
+    for place, _, _ in os.walk(installation.state / "volumes"):
         with contextlib.suppress(FileNotFoundError):
-            found = path.stat()
+            found = Path(place, "disk.img").stat()
             device = f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}"
             images.add((device, found.st_ino))
     told = subprocess.run(
@@ -130,7 +131,8 @@ def loops_of(installation: Installation) -> list[str]:
     devices = json.loads(told)["loopdevices"] if told.strip() else []
     return [
         one["name"] for one in devices
-        if (one["back-maj:min"].strip(), int(one["back-ino"])) in images
+        # nothing is told of one, anybody's, that is freed while they are listed
+        if one["back-ino"] and (one["back-maj:min"].strip(), int(one["back-ino"])) in images
     ]  # fmt: skip
 
 
