@@ -121,7 +121,7 @@ def run(
     monkeypatch.setattr("juliabox_services.api.audit.log", structlog.testing.CapturingLogger())
     engine = Engine(hub, tmp_path)
     engine.start()
-    assert engine.ready.wait(10)
+    assert engine.ready.wait(60)
     monkeypatch.setattr(rendering_api, "API_PORT", engine.port)
     monkeypatch.setattr(Addresses, "api_edge", "127.0.0.1")
     installation = SimpleNamespace(

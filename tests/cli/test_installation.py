@@ -65,7 +65,8 @@ def test_a_running_service_is_healthy_and_the_doctor_finds_nothing(
     assert {status["components"][part]["state"] for part in PARTS} == {"running"}
     checks = json.loads(installation.juliabox("doctor", "--json"))["checks"]
     assert [one for one in checks if not one["ok"]] == []
-    assert installation.sessions() == [] or installation.sessions()[0]["container"]
+    sessions = installation.sessions()
+    assert sessions == [] or sessions[0]["container"]
 
 
 def test_a_second_up_changes_nothing_and_an_edit_replaces_only_its_part(

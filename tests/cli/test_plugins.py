@@ -26,6 +26,7 @@ from juliabox_ext.catalog import PluginInfo
 from juliabox_ext.errors import ConfigurationError, PluginError
 from juliabox_ext.loads import LOADS
 from juliabox_ext.plugin import GROUPS
+from juliabox_ext.registry import PATIENCE
 from support.strangers import MAIL, MAIL_ENTRY, Site, site
 
 PAGE = """
@@ -51,11 +52,18 @@ def config(text: str) -> Config:
 KNOWN: dict[PluginInfo, Probed] = {}
 
 
-def examine(infos: Sequence[PluginInfo], settings: Settings) -> list[Probed]:
-    """Probe as `up` does: strangers with less patience, the built-in ones once for all tests."""
+def hasty(infos: Sequence[PluginInfo], settings: Settings) -> list[Probed]:
+    """Probe as `up` does, with less patience for strangers: only for one that hangs."""
+    return examine(infos, settings, patience=8.0)
+
+
+def examine(
+    infos: Sequence[PluginInfo], settings: Settings, *, patience: float = PATIENCE
+) -> list[Probed]:
+    """Probe as `up` does: the built-in ones once for all tests."""
     strangers = [one for one in infos if not one.built_in]
     fresh = [one for one in infos if one.built_in and (one not in KNOWN or one.name in settings)]
-    found = dict(zip(strangers, probe(strangers, settings, patience=8.0), strict=True))
+    found = dict(zip(strangers, probe(strangers, settings, patience=patience), strict=True))
     known = dict(zip(fresh, probe(fresh, settings), strict=True))
     KNOWN.update({info: one for info, one in known.items() if info.name not in settings})
     return [found.get(info) or known.get(info) or KNOWN[info] for info in infos]
@@ -95,7 +103,8 @@ def test_a_plugin_that_harms_its_process_is_left_out_and_those_after_it_are_exam
     code: str, fault: str, said: str, strangers: Site
 ) -> None:
     strangers.add("stranger-mail", code, MAIL_ENTRY)
-    choice = choose(config("plugins: {enable: [stranger]}"), examine)
+    probing = hasty if fault == "plugin.hangs" else examine
+    choice = choose(config("plugins: {enable: [stranger]}"), probing)
     (only,) = choice.faults
     assert (only.plugin, only.distribution, only.code) == ("stranger", "stranger-mail", fault)
     assert "plugin stranger (juliabox.cloud, stranger-mail 1.0)" in only.message

@@ -60,9 +60,10 @@ POOL: dict[str, Any] = {
 FLOOD = (0.3, 2.0)
 EBB = 15.0
 
-#: Kills between two looks at everything; seconds until everything must have come to rest.
+#: Kills between two looks at everything; seconds until everything must have come to rest: pauses
+#: between tries to make a warm container double for as long as an engine is away.
 STRETCH = 20
-REST = 60.0
+REST = 120.0
 
 SAMPLE = int(os.environ.get("JULIABOX_CLAIM_KILLS_SAMPLE", "25"))
 KILLS = int(os.environ.get("JULIABOX_SOAK_CLAIM_KILLS", "500"))

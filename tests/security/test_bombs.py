@@ -118,9 +118,15 @@ def _explode(victim: Inside, seconds: float, *bombs: str) -> None:
 
 def _end(victim: Inside) -> None:
     """End what exploded, from outside: a full container may admit no further process."""
-    for process in _processes(victim):
-        if f"{HOME}/bombs.py" in process[-1]:
-            subprocess.run(["kill", "-9", process[1]], check=False)
+
+    def ended() -> bool:
+        # what was made meanwhile is met by another look
+        bombs = [one[1] for one in _processes(victim) if f"{HOME}/bombs.py" in one[-1]]
+        if bombs:
+            subprocess.run(["kill", "-9", *bombs], check=False, capture_output=True)
+        return not bombs
+
+    wait_for(ended, 60, "bombs go on")
 
 
 def _processes(victim: Inside) -> list[list[str]]:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from docker.errors import NotFound
 
+from support.fresh_http import FreshConnections
 from support.hub_stand import PASSWORD
 from support.inside import Inside, inspect
 from support.installation import Installation
@@ -150,7 +151,8 @@ def canaries(
     found["token of mallory"] = mallory.person.own["Authorization"].split()[1]
     password = installation.add_user("canary")
     found["password"], found["wrong password"] = password, f"wrong-{PASSWORD}"
-    with httpx.Client(base_url=installation.url, timeout=30) as browser:
+    fresh = FreshConnections()  # the proxy ends idle ones after 5 s, perhaps as one is taken
+    with httpx.Client(base_url=installation.url, timeout=60, transport=fresh) as browser:
         for word in (found["wrong password"], password):
             page = browser.get("/hub/login", headers={"Sec-Fetch-Mode": "navigate"})
             token = re.findall(r'name="_xsrf" value="([^"]+)"', page.text)[0]

@@ -12,6 +12,7 @@ import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
+from support.fresh_http import FreshConnections
 from support.inside import Inside
 from support.installation import Installation
 from support.visitor import NAVIGATE, XSRF
@@ -39,8 +40,13 @@ class Visit:
     def __init__(self, installation: Installation, name: str) -> None:
         self.url = installation.url
         password = installation.add_user(name)
+        # the proxy ends idle connections after 5 s, perhaps as one is taken
         self.http = httpx.Client(
-            base_url=self.url, follow_redirects=True, timeout=30, headers=NAVIGATE
+            base_url=self.url,
+            follow_redirects=True,
+            timeout=60,
+            headers=NAVIGATE,
+            transport=FreshConnections(),
         )
         found = XSRF.search(self.http.get("/hub/login").text)
         assert found

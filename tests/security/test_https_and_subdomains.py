@@ -25,7 +25,7 @@ from support.browsing import visit
 from support.inside import Inside
 from support.installation import Installation
 from support.ports import free_port
-from support.rest_user import RestUser, wait_for
+from support.rest_user import START, RestUser, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
@@ -223,7 +223,7 @@ def hostile(secure: Installation) -> Iterator[Inside]:
     """The session of somebody who serves a hostile page from it."""
     person = Person(secure, "mallory")
     assert person.start().status_code in {201, 202}
-    wait_for(lambda: (person.server() or {}).get("ready"), 90, "the server is not ready")
+    wait_for(lambda: (person.server() or {}).get("ready"), START, "the server is not ready")
     inside = Inside(person)
     _inside(inside, "serve", detached=True)
     wait_for(lambda: _serves(inside), 60, "the hostile page is not served")
