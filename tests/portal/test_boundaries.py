@@ -181,7 +181,7 @@ def test_no_token_is_in_a_log_or_an_address(
 def test_figures_and_health_are_not_reachable_by_the_proxy(stand: PortalStand) -> None:
     for path in ("metrics", "healthz"):
         assert Guest(stand).http.get(f"{PREFIX}{path}").status_code == 404
-    figures = httpx.get(f"http://127.0.0.1:{stand.figures_port}/metrics").text
+    figures = httpx.get(f"http://127.0.0.1:{stand.figures_port}/metrics", timeout=60).text
     assert 'juliabox_portal_requests_total{route="PageHandler",status="200"}' in figures
     assert "juliabox_portal_recorder_lag_seconds" in figures
 

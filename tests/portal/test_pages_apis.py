@@ -66,6 +66,7 @@ def test_a_new_api_gets_a_name_that_addresses_can_carry(portal: Watched, state: 
     name.fill("fresh")
     page.get_by_role("button", name="New API").click()
     page.wait_for_url("**/apis/ada/fresh")
+    page.wait_for_selector("html[data-ready]", state="attached")
     expect(page.get_by_text("not published yet")).to_be_visible()
     expect(page.get_by_role("tab")).to_have_text(["Source"])
     assert source_of(page).startswith('"The n-th Fibonacci number."')
@@ -139,7 +140,7 @@ def test_any_number_of_arguments_and_a_picture(portal: Watched, state: State) ->
     assert sent_after(page, state, f"{PATH}/try/halves")["arguments"] == ["1", '"a"']
     picture = page.get_by_role("img", name="The picture that the function gave")
     expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.naturalWidth") == 1
+    expect(picture).to_have_js_property("naturalWidth", 1)  # it is read after it is there
     assert portal.complaints == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from juliabox_services.portal.models import Home
-from support import portal_samples
+from support import portal_preview, portal_samples
 from support.portal_browsing import Watched, seen, watched
 from support.portal_preview import XSRF, State
 
@@ -56,15 +56,23 @@ def test_gauges_follow_what_the_session_uses(portal: Watched, state: State) -> N
     expect(page.locator(".jb-gauge-memory").first).to_have_attribute("data-level", "full")
 
 
+@pytest.fixture
+def unshared() -> Iterator[tuple[str, State]]:
+    """A preview that no window of another test asks."""
+    with portal_preview.running() as running:
+        yield running
+
+
 def test_a_page_that_nobody_sees_asks_for_nothing(
-    preview: tuple[str, State], state: State, browser: Browser
+    unshared: tuple[str, State], browser: Browser
 ) -> None:
+    address, state = unshared
     page = browser.new_page()
     # of this window alone: its time stands still from now on
     now = time.time()
     page.clock.install(time=now)
     page.clock.pause_at(now + 600)
-    Watched(page).open(preview[0])
+    Watched(page).open(address)
     page.wait_for_load_state("networkidle")
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
     wake(page)

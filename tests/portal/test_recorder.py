@@ -97,7 +97,7 @@ async def test_a_session_is_recorded_when_it_runs_and_with_its_whole_time_when_i
         await asyncio.sleep(0.3)
         await manager.call(p.SessionStop(session))
         await manager.call(p.SessionRemove(session))
-        await until(lambda: plugins.sessions()[session] >= 0.3)
+        await until(lambda: plugins.sessions()[session] > 0.28)  # by another clock than slept
 
 
 async def test_a_session_that_starts_costs_no_look_at_all_the_others(
@@ -127,7 +127,7 @@ async def test_sessions_that_came_and_went_while_the_portal_was_away_are_recorde
     third = await start(manager, "eve")
     async with recording(manager, plugins):
         await until(lambda: set(plugins.sessions()) == {first, second, third})
-        assert plugins.sessions()[second] >= 0.2
+        assert plugins.sessions()[second] > 0.18  # by another clock than slept
 
 
 async def test_a_replay_of_old_events_shortens_no_row(
@@ -141,7 +141,7 @@ async def test_a_replay_of_old_events_shortens_no_row(
     records.set_value(CURSOR, 1000)
     async with recording(manager, plugins) as recorder:
         await until(lambda: recorder.waiting == 0 and records.value(CURSOR) != 1000)
-        assert plugins.sessions()[session] >= 0.5
+        assert plugins.sessions()[session] > 0.48  # by another clock than slept
 
 
 async def test_a_manager_that_was_started_anew_makes_the_recorder_look_at_all_sessions(
@@ -173,6 +173,7 @@ async def test_a_manager_that_was_started_anew_makes_the_recorder_look_at_all_se
 async def test_a_database_that_is_away_costs_no_row(
     manager: FakeManager, plugins: Plugins, fault: Any
 ) -> None:
+    today = datetime.now(UTC).date()
     async with recording(manager, plugins) as recorder:
         first = await start(manager, "ada")
         await until(lambda: first in plugins.sessions() and recorder.waiting == 0)
@@ -187,7 +188,7 @@ async def test_a_database_that_is_away_costs_no_row(
         plugins.database.fault = None
         await until(lambda: recorder.waiting == 0)
         assert set(plugins.sessions()) == {first, second}
-    failures = Records(cast(Registry, plugins)).failures(datetime.now(UTC).date())
+    failures = Records(cast(Registry, plugins)).failures(today)
     assert [one["code"] for one in failures] == ["no_room.memory"]
 
 
@@ -207,12 +208,12 @@ async def test_a_database_that_is_away_at_the_start_costs_no_row_either(
 async def test_only_what_ended_otherwise_than_it_should_is_a_failure(
     manager: FakeManager, plugins: Plugins
 ) -> None:
+    today = datetime.now(UTC).date()  # midnight may be in between
     async with recording(manager, plugins) as recorder:
         good, bad = await start(manager, "ada"), await start(manager, "bob")
         await manager.call(p.SessionStop(good))
         await manager.end(bad, p.ExitInfo(137, True, "It ran out of memory (limit 1024 MiB)."))
         records = Records(cast(Registry, plugins))
-        today = datetime.now(UTC).date()
         await until(lambda: records.failures(today))
         (found,) = records.failures(today)
         assert (found["subject"], found["kind"]) == ("bob", "session")

@@ -30,12 +30,13 @@ def sent(state: State, method: str, path: str) -> dict[str, object]:
 
 
 def source_of(page: Page) -> str:
-    return str(page.evaluate("document.querySelector('.CodeMirror').CodeMirror.getValue()"))
+    """Return what the editor has, which comes after its page."""
+    return str(page.locator(".CodeMirror").evaluate("one => one.CodeMirror.getValue()"))
 
 
 def line_of_cursor(page: Page) -> int:
     """Return where the editor's cursor is; the first line is 0."""
-    return int(page.evaluate("document.querySelector('.CodeMirror').CodeMirror.getCursor().line"))
+    return int(page.locator(".CodeMirror").evaluate("one => one.CodeMirror.getCursor().line"))
 
 
 def write(page: Page, text: str) -> None:
