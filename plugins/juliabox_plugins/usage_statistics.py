@@ -68,16 +68,19 @@ def _percent(part: float, whole: float) -> float:
 
 def cpu_percent(span: float, stat: Path = _PROC / "stat") -> float:
     """Return the percentage of the machine's processor time that is used, over ``span`` seconds."""
-    idle, total = _cpu_times(stat.read_text())
+    busy, idle = _cpu_times(stat.read_text())
     time.sleep(span)
-    idle_later, total_later = _cpu_times(stat.read_text())
-    return _percent(total_later - total - (idle_later - idle), total_later - total)
+    busy_later, idle_later = _cpu_times(stat.read_text())
+    # the kernel's count of the time in which disks were waited for goes back now and then
+    worked, rested = max(0, busy_later - busy), max(0, idle_later - idle)
+    return _percent(worked, worked + rested)
 
 
 def _cpu_times(text: str) -> tuple[int, int]:
-    """Return idle and total ticks: of user, nice, system, idle, iowait, irq, softirq, steal."""
+    """Return busy and idle ticks: of user, nice, system, idle, iowait, irq, softirq, steal."""
     times = [int(word) for word in text.splitlines()[0].split()[1:9]]
-    return times[3] + times[4], sum(times)
+    idle = times[3] + times[4]
+    return sum(times) - idle, idle
 
 
 def memory_percent(meminfo: str) -> float:

@@ -104,6 +104,16 @@ def test_processor_time_is_what_was_used_between_two_looks(
     assert usage_statistics.cpu_percent(1.0, stat) == 40.0
 
 
+def test_a_count_of_waiting_for_disks_that_goes_back_makes_no_more_than_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  100 0 100 700 100 0 0 0 0 0\n")
+    later = "cpu  108 0 102 700 98 0 0 0 0 0\n"
+    monkeypatch.setattr(usage_statistics.time, "sleep", lambda _: stat.write_text(later))
+    assert usage_statistics.cpu_percent(1.0, stat) == 100.0
+
+
 def test_memory_that_can_be_given_back_is_not_used() -> None:
     told = "MemTotal:  1000 kB\nMemFree:  100 kB\nMemAvailable:  250 kB\n"
     assert usage_statistics.memory_percent(told) == 75.0
