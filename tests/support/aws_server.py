@@ -12,21 +12,17 @@ from typing import Any
 
 import boto3
 import requests
-from moto.server import ThreadedMotoServer
 
 REGION = "us-east-1"
 KEYS = {"access_key_id": "testing", "secret_access_key": "testing", "region": REGION}
 
 
 class AwsServer:
-    """Moto's server in a thread of this process, on a free port."""
+    """Moto's server, which runs in threads of this process, and clients of the tests' own."""
 
-    def __init__(self) -> None:
-        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        self._server.start()
+    def __init__(self, url: str) -> None:
+        self.url = url
         self._clients: dict[str, Any] = {}
-        host, port = self._server.get_host_and_port()
-        self.url = f"http://{host}:{port}"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -47,11 +43,7 @@ class AwsServer:
 
     def reset(self) -> None:
         """Forget everything."""
-        requests.post(f"{self.url}/moto-api/reset", timeout=10).raise_for_status()
-
-    def stop(self) -> None:
-        """End it."""
-        self._server.stop()
+        requests.post(f"{self.url}/moto-api/reset", timeout=60).raise_for_status()
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """Moto's server, which does one request after another.
 
-Moto compares and writes without a lock, so two conditional writes at once can both succeed.
-DynamoDB does each in one step; so does this server, and what a test finds lost was lost by us.
+Moto compares and writes without a lock, so two conditional writes at once can both succeed, and
+who reads an object of S3 that is just replaced finds its file closed. AWS does each in one step; so
+does this server, and what a test finds lost was lost by us.
 """
 
 from __future__ import annotations
@@ -36,7 +37,13 @@ class OneAtATime:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer a request."""
         with self._lock:
-            return list(self._application(environ, start_response))
+            answer = self._application(environ, start_response)
+            try:
+                return list(answer)
+            finally:
+                close = getattr(answer, "close", None)
+                if close is not None:
+                    close()
 
 
 @contextmanager

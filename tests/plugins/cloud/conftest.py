@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from support.aws_server import AwsServer, FaultyServer, faulty_server
+from support.one_at_a_time_moto import moto
 
 
 @pytest.fixture(scope="session")
 def aws_process() -> Iterator[AwsServer]:
-    server = AwsServer()
-    yield server
-    server.stop()
+    with moto() as url:
+        yield AwsServer(url)
 
 
 @pytest.fixture

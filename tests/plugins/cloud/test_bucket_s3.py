@@ -159,11 +159,11 @@ def test_a_store_that_is_down_is_told(step: str, file: Path, tmp_path: Path) -> 
 def test_a_store_that_hangs_is_given_up(
     step: str, file: Path, tmp_path: Path, faulty: FaultyServer
 ) -> None:
-    faulty.pause = 1.5
+    faulty.pause = 30
     start = time.monotonic()
     store = on(faulty.url, tmp_path, attempts=1, read_timeout=0.5)
     fails(step, store, file, UnavailableError, "aws.unreachable")
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 20
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
@@ -23,9 +25,17 @@ from juliabox_ext.errors import (
 from juliabox_ext.testing.cloud_fake import SentMail
 from juliabox_ext.testing.cloud_mail_suite import RCPT, SENDER
 from juliabox_ext.testing.cloud_suite import SendMailSuite
+from juliabox_plugins import mail_rates
 from juliabox_plugins.mail_smtp import SmtpMail
 from support.mail_server import MailServer, make_certificate, running
 from support.plugin_maker import make
+
+
+@pytest.fixture(autouse=True)
+def _one_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no day end within a test: each has a count of its own."""
+    now = datetime.now(UTC)
+    monkeypatch.setattr(mail_rates, "datetime", SimpleNamespace(now=lambda _: now))
 
 
 @pytest.fixture(scope="module")
@@ -217,10 +227,11 @@ def saying(*lines: bytes) -> Iterator[MailServer]:
                             return
                     connection.recv(1000)
 
-        thread = threading.Thread(target=serve)
+        # nobody waits for it at the end of the run if the test fails
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield MailServer(port=listener.getsockname()[1])
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
