@@ -56,6 +56,12 @@ class Postgres:
         """Return the process that all its others descend from."""
         return int((self.data / "postmaster.pid").read_text().split()[0])
 
+    def children(self) -> list[int]:
+        """Return the processes that it has started and not missed yet."""
+        parent = self.process()
+        found = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+        return [int(child) for child in found.split()]
+
     def remove(self) -> None:
         """Stop it, if it runs, and remove all of it."""
         if (self.data / "postmaster.pid").exists():

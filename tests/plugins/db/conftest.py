@@ -17,6 +17,9 @@ from support.one_at_a_time_moto import moto
 
 Make = Callable[..., Any]
 
+#: Seconds for what only a busy machine makes late: eight writers wait for each other's disk.
+PATIENCE = 60.0
+
 
 @pytest.fixture(scope="session")
 def moto_address() -> Iterator[str]:
@@ -29,7 +32,12 @@ def dynamodb(make: Make) -> Callable[..., Callable[[], DynamoDB]]:
     """Return a function from an address to one that makes plugin's objects on it."""
 
     def at(address: str, prefix: str = "") -> Callable[[], DynamoDB]:
-        settings = {"endpoint_url": address, "table_prefix": prefix, "read_timeout": 30.0}
+        settings = {
+            "endpoint_url": address,
+            "table_prefix": prefix,
+            "connect_timeout": PATIENCE,
+            "read_timeout": PATIENCE,
+        }
         return lambda: make(DynamoDB, **AWS, **settings)
 
     return at
@@ -56,4 +64,4 @@ def make() -> Iterator[Make]:
 @pytest.fixture(scope="class")
 def sqlite(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Rdbms]:
     folder = tmp_path_factory.mktemp("sqlite")
-    return lambda: make(Rdbms, folder)
+    return lambda: make(Rdbms, folder, timeout=PATIENCE)

@@ -36,7 +36,7 @@ class TestPostgreSQL(DatabaseSuite):
     @pytest.fixture(scope="class")
     @classmethod
     def connect(cls, make: Make, postgres: Postgres) -> Connect:
-        return lambda: make(Rdbms, url=postgres.url)
+        return lambda: make(Rdbms, url=postgres.url, timeout=60.0)
 
 
 class TestDynamoDBOnDynalite(DatabaseSuite):

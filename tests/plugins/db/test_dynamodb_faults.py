@@ -79,7 +79,9 @@ def test_what_the_service_says_is_told(
     make: Make, status: int, code: str, kind: type[JuliaBoxError], told: str
 ) -> None:
     with service(status, code) as address:
-        database = make(DynamoDB, endpoint_url=address, attempts=1, **AWS)
+        # what is told is the answer, and not that a busy machine was late with it
+        settings = {"attempts": 1, "connect_timeout": 30.0, "read_timeout": 30.0}
+        database = make(DynamoDB, endpoint_url=address, **settings, **AWS)
         with pytest.raises(kind) as caught:
             database.table_open(NOTES)
     assert caught.value.code == told
@@ -111,7 +113,7 @@ def lossy(make: Make, dynalite_address: str) -> Callable[[str], DynamoDB]:
     """Return a function that makes a database whose first answer to a request is lost."""
 
     def losing(operation: str) -> DynamoDB:
-        database: DynamoDB = make(DynamoDB, endpoint_url=dynalite_address, read_timeout=20.0, **AWS)
+        database: DynamoDB = make(DynamoDB, endpoint_url=dynalite_address, read_timeout=60.0, **AWS)
         client = database._aws.client("dynamodb")
         session = client._endpoint.http_session
         lost: list[bool] = []

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import psycopg
@@ -37,7 +38,7 @@ NOTES = TableSchema("notes", (Column("id"),), (Column("text"), Column("count", "
 
 
 @contextmanager
-def refused(kind: type[JuliaBoxError], *codes: str, within: float = 15.0) -> Iterator[None]:
+def refused(kind: type[JuliaBoxError], *codes: str, within: float = 30.0) -> Iterator[None]:
     """Demand an error with one of some codes, soon."""
     begin = time.monotonic()
     with pytest.raises(kind) as caught:
@@ -56,8 +57,9 @@ def server(postgres: Postgres) -> Iterator[Postgres]:
 
 @pytest.fixture
 def rdbms(make: Make, server: Postgres) -> Rdbms:
-    # what is not at fault must be done within it on a busy machine, too
-    made: Rdbms = make(Rdbms, url=server.url, timeout=3.0, table_prefix="faults_")
+    # what is not at fault must be done within it on a busy machine, too; and a tenth of it lies
+    # between the ends of a lock and of a statement, which are told apart
+    made: Rdbms = make(Rdbms, url=server.url, timeout=5.0, table_prefix="faults_")
     return made
 
 
@@ -86,14 +88,24 @@ def test_a_server_that_was_down_is_used_again_when_it_is_up(
     assert rdbms.record_save(notes, {"id": "a", "text": "second"}) == 2
 
 
+def wait_stopped(process: int) -> None:
+    """Wait until a process that was sent SIGSTOP stands still."""
+    end = time.monotonic() + 60
+    while "T (stopped)" not in Path(f"/proc/{process}/status").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_a_server_that_is_frozen_is_given_up(rdbms: Rdbms, notes: Any, server: Postgres) -> None:
-    parent = server.process()
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    processes = [parent, *map(int, children)]
-    for process in processes:
-        os.kill(process, signal.SIGSTOP)
+    processes = [server.process()]
     try:
-        with refused(UnavailableError, "db.timeout", "db.unavailable", within=25):
+        # first of all, so that it makes no more; one that ends by itself is still there for it
+        os.kill(processes[0], signal.SIGSTOP)
+        wait_stopped(processes[0])
+        processes += server.children()
+        for process in processes[1:]:
+            os.kill(process, signal.SIGSTOP)
+        with refused(UnavailableError, "db.timeout", "db.unavailable", within=40):
             rdbms.record_fetch(notes, id="a")
     finally:
         for process in reversed(processes):
@@ -134,7 +146,7 @@ def test_a_slow_statement_is_ended_and_changes_nothing(
 def test_a_call_that_finds_all_connections_in_use_does_not_wait_for_ever(
     make: Make, server: Postgres
 ) -> None:
-    rdbms = make(Rdbms, url=server.url, table_prefix="faults_", timeout=2.0, pool_size=1)
+    rdbms = make(Rdbms, url=server.url, table_prefix="faults_", timeout=5.0, pool_size=1)
     table = rdbms.table_open(NOTES)
 
     def code(_: int) -> str:
@@ -146,7 +158,7 @@ def test_a_call_that_finds_all_connections_in_use_does_not_wait_for_ever(
     with psycopg.connect(server.url) as other, ThreadPoolExecutor(4) as threads:
         other.execute("LOCK TABLE faults_notes IN ACCESS EXCLUSIVE MODE")
         assert set(threads.map(code, range(4))) == {"db.locked", "db.timeout"}
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 40
 
 
 @contextmanager
@@ -157,7 +169,15 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        unmount(folder)
+
+
+def unmount(folder: Path) -> None:
+    """Unmount a disk as soon as its last file is closed: a server's processes end by themselves."""
+    end = time.monotonic() + 60
+    while (done := subprocess.run(["umount", folder], check=False, stderr=PIPE)).returncode:
+        assert time.monotonic() < end, done.stderr
+        time.sleep(0.05)
 
 
 def fill(database: Rdbms, table: Any, text: Callable[[], str]) -> int:
@@ -295,7 +315,7 @@ WRITER = """
 def test_processes_that_share_a_new_file_lose_no_update(make: Make, tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)]
     writers = [subprocess.Popen(command) for _ in range(3)]
-    assert [writer.wait(120) for writer in writers] == [0] * 3
+    assert [writer.wait(240) for writer in writers] == [0] * 3
     rdbms = make(Rdbms, tmp_path)
     found = rdbms.record_fetch(rdbms.table_open(NOTES), id="a")
     assert (found["count"], found["revision"]) == (18, 19)
