@@ -76,7 +76,7 @@ def log_in_at(visitor: Visitor, login: str, where_to: str = "", sub: str = "") -
 
 def tell_openid(provider: str, sub: str, **claims: Any) -> None:
     """Let the real provider know a person."""
-    httpx.put(f"{provider}/users/{quote(sub)}", json=claims).raise_for_status()
+    httpx.put(f"{provider}/users/{quote(sub)}", json=claims, timeout=60).raise_for_status()
 
 
 def become(imitation: Imitation, **changes: Any) -> None:
