@@ -126,9 +126,14 @@ def test_log_messages_go_to_standard_error(kernel: Notebook) -> None:
     assert "careful" in kernel.run('@warn "careful"').stderr
 
 
-def test_output_of_a_task_after_the_cell_belongs_to_the_last_cell(kernel: Notebook) -> None:
-    request = kernel.send('@async (sleep(3); println("late")); nothing')
+def test_output_of_a_task_after_the_cell_belongs_to_the_last_cell(
+    kernel: Notebook, tmp_path: Path
+) -> None:
+    ended = tmp_path / "ended"
+    waiting = f'while !isfile("{ended}"); sleep(0.05); end'
+    request = kernel.send(f'@async ({waiting}; println("late")); nothing')
     assert "late" not in kernel.until_idle(request).stdout
+    ended.touch()
     assert "late" in kernel.late(request, "late")
 
 
@@ -187,8 +192,12 @@ def test_syntax_error_runs_nothing(kernel: Notebook) -> None:
     assert outcome.stdout == ""
 
 
-def test_error_aborts_the_cells_that_wait(kernel: Notebook) -> None:
-    first, second = kernel.send("sleep(0.3); error()"), kernel.send("1 + 1")
+def test_error_aborts_the_cells_that_wait(kernel: Notebook, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    # and a second for the next cell to come to the kernel
+    first = kernel.send(f'while !isfile("{asked}"); sleep(0.05); end; sleep(1); error()')
+    second = kernel.send("1 + 1")
+    asked.touch()
     assert kernel.until_idle(first).status == "error"
     assert kernel.ask(second)["status"] in ("aborted", "error")
     time.sleep(0.2)

@@ -61,10 +61,14 @@ class Notebook:
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=PATIENCE)
+        self.sent: dict[str, float] = {}
 
     def send(self, code: str, **options: Any) -> str:
         options.setdefault("allow_stdin", False)
-        return self.client.execute(code, **options)
+        begun = time.monotonic()  # the cell may run before this program does again
+        request = self.client.execute(code, **options)
+        self.sent[request] = begun
+        return request
 
     def until_idle(
         self, request: str, on_message: Callable[[dict[str, Any]], None] | None = None
@@ -83,7 +87,7 @@ class Notebook:
                 on_message(message)
             if message["content"].get("execution_state") == "idle":
                 outcome.reply = self._reply(request)
-                outcome.seconds = time.monotonic() - start
+                outcome.seconds = time.monotonic() - self.sent.get(request, start)
                 return outcome
         raise AssertionError(f"no end of the cell within {PATIENCE} s: {outcome.messages[-5:]}")
 
@@ -108,7 +112,10 @@ class Notebook:
                 message = self.client.get_iopub_msg(timeout=left)
             except queue.Empty:
                 break
-            if message["msg_type"] == "stream" and message["parent_header"]["msg_id"] == request:
+            if (
+                message["msg_type"] == "stream"
+                and message["parent_header"].get("msg_id") == request
+            ):
                 text += message["content"]["text"]
         return text
 
