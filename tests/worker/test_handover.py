@@ -36,7 +36,9 @@ def test_a_prepared_container_holds_nothing_and_listens_when_it_is_released(
         assert link.call("f", 1).value == 2
         print(f"first call {1000 * (time.monotonic() - begin):.0f} ms after the release")
         # of the processor: how busy the machine is with others is another matter
-        assert container.processor_seconds - before < 0.5
+        took = container.processor_seconds - before
+        print(f"{took:.2f} s of the processor")
+        assert took < 0.5
         status = container.container.exec_run(["cat", "/proc/1/status"])[1].decode()
         assert "NoNewPrivs:\t1" in status and "CapEff:\t0000000000000000" in status
         assert container.log == ""
@@ -53,8 +55,10 @@ def test_a_container_that_is_released_at_once_is_ready_soon(
         print(f"cold: first call {time.monotonic() - container.started:.2f} s after the start")
         # it has no time for an exercise, and its program is compiled: growth is made of such starts
         took = container.processor_seconds
-        print(f"cold: {took:.2f} s of the processor")
-        assert took < 1.0
+        # a Julia that does nothing tells how slow this machine is
+        bare = container.processor_seconds_of(["julia", "--startup-file=no", "-e", "0"])
+        print(f"cold: {took:.2f} s of the processor, a bare Julia {bare:.2f} s")
+        assert took < max(1.0, 5 * bare)
 
 
 @pytest.mark.parametrize(("workers", "memory"), [(1, 256), (4, 640)])
