@@ -4,6 +4,7 @@ Files that tell what happened go to the folder that `JBT_NOTES` names.
 """
 
 import ctypes
+import itertools
 import os
 import signal
 import subprocess
@@ -92,11 +93,15 @@ class HangsInC(Command):
 
 
 class Prints(Command):
+    """Notes when it has printed more than the pipe and the manager's buffers hold together."""
+
     time_limit = 6.0
 
     def do_task(self, plugin_type, data):
-        while True:
+        for number in itertools.count():
             print("x" * 5000, flush=False)
+            if number == 210:
+                note("prints")
 
 
 class NoJson(Command):
@@ -221,6 +226,7 @@ class Configured(Command):
 
     def configure(self):
         if self.context.settings.greeting == "hang":
+            note("configures")
             time.sleep(3600)
         if self.context.settings.greeting == "exit":
             os._exit(5)

@@ -21,7 +21,7 @@ from juliabox_spawner.client import ManagerClient
 from support import tiny_image
 from support.manager_process import ManagerProcess, docker_cli, installation, started
 from support.stray_plugins import lay_out
-from support.task_stand import PLUGINS, SOURCE, alive
+from support.task_stand import PATIENT, PLUGINS, SOURCE, alive
 
 pytestmark = pytest.mark.engine
 
@@ -38,7 +38,8 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
     notes.mkdir()
     monkeypatch.setenv("PYTHONPATH", str(package))
     monkeypatch.setenv("JBT_NOTES", str(notes))
-    with installation(7, tiny_image.make(), plugins={"enabled": ENABLED}) as made:
+    plugins = {"enabled": ENABLED, "settings": {"hangs": PATIENT["hangs"]}}
+    with installation(7, tiny_image.make(), plugins=plugins) as made:
         yield made
 
 
@@ -53,7 +54,7 @@ async def operator(manager: ManagerProcess) -> AsyncIterator[ManagerClient]:
 
 
 async def _described(client: ManagerClient) -> dict[str, TaskInfo]:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while len(found := await client.call(TaskList())) < len(ENABLED) - 2:
         assert time.monotonic() < end, found
         await asyncio.sleep(0.1)
@@ -134,7 +135,7 @@ async def test_a_killed_manager_leaves_no_task_behind_and_its_results_are_there_
     pid = int(note.read_text())
     guardian = _parent(pid)
     manager.kill()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while alive(pid) or alive(guardian):
         assert time.monotonic() < end, "the task outlives its manager"
         await asyncio.sleep(0.02)

