@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,9 @@ class Container:
         """Kill it; return what it said on standard error."""
         assert self.process.stderr
         if self.process.returncode is None:
-            for pid in children_of(self.process.pid):
-                os.kill(int(pid), 9)
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ends by itself just now
+                for pid in children_of(self.process.pid):
+                    os.kill(int(pid), 9)
         said = (await asyncio.wait_for(self.process.stderr.read(), 60)).decode()
         await self.process.wait()
         return said
@@ -140,7 +141,7 @@ async def home(slot: Path, size: str = "1m") -> AsyncIterator[Path]:
     try:
         yield place
     finally:
-        for _ in range(100):
+        for _ in range(600):
             if not command("umount", place, check=False):
                 break
             await asyncio.sleep(0.05)

@@ -24,6 +24,7 @@ from support.state_folder import (
     slot,
 )
 from support.volume_steps import SIZE
+from support.waiting import until
 
 pytestmark = pytest.mark.engine
 
@@ -127,6 +128,7 @@ async def test_an_image_is_never_mounted_twice(volumes: HomeDisks, state: Path) 
     assert refused.value.code == "volume.locked"
     await volumes.release("s", home)
 
+    demand_nothing(state)  # else it might be named in place of the next one
     image = image_of(state, "ada")
     device = command("losetup", "--find", "--show", image)
     with pytest.raises(VolumeError, match=device):
@@ -139,9 +141,10 @@ async def test_an_image_is_never_mounted_twice(volumes: HomeDisks, state: Path) 
 
 
 async def test_a_lock_that_is_let_go_a_moment_later_is_awaited(
-    volumes: HomeDisks, state: Path
+    volumes: HomeDisks, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So does the kernel: it closes the file of a device after it has freed the device."""
+    monkeypatch.setattr(kind, "RETRY_LIMIT", 20.0)  # a busy machine takes its time
     home, image = slot(state), image_of(state, "ada")
     await volumes.get_disk_for_user("ada", SIZE, "s", home)
     await volumes.release("s", home)
@@ -292,13 +295,16 @@ async def test_a_frozen_home_is_stuck_alone_and_recovers(volumes: HomeDisks, sta
     home, other = slot(state, 1), slot(state, 2)
     await volumes.get_disk_for_user("ada", SIZE, "s", home)
     as_person("echo kept > file", home)
+    # made before, so that all that follows takes much less time than the stuck one is given
+    await volumes.get_disk_for_user("bob", SIZE, "t", other)
+    await volumes.release("t", other)
     command("fsfreeze", "-f", home)
-    volumes.unmount_limit = 3.0
+    volumes.unmount_limit = 5.0
     stop = asyncio.create_task(volumes.release("s", home))
     await volumes.get_disk_for_user("bob", SIZE, "t", other)
     await volumes.release("t", other)
     assert not stop.done()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await stop
     volumes.unmount_limit = kind.UNMOUNT_LIMIT
     assert [info.state for info in await volumes.disks("ada")] == ["stuck"]
@@ -353,17 +359,21 @@ async def test_no_descriptor_is_left_open(volumes: HomeDisks, state: Path) -> No
     home = slot(state)
 
     async def visit() -> int:
+        """Return how many are open after it."""
         await volumes.get_disk_for_user("ada", SIZE, "s", home)
         await volumes.release("s", home)
         return open_descriptors()
 
     first = await visit()
-    assert [await visit() for _ in range(3)] == [first] * 3
+    for _ in range(3):
+        await visit()
+        # the loop closes the pipes of a program in a turn of its own
+        await until(lambda: open_descriptors() <= first)
     with image_of(state, "ada").open("rb+") as image:
         assert loops.bound_to(image.fileno()) == []
 
 
-def test_a_device_that_somebody_bound_to_an_image_is_found(tmp_path: Path) -> None:
+async def test_a_device_that_somebody_bound_to_an_image_is_found(tmp_path: Path) -> None:
     path = tmp_path / "disk.img"
     path.write_bytes(bytes(2**20))
     with path.open("rb+") as image:
@@ -377,6 +387,9 @@ def test_a_device_that_somebody_bound_to_an_image_is_found(tmp_path: Path) -> No
                 assert loops.bound_to(image.fileno()) == [int(device.removeprefix("/dev/loop"))]
         finally:
             command("losetup", "-d", device)
+        # whoever looks at all devices of the machine holds it open for a moment
+        with path.open("rb+") as image:
+            await until(lambda: loops.bound_to(image.fileno()) == [])
 
 
 def test_a_device_that_is_another_s_by_now_stays_bound(tmp_path: Path) -> None:

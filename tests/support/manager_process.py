@@ -234,6 +234,11 @@ class ManagerProcess:
                     found.append(str(path))
         return found
 
+    async def nothing_left(self) -> None:
+        """Demand that nothing of any session is there; devices alone may be held for a moment."""
+        assert self.containers() == self.mounts() == self.slots() == []
+        await self.homes_closed()
+
     async def homes_closed(self) -> None:
         """Wait until no home is mounted or bound to a device.
 
@@ -305,13 +310,24 @@ def installation(
         yield made
     finally:
         made.kill()
-        for container in made.containers():
-            docker_cli("rm", "-f", container["Id"])
+        _remove_containers(made)
         for point in reversed(made.mounts()):
             subprocess.run(["umount", "-l", point], check=False)
         subprocess.run(["umount", "-l", str(state)], check=True)
         docker_cli("network", "rm", f"{name}-sessions")
         shutil.rmtree(state)
+
+
+def _remove_containers(made: ManagerProcess, limit: float = 60.0) -> None:
+    """Remove what a killed manager left; the engine may still be at what it was told last."""
+    end = time.monotonic() + limit
+    while left := made.containers():
+        assert time.monotonic() < end, [one["Id"] for one in left]
+        for container in left:
+            # one whose removal is under way is none to be removed again
+            with contextlib.suppress(AssertionError):
+                docker_cli("rm", "-f", container["Id"])
+        time.sleep(0.05)
 
 
 def make_network(name: str, prefix: int) -> str:
