@@ -21,6 +21,7 @@ from juliabox_manager import homes as manager_homes
 from juliabox_manager.contained import ContainedVolumes
 from juliabox_manager.homes import Homes
 from support.state_folder import command, mounted_below, shared_state_folder, slot
+from support.waiting import LoopClock, until
 
 TARGET = Path("/state/slots/s/juser")
 
@@ -37,10 +38,14 @@ class Stranger(Volumes):
         self.renewed = 0
         self.faults: dict[str, Any] = {}
         self.adopted: list[tuple[dict[str, Any], set[Path]]] = []
+        #: Whether it hangs or blocks by now, and what ends the latter.
+        self.at_fault = threading.Event()
         self.unblocked = threading.Event()
 
     async def _do(self, method: str) -> None:
         fault = self.faults.get(method)
+        if fault in ("hang", "block"):
+            self.at_fault.set()
         if fault == "hang":
             await asyncio.sleep(3600)
         elif fault == "block":
@@ -133,16 +138,17 @@ async def test_what_a_plugin_raises_on_purpose_passes(homes: Homes, kinds: list[
 
 @pytest.mark.parametrize("fault", ["hang", "block"])
 async def test_a_plugin_that_hangs_or_blocks_holds_up_neither_the_manager_nor_another_plugin(
-    homes: Homes, kinds: list[Stranger], monkeypatch: pytest.MonkeyPatch, fault: str
+    homes: Homes, kinds: list[Stranger], fault: str
 ) -> None:
     await homes.adopt({"theirs": ("bob", Path("/old/slot"))})
-    monkeypatch.setattr(contained, "CHANGE", 2.0)
+    clock = LoopClock(asyncio.get_running_loop())
     kinds[0].faults["get_disk_for_user"] = fault
     start = asyncio.create_task(homes.get_disk_for_user("ada", 1, "s", TARGET))
-    await asyncio.sleep(0.05)  # it is at it
+    await until(kinds[0].at_fault.is_set)
     await homes.release("theirs", Path("/old/slot"))
     assert not start.done()
-    with pytest.raises(PluginError, match="within 2 s") as refused:
+    clock.later(contained.CHANGE)
+    with pytest.raises(PluginError, match=f"within {contained.CHANGE:g} s") as refused:
         await start
     assert refused.value.code == "plugin.hangs"
     kinds[0].unblocked.set()
@@ -226,6 +232,7 @@ async def test_a_plugin_whose_purge_hangs_keeps_no_reconcile_waiting_and_no_othe
     async with asyncio.timeout(60):
         for _ in range(2):
             await homes.purge()
+    await until(lambda: kinds[1].renewed)  # a busy machine may need longer than that second
     assert (kinds[0].renewed, kinds[1].renewed) == (0, 1)
 
 
@@ -243,9 +250,10 @@ async def test_a_home_of_a_plugin_that_is_disabled_by_now_does_not_keep_its_slot
 async def test_what_is_under_way_at_the_end_lets_go_of_what_it_holds(
     kinds: list[Stranger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    let_go = threading.Event()
+    begun, let_go = threading.Event(), threading.Event()
 
     async def hold() -> list[str]:
+        begun.set()
         try:
             await asyncio.sleep(3600)
         finally:
@@ -256,7 +264,7 @@ async def test_what_is_under_way_at_the_end_lets_go_of_what_it_holds(
     monkeypatch.setattr(kinds[0], "purge", hold)
     door = ContainedVolumes(kinds[0])
     purge = asyncio.create_task(door.purge())
-    await asyncio.sleep(0.1)
+    await until(begun.is_set)
     await door.close()
     assert let_go.is_set()
     await asyncio.gather(purge, return_exceptions=True)
@@ -265,7 +273,10 @@ async def test_what_is_under_way_at_the_end_lets_go_of_what_it_holds(
 async def test_a_plugin_that_does_not_let_go_keeps_no_manager_from_its_end(
     kinds: list[Stranger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    begun = threading.Event()
+
     async def insist() -> list[str]:
+        begun.set()
         # asyncio would tell of it in the middle of another test
         asyncio.current_task()._log_destroy_pending = False  # type: ignore[union-attr]
         while True:
@@ -277,8 +288,8 @@ async def test_a_plugin_that_does_not_let_go_keeps_no_manager_from_its_end(
     monkeypatch.setattr(kinds[0], "purge", insist)
     door = ContainedVolumes(kinds[0])
     purge = asyncio.create_task(door.purge())
-    await asyncio.sleep(0.1)
-    async with asyncio.timeout(5):
+    await until(begun.is_set)
+    async with asyncio.timeout(30):
         await door.close()
     purge.cancel()
     await asyncio.gather(purge, return_exceptions=True)

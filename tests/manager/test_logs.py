@@ -16,6 +16,9 @@ import structlog
 from juliabox_manager import logs
 from juliabox_manager.log_batches import BatchHandler
 
+#: Loggers that these tests use.
+SPOKEN = ("juliabox.test", "elsewhere", "some.name")
+
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
@@ -24,6 +27,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     monkeypatch.setattr(logging.getLogger("asyncio"), "propagate", False)
     root, handlers, level = logging.getLogger(), logging.getLogger().handlers[:], logging.root.level
     logs.configure("manager", stream=stream)
+    # nor is it this test's matter what threads say that another one left
+    logging.root.handlers[0].addFilter(lambda record: record.name in SPOKEN)
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)

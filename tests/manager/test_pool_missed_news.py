@@ -19,12 +19,19 @@ from juliabox_manager.settings import PoolSettings
 from juliabox_manager.store import Store
 from manager.test_policy import settings as manager_settings
 from support.fake_parts import FakeEngine, FakeNetwork, FakeSlots, FakeVolumes, World
+from support.waiting import until
 
 
 class LoadingSlots(FakeSlots):
     """Entry programs that load for ever."""
 
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        #: Those whose modules the manager waits for.
+        self.awaited: set[str] = set()
+
     async def await_loaded(self, session: str) -> None:
+        self.awaited.add(session)
         await asyncio.Event().wait()
 
 
@@ -38,10 +45,11 @@ async def test_one_that_died_while_it_loaded_is_replaced_by_the_next_look(
     )
     world, store = World(random.Random(1)), Store(tmp_path / "manager.sqlite")
     await store.open()
+    slots = LoadingSlots(world)
     parts = Parts(
         store=store,
         engine=FakeEngine(world),  # type: ignore[arg-type]
-        slots=LoadingSlots(world),
+        slots=slots,
         volumes=FakeVolumes(world),
         network=FakeNetwork(world),
         hardening=Hardening(settings),
@@ -51,22 +59,21 @@ async def test_one_that_died_while_it_loaded_is_replaced_by_the_next_look(
     pool = Pool(settings, parts, lambda _: Room(containers=10, memory=None))
     pool.begin()
     try:
-        first = await _one_that_runs(world)
+        first = await _one_that_loads(world, slots)
         world.die(first)  # nobody listens to the engine
         await pool.look_after()
-        assert await _one_that_runs(world) != first
+        assert await _one_that_loads(world, slots) != first
         assert first not in world.boxes
     finally:
         await pool.close()
         await store.close()
 
 
-async def _one_that_runs(world: World) -> str:
-    async with asyncio.timeout(10):
-        while True:
-            for box in list(world.boxes.values()):
-                if box.running and box.protected:
-                    # the manager waits for its modules by now
-                    await asyncio.sleep(0.05)
-                    return box.session
-            await asyncio.sleep(0.01)
+async def _one_that_loads(world: World, slots: LoadingSlots) -> str:
+    """Wait until the manager waits for the modules of one that runs; return it."""
+
+    def found() -> list[str]:
+        running = [box for box in world.boxes.values() if box.running and box.protected]
+        return [box.session for box in running if box.session in slots.awaited]
+
+    return str((await until(found))[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from juliabox_ext.errors import UnavailableError
 from juliabox_manager import netpolicy, programs
 from juliabox_manager.programs import CommandTimeout, run
 from support.waiting import until
+
+#: What no other run of the tests on this machine waits for.
+LONG = f"61.{os.getpid()}"
 
 
 class Started:
@@ -79,9 +83,9 @@ async def test_a_cancellation_that_comes_as_a_program_ends_is_not_lost(
 
 async def test_a_program_that_takes_too_long_or_whose_caller_leaves_is_killed() -> None:
     with pytest.raises(CommandTimeout, match=r"sleep did not end within 0\.2 s") as late:
-        await run(["sleep", "61.5"], limit=0.2)
+        await run(["sleep", LONG], limit=0.2)
     assert late.value.process is None
-    task = asyncio.create_task(run(["sleep", "61.5"], limit=60))
+    task = asyncio.create_task(run(["sleep", LONG], limit=60))
     await until(sleeping)
     task.cancel()
     await asyncio.wait({task})
@@ -93,7 +97,7 @@ def sleeping() -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "cmdline").read_bytes() == b"sleep\x0061.5\x00":
+            if (process / "cmdline").read_bytes() == f"sleep\0{LONG}\0".encode():
                 found.append(process.name)
         except OSError:
             continue

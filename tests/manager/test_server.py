@@ -17,7 +17,7 @@ from juliabox_ext.errors import ConfigurationError, ConflictError, NoRoomError, 
 from juliabox_manager import protocol, server
 from juliabox_manager.verbs import VERBS, verbs_allowed
 from support.door import SESSION, Door, ping, raw, request_id, resident_bytes
-from support.waiting import until
+from support.waiting import LoopClock, until
 
 REMOVE = {"verb": "session.remove", "session": SESSION}
 
@@ -303,7 +303,8 @@ async def test_a_peer_that_does_not_read_holds_up_nobody(door: Door) -> None:
 async def test_closing_answers_what_ends_in_time_and_stays_silent_about_the_rest(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "CLOSE_GRACE", 2.0)
+    monkeypatch.setattr(server, "CLOSE_GRACE", 20.0)
+    clock = LoopClock(asyncio.get_running_loop())
     closes = asyncio.Event()
 
     async def work(_client: str, verb: protocol.Verb) -> Any:
@@ -319,6 +320,8 @@ async def test_closing_answers_what_ends_in_time_and_stays_silent_about_the_rest
             asyncio.get_running_loop().call_later(0.1, closes.set)
             reply = await peer.reply()
             assert reply.id == msgspec.msgpack.decode(frame)["id"]
+            assert not closing.done()
+            clock.later(20.0)  # less than the deadline of what does not end
             await closing
             assert await peer.hears_nothing()
     assert len(door.answers.kept) == 1

@@ -204,7 +204,7 @@ async def test_waiting_readers_wake_for_their_session_only(store: Store) -> None
     events = EventLog(store)
     await events.open()
     (cursor,) = await events.after(-1, 0, None)
-    reading = asyncio.create_task(events.after(cursor.sequence, 5, "b" * 16))
+    reading = asyncio.create_task(events.after(cursor.sequence, 60, "b" * 16))
     await asyncio.sleep(0)
     events.emit("session.stage", "mount", "", session="a" * 16)
     await asyncio.sleep(0.01)
