@@ -184,7 +184,8 @@ class ResultHandler(_Reading):
     head = get
 
     async def delete(self, request: str) -> None:
-        """Give it up."""
+        """Give it up; of those who were let in at once the first one does."""
+        self.front.results.find(request)
         self.front.results.forget(request)
         self.set_status(204)
         self.finish()

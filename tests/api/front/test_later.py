@@ -131,6 +131,17 @@ async def test_a_result_that_is_given_up_twice_at_once_is_given_up(stand: FrontS
     assert [row["status"] for row in stand.notes.rows] == [499]
 
 
+async def test_of_those_who_were_let_in_to_give_a_result_up_one_alone_is_told_that_it_did(
+    stand: FrontStand,
+) -> None:
+    answer = await stand.get("ada/sums/wait/30", headers=LATER)
+    lines = [f"DELETE {answer.headers['Location']} HTTP/1.1", "Host: x", "Connection: close"]
+    head = "\r\n".join([*lines, "Content-Length: 1", "", ""]).encode()
+    # both are let in before the body of either is there
+    found = await asyncio.gather(*(stand.raw(head, b"x", pause=0.2) for _ in range(2)))
+    assert sorted(one.split(b" ", 2)[1] for one in found) == [b"204", b"404"]
+
+
 async def test_a_caller_who_leaves_while_waiting_for_a_result_leaves_nothing(
     stand: FrontStand,
 ) -> None:
