@@ -12,7 +12,7 @@ from juliabox_services.api.engine_contract import Call, CallError
 from juliabox_services.api.models import Frame
 from juliabox_services.api.pool import Pool
 from support.engine_stand import Stand, standing, version
-from support.waiting import measured, until
+from support.waiting import LoopClock, measured, until
 
 
 def outstanding(stand: Stand) -> int:
@@ -246,12 +246,17 @@ async def test_a_call_whose_caller_went_away_runs_to_its_end(stand: Stand) -> No
     assert outstanding(stand) == 0
 
 
-async def test_a_call_whose_caller_went_away_is_killed_at_its_deadline(stand: Stand) -> None:
+async def test_a_call_whose_caller_went_away_is_killed_at_its_deadline(
+    stand: Stand, clock: LoopClock
+) -> None:
     one = version()
     await stand.call(one, "echo")
-    gone = asyncio.create_task(stand.call(one, "hang", seconds=1.0))
+    gone = asyncio.create_task(stand.call(one, "hang", seconds=20.0))
     await until(lambda: len(stand.containers.executed) == 2)
     gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert stand.containers.running
+    clock.later(20.0)
     await until(lambda: not stand.containers.there)
     assert outstanding(stand) == 0
 

@@ -89,8 +89,8 @@ async def test_the_calls_follow_one_another_to_the_container_that_was_used_last(
         one = version(maximum=2)
         await stand.call(one, "echo")
         await asyncio.gather(*(stand.call(one, "wait", 0.3) for _ in range(4)))
-        await until(lambda: len(stand.containers.running) == 2)
-        async with asyncio.timeout(20):
+        await until(lambda: len(stand.containers.made) == 2)
+        async with asyncio.timeout(60):
             while len(stand.containers.there) == 2:
                 await stand.call(one, "echo")
                 await asyncio.sleep(0.02)

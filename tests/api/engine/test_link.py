@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -54,6 +55,11 @@ async def place() -> AsyncIterator[Place]:
     made.context.destroy(linger=0)
 
 
+def refused(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
 def soon() -> float:
     return asyncio.get_running_loop().time() + 20.0
 
@@ -69,7 +75,8 @@ async def test_a_request_is_answered(place: Place) -> None:
 
 async def test_another_key_never_connects(place: Place) -> None:
     link = place.link(key=zmq.curve_keypair()[0].decode())
-    with pytest.raises(TimeoutError):
+    # it tries no more at last, which on a machine that stands still is before the half second ends
+    with pytest.raises((TimeoutError, LinkEnded)):
         async with asyncio.timeout(0.5):
             await link.connected()
     exchange = link.begin(b"a", wire.health_message(b"a"), soon())
@@ -94,7 +101,7 @@ async def test_what_is_begun_after_the_worker_has_gone_is_known_not_to_have_reac
 
 async def test_a_worker_that_listens_no_more_is_given_up(place: Place) -> None:
     place.container.die()
-    await asyncio.sleep(0.1)
+    await until(lambda: refused(place.container.port))  # libzmq lets go of it in a thread
     link = place.link()
     with pytest.raises(LinkEnded) as caught:
         async with asyncio.timeout(20):

@@ -9,7 +9,7 @@ import pytest
 from juliabox_services.api.engine_contract import Answer, CallError
 from juliabox_services.api.stream import Items
 from support.engine_stand import Stand, version
-from support.waiting import until
+from support.waiting import LoopClock, until
 
 
 async def read(answer: Answer) -> list[bytes]:
@@ -48,11 +48,12 @@ async def test_a_worker_that_dies_ends_the_stream_with_an_error(stand: Stand) ->
     assert len(stand.containers.executed) == 1
 
 
-async def test_a_stream_counts_as_a_call_until_it_is_over(stand: Stand) -> None:
-    answer = await stand.call(version(), "flood", seconds=2.0)
+async def test_a_stream_counts_as_a_call_until_it_is_over(stand: Stand, clock: LoopClock) -> None:
+    answer = await stand.call(version(), "flood", seconds=20.0)
     assert answer.items is not None
     await anext(answer.items)
     assert stand.engine.load("ada", "sums").outstanding == 1
+    clock.later(20.0)
     with pytest.raises(CallError) as caught:
         await read(answer)
     assert caught.value.code == "api.timeout"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -78,7 +79,16 @@ class Service:
         self.hub = subprocess.Popen(
             [sys.executable, "-c", HUB.replace("SCOPES", scopes), str(self.hub_port)]
         )
+        end = time.monotonic() + 60
+        while not self.hub_listens():
+            assert self.hub.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
         self.process = self.start()
+
+    def hub_listens(self) -> bool:
+        """Whether the hub is there to be asked."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.hub_port)) == 0
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the engine, and wait until it is ready."""

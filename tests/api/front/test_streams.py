@@ -12,7 +12,7 @@ import pytest
 from juliabox_services.api.engine_contract import Answer
 from juliabox_services.api.streams_http import event
 from support.api_front import PREFIX, FrontStand
-from support.waiting import until
+from support.waiting import LoopClock, until
 
 EVENTS = {"Accept": "text/event-stream"}
 
@@ -144,7 +144,8 @@ async def test_silence_is_broken_by_comments(
 async def test_large_values_that_nobody_takes_have_a_room_for_all_of_them(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("juliabox_services.api.base.ANSWER_SECONDS", 3.0)
+    monkeypatch.setattr("juliabox_services.api.base.ANSWER_SECONDS", 20.0)
+    clock = LoopClock(asyncio.get_running_loop())
     stand = FrontStand(tmp_path_factory.mktemp("front"), room=20_000_000)
 
     async def values() -> AsyncIterator[bytes]:
@@ -163,6 +164,7 @@ async def test_large_values_that_nobody_takes_have_a_room_for_all_of_them(
         refused = events((await stand.get("ada/sums/large", headers=EVENTS)).text)
         told = {"code": "api.overload", "message": "Too many large answers are on their way"}
         assert refused == [("error", "", told)]
+        clock.later(20.0)
         await until(lambda: len(stand.notes.rows) == 2)
         assert [row["status"] for row in stand.notes.rows] == [503, 499]
         taken = events((await stand.get("ada/sums/large", headers=EVENTS)).text)

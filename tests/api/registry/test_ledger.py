@@ -25,6 +25,7 @@ from juliabox_services.api.publishing import Publishing
 from juliabox_services.api.spread import FIRST, Minute, Recent
 from support.postgres import Postgres
 from support.published_stand import FaintDatabase, publishing_on, request
+from support.waiting import measured
 
 
 async def _saved(one: Publishing) -> Version:
@@ -76,8 +77,13 @@ async def test_calls_of_one_minute_add_up_over_a_restart(
     await three.close()
 
 
-async def test_what_a_function_prints_without_end_is_cut(anywhere: Publishing) -> None:
+async def test_what_a_function_prints_without_end_is_cut(
+    anywhere: Publishing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     version = await _saved(anywhere)
+    # lines are counted in minutes, and none is to turn meanwhile
+    at = time.time() // 60 * 60 + 90
+    monkeypatch.setattr(time, "time", lambda: at)
     anywhere.ledger.called(version, "hello", 200, 0.01, "\0\ud800" + "é" * 10_000 + "end")
     line = (await anywhere.ledger.lines("ada", "hi", 0, 10))[-1]
     assert line.text.startswith("…") and line.text.endswith("éend")
@@ -85,7 +91,8 @@ async def test_what_a_function_prints_without_end_is_cut(anywhere: Publishing) -
     for number in range(LINES_PER_MINUTE + 50):
         anywhere.ledger.called(version, "hello", 200, 0.01, f"{number}\n")
     lines = await anywhere.ledger.lines("ada", "hi", 0, 1000)
-    assert len(lines) <= 2 * LINES_PER_MINUTE  # a minute may have ended meanwhile
+    # with the one of the save, which was a minute earlier
+    assert len(lines) == LINES_PER_MINUTE + 1
     assert any("is left out" in line.text for line in lines)
     assert len({line.number for line in lines}) == len(lines)
 
@@ -106,7 +113,7 @@ async def test_a_database_that_is_away_loses_no_line_and_doubles_none(
     assert [one.text for one in lines if one.kind == "call"] == [
         "failure 0", "failure 1", "failure 2"
     ]  # fmt: skip
-    assert (await publishing.ledger.buckets("ada", "hi", 1))[-1].calls in {0, 3}
+    assert sum(one.calls for one in await publishing.ledger.buckets("ada", "hi", 1)) == 3
     rows = await publishing.audit.rows(None, 10)
     assert [row.what for row in rows] == ["stop", "save"]
 
@@ -292,10 +299,11 @@ async def test_a_list_of_many_apis_that_were_busy_all_day_keeps_nobody_waiting(
     for minute in range(now - 86_000, now, 60):
         book.recent.put(minute, 3, 1)
         book.before.put(minute, 1, 0)
-    begun = time.process_time()
-    for _ in range(1000):
-        publishing.ledger.day("ada", "hi")
-    assert time.process_time() - begun < 0.1
+    for took in measured(0.1):  # garbage of others may be collected within one try
+        begun = time.thread_time()
+        for _ in range(1000):
+            publishing.ledger.day("ada", "hi")
+        took.append(time.thread_time() - begun)
     publishing.ledger.called(version, "hello", 500, 0.1)
     assert publishing.ledger.day("ada", "hi") == (4 * 1434 + 1, 1434 + 1)
 
