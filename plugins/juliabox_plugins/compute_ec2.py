@@ -31,6 +31,9 @@ SESSIONS, API_CONTAINERS = "NumActiveContainers", "NumActiveAPIContainers"
 
 _INSTANCE = re.compile(r"i-[0-9a-f]{8,17}")
 
+#: Seconds that the machine may take to say which instance it is: the service is its own.
+METADATA_PATIENCE = 2.0
+
 #: Instances that are asked about at once.
 PARALLEL = 8
 
@@ -288,13 +291,13 @@ def _own_instance(url: str, plugin: str) -> str:
             token = session.put(
                 f"{url}/latest/api/token",
                 headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"},
-                timeout=2,
+                timeout=METADATA_PATIENCE,
             )
             token.raise_for_status()
             answer = session.get(
                 f"{url}/latest/meta-data/instance-id",
                 headers={"X-aws-ec2-metadata-token": token.text},
-                timeout=2,
+                timeout=METADATA_PATIENCE,
             )
             answer.raise_for_status()
             found = answer.text.strip()

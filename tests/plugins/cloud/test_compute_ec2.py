@@ -331,6 +331,7 @@ def test_the_machine_tells_who_it_is(
     aws: AwsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setattr(compute_ec2, "METADATA_PATIENCE", 60.0)  # this one shares a busy machine
     with HTTPServer(("127.0.0.1", 0), Metadata) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
