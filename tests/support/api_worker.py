@@ -136,7 +136,7 @@ class ApiContainer:
         self._door.bind(str(slot / "entry.sock"))
         (slot / "entry.sock").chmod(0o666)
         self._door.listen()
-        self._door.settimeout(60)
+        self._door.settimeout(180)
         self.container: Container = engine.containers.create(
             image,
             name=f"jbt-worker-{uuid4().hex[:12]}",

@@ -68,7 +68,7 @@ def dynalite() -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def wait_until_it_answers(address: str) -> None:

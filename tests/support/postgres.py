@@ -44,7 +44,7 @@ class Postgres:
         """Start it, and wait until it answers."""
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.folder} -c fsync=off"
         self._run(
-            "pg_ctl", "start", "--wait", "--pgdata", str(self.data),
+            "pg_ctl", "start", "--wait", "--timeout=150", "--pgdata", str(self.data),
             "--options", options, "--log", str(self.folder / "log"),
         )  # fmt: skip
 
