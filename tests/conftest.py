@@ -41,9 +41,18 @@ settings.load_profile("ordinary")
 ALONE = (ROOT / "tests/faults", ROOT / "tests/api/engine")
 
 
+#: Fixtures that build the images of this checkout, if they are not there.
+BUILDING = {"images", "image", "julia_image"}
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what draws its input."""
+    """Mark what draws its input; and give time to the first that needs the images.
+
+    Its own limit is for the test alone: on a fresh machine the images take longer than that.
+    """
     fixtures = getattr(item, "fixturenames", ())
+    if BUILDING & set(fixtures) and item.get_closest_marker("timeout") is None:
+        item.add_marker(pytest.mark.timeout(func_only=True))
     if is_hypothesis_test(getattr(item, "obj", None)) or "chance" in fixtures:
         item.add_marker("drawn")
 
