@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from support.api_page_steps import write
 from support.installation import Installation
 from support.person import Person
 
@@ -32,13 +33,6 @@ BROKEN = FIRST.replace("for _ in 1:n", "for _ in 1:n)")
 SECOND = FIRST.replace("    a\nend", "    -a\nend")
 
 
-def write(page: Page, text: str) -> None:
-    """Replace what the editor has, as somebody who pastes."""
-    page.locator(".CodeMirror-code").first.click()
-    page.keyboard.press("Control+A")
-    page.keyboard.insert_text(text)
-
-
 def call(page: Page, value: str, told: str) -> None:
     """Try ``fib``, and wait until the page shows an answer that matches a pattern."""
     page.get_by_role("tab", name="Call").click()
@@ -58,8 +52,10 @@ def test_a_function_is_published_tried_mended_and_rolled_back(
     page.get_by_label("Password", exact=True).fill(installation.admin_password)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"**{PORTAL}apis")
+    page.wait_for_selector("html[data-ready]", state="attached")
     page.get_by_label("Name of a new API").fill(NAME)
     page.get_by_role("button", name="New API").click()
+    page.wait_for_url(f"**{PORTAL}apis/admin/{NAME}")
     page.wait_for_selector("html[data-ready]", state="attached")
 
     write(page, BROKEN)

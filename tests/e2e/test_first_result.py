@@ -6,11 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Playwright, Response, expect
+from playwright.sync_api import Response, expect
 
 from support.installation import Installation
 from support.person import START_TIMEOUT_MS, Person
-from support.quiet_chromium import quiet_chromium
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -21,13 +20,6 @@ LARGE = 1500
 @pytest.fixture(scope="module")
 def password(installation: Installation) -> str:
     return installation.add_user("noether")
-
-
-@pytest.fixture(scope="module")
-def browser(installation: Installation, driver: Playwright) -> Iterator[Browser]:
-    """Chromium that does not notice which containers come and go: nothing is asked for twice."""
-    with quiet_chromium(installation.url, driver) as quiet:
-        yield quiet
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ class Base(RequestHandler):
             self.finish(body)
             return
         given = self.request.headers.get("Authorization", "").partition(" ")[2]
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             answer = await client.get(
                 f"{self.world.hub_api}/user", headers={"Authorization": f"token {given}"}
             )

@@ -31,6 +31,9 @@ def quiet_chromium(url: str, driver: Playwright) -> Iterator[Browser]:
     address = (urlsplit(url).hostname or "127.0.0.1", urlsplit(url).port or 80)
     namespace = Namespace("jbt-browser")
     try:
+        # its address of IPv6 would come a second later, and be such a change
+        quiet = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
+        namespace.run("sh", "-c", f"test ! -e {quiet} || echo 1 > {quiet}")
         # with loopback alone it would take itself to be off line
         namespace.run("ip", "link", "add", "net0", "type", "veth", "peer", "name", "net1")
         namespace.run("ip", "address", "add", "192.0.2.2/24", "dev", "net0")
@@ -71,7 +74,11 @@ def _relayed(door: socket.socket, address: tuple[str, int]) -> Iterator[None]:
         writer.close()
 
     async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(*address)
+        try:
+            there, back = await asyncio.open_connection(*address)
+        except OSError:  # a service that is being replaced
+            writer.close()
+            return
         await asyncio.gather(pipe(reader, back), pipe(there, writer))
 
     def run() -> None:
