@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
@@ -20,7 +21,7 @@ from juliabox_ext.errors import ConfigurationError, NotFoundError, PolicyError, 
 from juliabox_manager import surroundings
 from juliabox_manager.netpolicy import NetworkPolicy
 from juliabox_manager.protocol import Limits
-from juliabox_manager.ruleset import CONNECTIONS_AT_ONCE, MAILS_AT_ONCE
+from juliabox_manager.ruleset import CONNECTIONS_AT_ONCE, MAILS_AT_ONCE, MAILS_PER_MINUTE
 from juliabox_manager.settings import ApiContainers, NetworkSettings
 from juliabox_manager.surroundings import EngineHost
 from support.manager_process import docker_cli, make_network
@@ -245,8 +246,13 @@ async def test_a_flood_of_new_connections_is_cut(ada: Namespace) -> None:
 
 
 async def test_mail_is_slow_and_the_rest_is_not(ada: Namespace) -> None:
-    await policy(allow=["10.77.0.0/24"]).apply(ada.pid)
-    assert [ada.reaches("198.51.100.7", 25) for _ in range(8)].count(True) == MAILS_AT_ONCE
+    for _ in range(5):  # a machine that stands still for seconds is given one more meanwhile
+        await policy(allow=["10.77.0.0/24"]).apply(ada.pid)
+        begun = time.monotonic()
+        sent = [ada.reaches("198.51.100.7", 25) for _ in range(8)]
+        if time.monotonic() - begun < 60 / MAILS_PER_MINUTE:
+            break
+    assert sent.count(True) == MAILS_AT_ONCE
     assert not ada.reaches("10.77.0.1", 587)
     assert ada.reaches("198.51.100.7", 443)
 

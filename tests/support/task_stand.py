@@ -105,7 +105,7 @@ class Stand:
 
     async def described(self, number: int) -> dict[str, protocol.TaskInfo]:
         """Wait until so many tasks are known, those at fault included."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while len(found := await self.tasks.list(TaskList())) < number:
             assert time.monotonic() < end, found
             await asyncio.sleep(0.05)
@@ -113,13 +113,13 @@ class Stand:
 
     async def run(self, task: str, client: str = "operator", **data: Any) -> str:
         """Ask for a command as soon as it is known; return the job."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while task not in {info.task for info in await self.tasks.list(TaskList())}:
             assert time.monotonic() < end
             await asyncio.sleep(0.05)
         return (await self.tasks.ask(client, TaskRun(task, data))).job
 
-    async def ended(self, job: str, limit: float = 60.0) -> TaskResult:
+    async def ended(self, job: str, limit: float = 120.0) -> TaskResult:
         """Wait for the end of a job."""
         end = time.monotonic() + limit
         while True:
@@ -142,7 +142,7 @@ class Stand:
                 lines[int(pid)] = Path(f"/proc/{pid}/cmdline").read_text()
         return [pid for pid, line in lines.items() if "tasks.runner" in line]
 
-    async def noted(self, name: str, limit: float = 60.0) -> list[str]:
+    async def noted(self, name: str, limit: float = 120.0) -> list[str]:
         """Wait for a note of a task; return its lines."""
         end = time.monotonic() + limit
         while not (self.notes / name).exists() or not (self.notes / name).read_text():

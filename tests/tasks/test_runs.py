@@ -28,7 +28,7 @@ async def test_a_command_runs_and_its_result_is_kept_counted_and_told(
         assert result.result == {"greeting": "hello adahello ada", "type": "task.cmd.async"}
         assert (result.outcome, result.client, result.code) == ("ok", "operator", "")
         assert result.feature == JBPluginTask.JBP_CMD_ASYNC
-        assert abs(result.started - time.time()) < 120 and 0 < result.seconds < 60
+        assert abs(result.started - time.time()) < 120 and 0 < result.seconds < 120
         (event,) = await stand.events.after(0, 0.0, None)
         assert isinstance(event, Event)
         assert (event.kind, event.value, event.message) == ("task.done", "greet", "ok")
