@@ -6,7 +6,6 @@ import asyncio
 import random
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from juliabox_ext.errors import UnavailableError
@@ -15,7 +14,7 @@ from juliabox_manager.protocol import Limits, SessionCreate, SessionStart
 from juliabox_manager.service import Manager
 from juliabox_manager.settings import PoolSettings
 from juliabox_manager.store import Store
-from manager.test_policy import settings as manager_settings
+from manager.test_policy import roomy_settings
 from support.fake_parts import FakeEngine, FakeNetwork, FakeSlots, FakeVolumes, World
 from support.waiting import until
 
@@ -42,10 +41,8 @@ async def test_limits_that_fail_once_the_session_runs_are_raised_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start, "RAISE_AGAIN", 0.01)
-    made = manager_settings(tmp_path)
-    settings = msgspec.structs.replace(
-        made,
-        capacity=msgspec.structs.replace(made.capacity, disk_reserve=0, memory=0),
+    settings = roomy_settings(
+        tmp_path,
         reconcile_interval=3600.0,
         pool=PoolSettings(rule="fixed", size=1, warm_memory=2**25),
     )

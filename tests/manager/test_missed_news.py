@@ -24,7 +24,7 @@ from juliabox_manager.protocol import (
     SessionStop,
 )
 from juliabox_manager.service import Manager
-from manager.test_policy import settings as manager_settings
+from manager.test_policy import roomy_settings
 from support.fake_parts import FakeEngine, FakeNetwork, FakeSlots, FakeVolumes, MortalStore, World
 from support.waiting import until
 
@@ -42,10 +42,8 @@ class Place:
         self.manager: Any = None
 
     async def boot(self, interval: float) -> Manager:
-        made = manager_settings(self.folder)
-        settings = msgspec.structs.replace(
-            made,
-            capacity=msgspec.structs.replace(made.capacity, disk_reserve=0, memory=0),
+        settings = roomy_settings(
+            self.folder,
             reconcile_interval=interval,
         )
         self.slots, world = FakeSlots(self.world), self.world

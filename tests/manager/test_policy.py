@@ -60,6 +60,13 @@ def settings(tmp_path: Path, **changes: Any) -> ManagerSettings:
     return msgspec.structs.replace(made, **changes)
 
 
+def roomy_settings(folder: Path, **changes: Any) -> ManagerSettings:
+    """Return settings by which the machine itself always has room."""
+    made = settings(folder, **changes)
+    capacity = msgspec.structs.replace(made.capacity, disk_reserve=0, memory=0)
+    return msgspec.structs.replace(made, capacity=capacity)
+
+
 @pytest.mark.parametrize("name", ["memory", "cpu", "pids", "disk"])
 def test_a_limit_above_its_ceiling_is_refused_by_name(tmp_path: Path, name: str) -> None:
     policy = Policy(settings(tmp_path))

@@ -48,7 +48,7 @@ from juliabox_manager.records import Kind
 from juliabox_manager.service import Manager
 from juliabox_manager.settings import ApiContainers, PoolSettings
 from juliabox_manager.tally import Tally
-from manager.test_policy import settings as manager_settings
+from manager.test_policy import roomy_settings
 from support.fake_parts import (
     Dead,
     FakeEngine,
@@ -93,10 +93,8 @@ class Machine:
         self.folder = folder
         self.world = World(random.Random(seed))
         self.works: list[asyncio.Task[Any]] = []
-        made = manager_settings(folder)
-        self.settings = msgspec.structs.replace(
-            made,
-            capacity=msgspec.structs.replace(made.capacity, disk_reserve=0, memory=0),
+        self.settings = roomy_settings(
+            folder,
             reconcile_interval=0.002,
             pool=PoolSettings(rule="fixed", size=size, warm_memory=WARM),
             api=ApiContainers(

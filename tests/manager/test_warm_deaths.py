@@ -7,7 +7,6 @@ import random
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from juliabox_ext.errors import JuliaBoxError
@@ -15,7 +14,7 @@ from juliabox_manager.protocol import Limits, SessionCreate, SessionInspect, Ses
 from juliabox_manager.service import Manager
 from juliabox_manager.settings import PoolSettings
 from juliabox_manager.store import Store
-from manager.test_policy import settings as manager_settings
+from manager.test_policy import roomy_settings
 from support.fake_parts import FakeEngine, FakeNetwork, FakeSlots, FakeVolumes, World
 from support.waiting import until
 
@@ -44,10 +43,8 @@ class DeadlySlots(FakeSlots):
 
 @pytest.mark.parametrize("turns", range(16))
 async def test_a_death_at_the_end_of_a_start_is_noticed_at_once(tmp_path: Path, turns: int) -> None:
-    made = manager_settings(tmp_path)
-    settings = msgspec.structs.replace(
-        made,
-        capacity=msgspec.structs.replace(made.capacity, disk_reserve=0, memory=0),
+    settings = roomy_settings(
+        tmp_path,
         reconcile_interval=36_000.0,
         pool=PoolSettings(rule="fixed", size=1, warm_memory=2**25),
     )

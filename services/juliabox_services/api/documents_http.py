@@ -125,8 +125,8 @@ class DescriptionHandler(_OfApi):
 
     async def get(self) -> None:
         """Answer what there is."""
-        if self.elsewhere:
-            self.redirect(self.elsewhere)
+        if where := self.elsewhere:
+            self.redirect(where)
             return
         version, options = self.version, self.version.options
         publisher = quote(version.publisher, safe="")

@@ -29,6 +29,20 @@ CALL, PUBLISH, ADMIN = "custom:juliabox:call", "custom:juliabox:publish", "admin
 #: Accounts: one that was there before these tests, and one that is made when nobody runs them.
 FIRST, SECOND = "2026-03-01T08:00:00.000001Z", "2926-03-01T08:00:00.000001Z"
 
+#: What may be asked of one API, as method, path and body: changes, one more, and looks.
+CHANGES: list[tuple[str, str, Any]] = [
+    ("PUT", "apis/ada/hi", SaveRequest(source=GREETING)),
+    ("DELETE", "apis/ada/hi", None),
+    ("POST", "apis/ada/hi/activate", {"version": 1}),
+    ("POST", "apis/ada/hi/start", None),
+]
+STOP = ("POST", "apis/ada/hi/stop", None)
+LOOKS: list[tuple[str, str, Any]] = [
+    ("GET", "apis/ada/hi/log", None),
+    ("GET", "apis/ada/hi/stats", None),
+    ("GET", "apis/ada/hi/versions/1", None),
+]
+
 #: Token -> what the hub would say of it.
 PEOPLE: dict[str, Mapping[str, Any]] = {
     "ada": {"name": "ada", "scopes": [ACCESS, CALL, PUBLISH], "groups": []},
@@ -163,17 +177,7 @@ async def test_a_save_that_changes_nothing_is_answered_with_what_is_there(ask: C
 
 async def test_only_its_publisher_and_admins_change_an_api(ask: Client) -> None:
     await ask.save("ada", "ada/hi")
-    changes: list[tuple[str, str, Any]] = [
-        ("PUT", "apis/ada/hi", SaveRequest(source=GREETING)),
-        ("DELETE", "apis/ada/hi", None),
-        ("POST", "apis/ada/hi/activate", {"version": 1}),
-        ("POST", "apis/ada/hi/stop", None),
-        ("POST", "apis/ada/hi/start", None),
-        ("GET", "apis/ada/hi/log", None),
-        ("GET", "apis/ada/hi/stats", None),
-        ("GET", "apis/ada/hi/versions/1", None),
-    ]
-    for method, path, body in changes:
+    for method, path, body in [*CHANGES, STOP, *LOOKS]:
         for who in ("bob", "eve"):
             assert fault(await ask(who, method, path, body), 403).code == "api.owner"
     assert fault(await ask.save("eve", "eve/hi"), 403).code == "api.publish"
@@ -193,20 +197,14 @@ async def test_who_is_no_publisher_any_more_sees_what_is_hers_and_stops_it_and_n
     ask: Client, back: CheckingBack
 ) -> None:
     await ask.save("ada", "ada/hi", access="token")
-    for path in ("apis/ada/hi/log", "apis/ada/hi/stats", "apis/ada/hi/versions/1"):
-        assert (await ask("former", "GET", path)).status_code == 200
+    for method, path, body in LOOKS:
+        assert (await ask("former", method, path, body)).status_code == 200
     seen = msgspec.json.decode((await ask("former", "GET", "apis/ada/hi")).content, type=Detail)
     assert (seen.mine, seen.changes, seen.version.source) == (True, False, GREETING)
     answer = await ask("former", "POST", "apis/ada/hi/stop")
     assert msgspec.json.decode(answer.content, type=Detail).summary.stopped == "owner"
     assert back.active["ada", "hi"] is None
-    changes: list[tuple[str, str, Any]] = [
-        ("PUT", "apis/ada/hi", SaveRequest(source=GREETING)),
-        ("DELETE", "apis/ada/hi", None),
-        ("POST", "apis/ada/hi/activate", {"version": 1}),
-        ("POST", "apis/ada/hi/start", None),
-    ]
-    for method, path, body in changes:
+    for method, path, body in CHANGES:
         assert fault(await ask("former", method, path, body), 403).code == "api.publish"
     started = await ask("ada", "POST", "apis/ada/hi/start")  # with the role again
     assert msgspec.json.decode(started.content, type=Detail).changes
@@ -222,17 +220,7 @@ async def test_who_gets_the_name_of_somebody_removed_gets_nothing_of_hers_until_
     listed = (await ask("ada", "GET", "apis")).json()["apis"]
     assert [one["api"] for one in listed] == ["own"]
     assert fault(await ask("ada", "GET", "apis/ada/hi"), 404).code == "api.unknown"
-    asked: list[tuple[str, str, Any]] = [
-        ("PUT", "apis/ada/hi", SaveRequest(source=GREETING)),
-        ("DELETE", "apis/ada/hi", None),
-        ("POST", "apis/ada/hi/activate", {"version": 1}),
-        ("POST", "apis/ada/hi/start", None),
-        ("POST", "apis/ada/hi/stop", None),
-        ("GET", "apis/ada/hi/log", None),
-        ("GET", "apis/ada/hi/stats", None),
-        ("GET", "apis/ada/hi/versions/1", None),
-    ]
-    for method, path, body in asked:
+    for method, path, body in [*CHANGES, STOP, *LOOKS]:
         for who in ("ada", "former"):
             if method == "GET" or path.endswith("stop") or who == "ada":
                 refused = fault(await ask(who, method, path, body), 403)

@@ -94,24 +94,21 @@ def test_promised_memory_is_no_load(tmp_path: Path, compute: SingleNode) -> None
     assert result["Load"]["value"] <= 100
 
 
+@pytest.mark.parametrize(
+    ("later", "percent"),
+    [
+        ("cpu  130 0 110 740 120 0 0 0 0 0\n", 40.0),
+        ("cpu  108 0 102 700 98 0 0 0 0 0\n", 100.0),
+    ],
+    ids=["ordinary", "the-count-of-waiting-for-disks-goes-back"],
+)
 def test_processor_time_is_what_was_used_between_two_looks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: str, percent: float
 ) -> None:
     stat = tmp_path / "stat"
     stat.write_text("cpu  100 0 100 700 100 0 0 0 0 0\ncpu0 1 2 3\n")
-    later = "cpu  130 0 110 740 120 0 0 0 0 0\n"
     monkeypatch.setattr(usage_statistics.time, "sleep", lambda _: stat.write_text(later))
-    assert usage_statistics.cpu_percent(1.0, stat) == 40.0
-
-
-def test_a_count_of_waiting_for_disks_that_goes_back_makes_no_more_than_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stat = tmp_path / "stat"
-    stat.write_text("cpu  100 0 100 700 100 0 0 0 0 0\n")
-    later = "cpu  108 0 102 700 98 0 0 0 0 0\n"
-    monkeypatch.setattr(usage_statistics.time, "sleep", lambda _: stat.write_text(later))
-    assert usage_statistics.cpu_percent(1.0, stat) == 100.0
+    assert usage_statistics.cpu_percent(1.0, stat) == percent
 
 
 def test_memory_that_can_be_given_back_is_not_used() -> None:
